@@ -1,0 +1,654 @@
+/*
+ * PipeGate: a self-hosted HTTP tunnel.  What the four codecs (json.c, http.c,
+ * hmac.c, ws.c) offer to pipegate.c and to each other.
+ *
+ * Common to all of them: bytes in, bytes out.  No function here does I/O,
+ * reads a clock or a global, allocates, or prints.  Time and random bytes are
+ * arguments.  A struct view never owns its bytes: it is good for as long as
+ * the buffer that was parsed stands unmoved and unchanged.  Lengths are in
+ * octets.  No pointer is kept after a call, other than the views in results.
+ *
+ * Knowledge runs one way: json.c and http.c know nothing else; hmac.c uses
+ * json.c; ws.c uses all three; pipegate.c uses all four.
+ */
+#ifndef PIPEGATE_H
+#define PIPEGATE_H
+
+#include <stddef.h>
+
+#define PIPEGATE_VERSION "0.1.0"
+
+#ifdef __GNUC__
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#else
+#define PRINTF_LIKE(f, a)
+#endif
+
+/* Bytes that somebody else owns. */
+struct view {
+	const unsigned char *p;
+	size_t n;
+};
+
+/* ------------------------------------------------------------------ json.c
+ * A strict RFC 8259 reader over a byte view, and a writer.
+ */
+
+#define JSON_DEPTH_MAX 32	/* arrays and objects within each other */
+#define JSON_VALUES_MAX 16384	/* values in one text, of all depths */
+
+enum json_type {
+	JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING,
+	JSON_ARRAY, JSON_OBJECT
+};
+
+/* One value inside a checked text: its type and its octets, quotes, brackets
+ * and escapes included. */
+struct json {
+	enum json_type type;
+	struct view raw;
+};
+
+/* Where a walk over the members of an array or object stands. */
+struct json_iter {
+	const unsigned char *p;
+	const unsigned char *end;
+	int is_object;
+};
+
+/* Checks that b[0..n) is exactly one JSON text (RFC 8259 section 2; white
+ * space around it allowed): valid UTF-8 throughout, no lone surrogate in an
+ * escape, no byte order mark, within the two caps above.  Linear time, no
+ * recursion.  On success fills v and returns 0, else -1.  All the functions
+ * below may be given only values that come from a text that passed here. */
+int json_parse(struct json *v, const unsigned char *b, size_t n);
+
+/* Starts a walk over v, an array or object.  Any other type walks as empty. */
+void json_iter_init(struct json_iter *it, const struct json *v);
+
+/* Steps to the next member.  Returns 1 and fills val (and key, a JSON_STRING,
+ * when an object is walked; key may be NULL); 0 at the end. */
+int json_iter_next(struct json_iter *it, struct json *key, struct json *val);
+
+/* Looks up the member called name (plain ASCII) of object v, comparing after
+ * unescaping.  Returns 1 and fills val; 0 if there is none or v is no object;
+ * -1 if there are two or more of that name. */
+int json_find(const struct json *v, const char *name, struct json *val);
+
+/* Unescapes string v as UTF-8 into out[0..cap).  Returns the length (no NUL
+ * is added), or -1 if v is no string or does not fit.  out may be the start
+ * of v's own octets (v->raw.p): unescaping never grows. */
+long json_string(const struct json *v, unsigned char *out, size_t cap);
+
+/* The same, one octet for each code point U+0000 to U+00FF; -1 also where a
+ * code point is above that. */
+long json_latin1(const struct json *v, unsigned char *out, size_t cap);
+
+/* Whether string v, unescaped, is exactly s.  0 for any other type. */
+int json_equal(const struct json *v, const char *s);
+
+/* Reads an integer (also one written as 5.0 or 5e0) into *out.  Returns 0, or
+ * -1 if v is no number, has a fraction, or does not fit a long long. */
+int json_integer(const struct json *v, long long *out);
+
+/* Output in the manner of snprintf: len counts what the whole text needs, and
+ * what does not fit below cap is not stored.  Ready is what went in when
+ * len <= cap.  nest 0 writes plain JSON; nest 1 writes text that stands inside
+ * a JSON string already, so each quote and backslash is escaped once more
+ * (the v1 wire has JSON in strings).  The caller sets p, cap, len and nest. */
+struct json_out {
+	unsigned char *p;
+	size_t cap;
+	size_t len;
+	int nest;
+};
+
+/* Appends s, ASCII JSON text such as "{\"a\":", escaped once for each nest. */
+void json_put(struct json_out *o, const char *s);
+
+/* Appends v as a JSON string with its quotes.  v is UTF-8; what is not
+ * becomes U+FFFD, one for each offending octet. */
+void json_put_string(struct json_out *o, struct view v);
+
+/* The same for octets: 80 to FF are written as U+0080 to U+00FF (in UTF-8). */
+void json_put_latin1(struct json_out *o, struct view v);
+
+/* Appends a decimal integer. */
+void json_put_integer(struct json_out *o, long long i);
+
+/* Appends n octets as they are, whatever nest is (base64, for example). */
+void json_put_raw(struct json_out *o, const void *p, size_t n);
+
+/* ------------------------------------------------------------------ http.c
+ * HTTP/1.1 heads, bodies and the rules for passing them on (RFC 9110, 9112).
+ */
+
+#define HTTP_HEAD_MAX 32768	/* octets of a head or of a trailer section */
+#define HTTP_FIELDS_MAX 128	/* field lines in it */
+#define HTTP_TARGET_MAX 16384	/* octets of a request target */
+#define HTTP_EXTRA_FIELDS 8	/* that we may add to a head of another */
+#define HTTP_OUT_FIELDS (HTTP_FIELDS_MAX + HTTP_EXTRA_FIELDS)
+
+struct http_field {
+	struct view name;
+	struct view value;	/* without the white space around it */
+};
+
+/* How a body is framed (RFC 9112 section 6.3). */
+enum http_framing {
+	HTTP_NO_BODY,		/* none: a head alone */
+	HTTP_LENGTH,		/* Content-Length octets */
+	HTTP_CHUNKED,
+	HTTP_UNTIL_CLOSE,	/* answers only */
+	HTTP_RAW		/* after a 101: no HTTP any more; ends by EOF */
+};
+
+/* A parsed head.  For a request: method, target, host.  For an answer:
+ * status, reason.  The views point into the parsed buffer. */
+struct http_head {
+	struct view method;
+	struct view target;	/* as it stands in the request line */
+	struct view host;	/* of the absolute-form target, else of Host; may be empty */
+	struct view path;	/* origin form: path with its query; "*" for OPTIONS * */
+	int status;
+	struct view reason;
+	int minor;		/* the x of HTTP/1.x: 0 or 1 (a higher x counts as 1) */
+	enum http_framing framing;
+	long long length;	/* Content-Length, or -1 where there is none */
+	unsigned char keep_alive;	/* the connection may be used again */
+	unsigned char expect_continue;	/* Expect: 100-continue (1.1 only) */
+	unsigned char upgrade;		/* Connection lists upgrade and Upgrade is there */
+	unsigned char te_trailers;	/* Connection lists TE, and TE: trailers */
+	size_t nfields;
+	struct http_field field[HTTP_FIELDS_MAX];
+};
+
+/* Compares a view with an ASCII string; _nocase folds A-Z. */
+int http_equal(struct view v, const char *s);
+int http_equal_nocase(struct view v, const char *s);
+
+/* Whether the comma-separated list in v holds token, case-insensitively. */
+int http_list_has(struct view v, const char *token);
+
+/* The first field called name (any case), or NULL. */
+const struct http_field *http_field_find(const struct http_field *f, size_t n,
+    const char *name);
+
+/* Parses a request head from b[0..n), strictly as rules.md section 1 of the
+ * brief has it: CRLF only, one empty line before it allowed, framing checked,
+ * Host checked.  *scanned must be 0 at first and is for the parser: it lets a
+ * head that comes octet by octet cost linear time; keep it with the buffer.
+ * Returns the size of the head (the body starts there), 0 if it is not
+ * complete yet, or minus the status to answer: -400, -405 (CONNECT and TRACE), -414, -417,
+ * -431, -501, -505.  With -405 and -417 the head is filled in as far as the
+ * request line goes.  h may be large: keep it off deep stacks. */
+int http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
+    size_t *scanned);
+
+/* Parses the head of an answer to a request of the given method (framing
+ * depends on it: HEAD has no body).  Returns as http_request_parse; -502 for
+ * whatever is wrong.  A 101 has framing HTTP_RAW; other 1xx, 204, 304 and
+ * HEAD have HTTP_NO_BODY with length as Content-Length says. */
+int http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
+    size_t *scanned, struct view method);
+
+/* Where a body stands.  Resumable at any octet. */
+struct http_body {
+	enum http_framing framing;
+	int state;		/* of the chunk decoder */
+	long long left;		/* of the Content-Length or of the chunk */
+	size_t overhead;	/* chunk extensions and sizes so far, less what data pays for */
+	size_t digits;		/* of the chunk size being read */
+};
+
+enum http_body_event {
+	HTTP_BODY_MORE,		/* all given octets are used up: wait for more */
+	HTTP_BODY_DATA,		/* a piece of the body is in *data */
+	HTTP_BODY_END,		/* the body is whole; what follows is not of it */
+	HTTP_BODY_TRAILERS,	/* the last chunk is past: call http_trailers_parse on what follows */
+	HTTP_BODY_BAD		/* chunked framing is broken: 400 or 502 */
+};
+
+void http_body_init(struct http_body *d, enum http_framing framing,
+    long long length);
+
+/* Takes one step over in[0..n).  *used is how many octets were consumed; for
+ * HTTP_BODY_DATA *data is a view into in, and is counted in *used.  Call again
+ * until HTTP_BODY_MORE.  HTTP_UNTIL_CLOSE and HTTP_RAW never end here.  After
+ * HTTP_BODY_END or _TRAILERS every further call says the same with *used 0. */
+enum http_body_event http_body_next(struct http_body *d,
+    const unsigned char *in, size_t n, size_t *used, struct view *data);
+
+/* Parses the trailer section, from behind the last chunk's line to the empty
+ * line's CRLF.  Returns its size (2 for an empty one), 0 if it is not complete
+ * yet, -400 or -431.  Fills fields[0..*nfields), which has room for
+ * HTTP_FIELDS_MAX.  scanned: as for a head. */
+int http_trailers_parse(struct http_field *fields, size_t *nfields,
+    const unsigned char *b, size_t n, size_t *scanned);
+
+/* Drops from fields[0..n) those that may not stand in trailers (RFC 9110
+ * 6.5.1: framing, routing, authentication, cookies, content-* and the like).
+ * Keeps the order of the others; returns how many stay. */
+size_t http_trailers_filter(struct http_field *fields, size_t n);
+
+/* What the server adds to a request that it passes on. */
+struct http_forwarding {
+	struct view peer;	/* the caller's address, text (IPv6 without brackets) */
+	int trusted;		/* the peer is one of PIPEGATE_TRUSTED_PROXIES */
+	struct view prefix;	/* "/{id}" */
+	struct view correlation_id;	/* 32 hex digits */
+};
+
+/* Writes into out (room for HTTP_OUT_FIELDS) the fields of request h as they
+ * go to the origin: without the hop-by-hop ones and those that Connection
+ * names (RFC 9110 7.6.1, save those that it may not strip), with Host of
+ * h->host in the place of the Host that was there (or first), X-Forwarded-For, -Proto, -Host, -Prefix and
+ * x-pipegate-correlation-id as f says.  For-, Proto- and Host of a trusted
+ * peer are kept, For appended to, Proto and Host kept; those of others are replaced (Proto: http).
+ * Forwarded is dropped unless trusted.  Content-Length stays only if the
+ * framing is HTTP_LENGTH.  TE: trailers is made anew when h->te_trailers;
+ * Upgrade and Connection: Upgrade when h->upgrade and keep_upgrade.  Composed
+ * values are written to scratch[0..cap).  Returns how many, or -431 when a limit
+ * is passed. */
+int http_request_fields(struct http_field *out, const struct http_head *h,
+    const struct http_forwarding *f, int keep_upgrade, unsigned char *scratch,
+    size_t cap);
+
+/* The same for the answer of an origin: hop-by-hop fields dropped, and
+ * Content-Length where framing is chunked, until-close or raw, or in a 1xx or
+ * 204.  Upgrade is kept for a 101.  Trailer stays.  Returns how many. */
+size_t http_answer_fields(struct http_field *out, const struct http_head *h);
+
+/* Whether fields that came over the link may be written to an HTTP
+ * connection: names are tokens, values hold no CTL but HTAB, none is too
+ * long, Content-Length at most once and 1*DIGIT.  Returns 1 or 0. */
+int http_fields_ok(const struct http_field *f, size_t n);
+
+/* Whether method is a token, and path an origin-form target (or "*")
+ * without octets that section 3.2 of RFC 9112 forbids.  1 or 0. */
+int http_method_ok(struct view method);
+int http_path_ok(struct view path);
+
+/* Output of heads, in the manner of struct json_out: len may pass cap, and
+ * then nothing more was stored. */
+struct http_out {
+	unsigned char *p;
+	size_t cap;
+	size_t len;
+};
+
+void http_put(struct http_out *o, const char *s);
+void http_put_view(struct http_out *o, struct view v);
+void http_put_field(struct http_out *o, struct view name, struct view value);
+
+/* Writes a request head for the origin: request line (method, base without a slash at its end
+ * before path), fields as they are in f less hop-by-hop ones, and the
+ * framing's own field (Transfer-Encoding: chunked; Content-Length stands in f
+ * already).  With upgrade, the Upgrade field of f is kept and Connection:
+ * Upgrade is written.  TE: trailers in f is written with Connection: TE. */
+void http_request_put(struct http_out *o, struct view method, struct view base,
+    struct view path, const struct http_field *f, size_t n,
+    enum http_framing framing, int upgrade);
+
+/* How an answer's head is to end. */
+struct http_answer_shape {
+	int status;
+	struct view reason;	/* empty: the usual phrase */
+	enum http_framing framing;	/* chunked, or length (stands in f), until close, none, raw */
+	int minor;		/* of the caller's request: 0 never gets chunked */
+	int keep_alive;		/* else Connection: close is written (for a 1.0 caller that is kept, Connection: keep-alive) */
+	long long date;		/* seconds since the epoch, for Date where f has none (not in 1xx); -1: none */
+	struct view correlation_id;	/* x-pipegate-correlation-id replaces the origin's (not in 1xx) */
+};
+
+/* Writes an answer's head: status line, f less hop-by-hop fields and less
+ * what framing forbids, then what shape adds. */
+void http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
+    const struct http_field *f, size_t n);
+
+/* Writes the framing of a chunk of n octets ("1f\r\n") into out, which has
+ * room for 20; returns its length.  CRLF follows the data. */
+size_t http_chunk_head(unsigned char *out, size_t n);
+
+/* Writes the last chunk with trailers f[0..n), hop-by-hop and forbidden ones
+ * left out. */
+void http_last_chunk_put(struct http_out *o, const struct http_field *f,
+    size_t n);
+
+/* The usual reason phrase ("Not Found"), or "Unknown". */
+const char *http_reason(int status);
+
+/* IMF-fixdate (RFC 9110 5.6.7) of t seconds since the epoch into out (30
+ * octets with the NUL). */
+void http_date(char *out, long long t);
+
+/* What an error answer says besides its status. */
+struct http_error {
+	int status;
+	const char *detail;	/* plain words, any UTF-8; escaped as the body needs */
+	int html;		/* see http_prefers_html */
+	int head_only;		/* to HEAD: the head of that answer, no body */
+	int keep_alive;
+	int minor;		/* the caller's, as in struct http_answer_shape */
+	int retry_after_s;	/* 0: no Retry-After */
+	const char *allow;	/* NULL: no Allow */
+	long long date;
+	struct view correlation_id;	/* empty: none */
+};
+
+/* Writes a whole error answer: {"detail":"..."} as application/json, or a plain HTML page. */
+void http_error_put(struct http_out *o, const struct http_error *e);
+
+/* Whether Accept of the request ranks text/html above application/json
+ * (RFC 9110 12.5.1, q-values; a bare wildcard does not). */
+int http_prefers_html(const struct http_field *f, size_t n);
+
+/* Where a path leads on the server. */
+enum http_route {
+	HTTP_ROUTE_ROOT,	/* "/" with or without a query */
+	HTTP_ROUTE_HEALTH,	/* /healthz */
+	HTTP_ROUTE_TUNNEL,	/* /{id}/...: id, rest (from the slash on) */
+	HTTP_ROUTE_REDIRECT,	/* /{id} without a slash: id, rest = "?query" or "" */
+	HTTP_ROUTE_STAR,	/* OPTIONS * */
+	HTTP_ROUTE_NONE		/* no id that could exist: 404 */
+};
+enum http_route http_route(struct view path, struct view *id,
+    struct view *rest);
+
+/* Whether a path's segments, also written with %2e, climb above its start
+ * (for targets that have a base path).  1 or 0. */
+int http_path_climbs(struct view path);
+
+/* ------------------------------------------------------------------ hmac.c
+ * Hashes, encodings, and the JSON Web Token made of them.
+ */
+
+#define SHA1_SIZE 20
+#define SHA256_SIZE 32
+
+/* SHA-1 of b[0..n) (FIPS 180-4), for the WebSocket handshake alone. */
+void hmac_sha1(unsigned char out[SHA1_SIZE], const void *b, size_t n);
+
+struct hmac_sha256_ctx {
+	unsigned int h[8];
+	unsigned char block[64];
+	unsigned long long total;	/* octets so far */
+};
+
+void hmac_sha256_init(struct hmac_sha256_ctx *c);
+void hmac_sha256_update(struct hmac_sha256_ctx *c, const void *b, size_t n);
+void hmac_sha256_final(struct hmac_sha256_ctx *c, unsigned char out[SHA256_SIZE]);
+
+/* HMAC-SHA256 (RFC 2104) of b[0..n) under key[0..kn). */
+void hmac_sign(unsigned char out[SHA256_SIZE], const void *key, size_t kn,
+    const void *b, size_t n);
+
+/* Whether a[0..n) and b[0..n) are equal, in a time that depends on n alone. */
+int hmac_equal(const void *a, const void *b, size_t n);
+
+/* Overwrites p[0..n) with zeros, in a way that no compiler leaves out. */
+void hmac_wipe(void *p, size_t n);
+
+/* Base64 with padding (RFC 4648 section 4).  Encoding in pieces: a piece of
+ * n octets gives base64_size(n) and, but for the last piece, n is a multiple
+ * of 3.  out may not overlap b.  Returns octets written. */
+#define BASE64_SIZE(n) (((n) + 2) / 3 * 4)
+size_t base64_encode(unsigned char *out, const void *b, size_t n);
+
+/* Decodes base64 with padding; CR and LF are passed over (some encoders break
+ * lines).  out may be b.  Returns the length, or -1 if it is malformed (alphabet, padding, spare bits). */
+long base64_decode(unsigned char *out, const unsigned char *b, size_t n);
+
+/* base64url without padding (RFC 7515 section 2).  Decoding is strict: no
+ * '=', no white space, spare bits zero.  Returns as above. */
+size_t base64url_encode(unsigned char *out, const void *b, size_t n);
+long base64url_decode(unsigned char *out, const unsigned char *b, size_t n);
+
+#define JWT_SIZE_MAX 8192
+#define JWT_SUB_MAX 128
+
+struct jwt_claims {
+	char sub[JWT_SUB_MAX + 1];
+	char jti[129];
+	long long exp, nbf, iat;	/* seconds since the epoch */
+};
+
+/* Under what a token is made or verified.  Plain strings, the caller's. */
+struct jwt_key {
+	const char *secret;
+	const char *issuer;
+	const char *audience;
+};
+
+/* Whether s[0..n) may be a connection id: 1 to 128 of [A-Za-z0-9._~-], not
+ * ".", ".." or "healthz". */
+int jwt_sub_ok(struct view s);
+
+/* Makes an HS256 token with members in the reference's order (sub, exp, nbf,
+ * iat, iss, aud, jti) into out[0..cap), with a NUL.  Returns its length, or
+ * -1 if it does not fit. */
+long jwt_make(char *out, size_t cap, const struct jwt_claims *c,
+    const struct jwt_key *k);
+
+/* Verifies a token at the time now (seconds since the epoch): MAC first and
+ * in constant time, then header and claims as rules.md has it.  Returns NULL
+ * and fills c, or a short reason fit for a close frame (a static string under
+ * 100 octets, such as "token has expired"); c is then not to be used. */
+const char *jwt_verify(struct jwt_claims *c, struct view token,
+    const struct jwt_key *k, long long now);
+
+/* Reads sub and exp from a token without verifying anything, for showing
+ * them.  Returns 0, or -1 if it does not look like a token. */
+int jwt_peek(struct jwt_claims *c, struct view token);
+
+/* -------------------------------------------------------------------- ws.c
+ * The tunnel wire: WebSocket (RFC 6455) and the two message formats on it.
+ */
+
+enum ws_opcode {
+	WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2,
+	WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10
+};
+
+#define WS_KEY_SIZE 24		/* base64 of 16 octets */
+#define WS_ACCEPT_SIZE 28	/* base64 of 20 octets */
+#define WS_FRAME_HEAD_MAX 14
+#define WS_CONTROL_MAX 125
+
+/* What one side says of itself in X-PipeGate (v2 only). */
+struct ws_hello {
+	int present;		/* the header was there and could be read */
+	unsigned char instance[16];
+	int has_instance;
+	long long streams;	/* requests that the client takes at once; -1: not said */
+	long long window;	/* credit with which each request body starts; -1: not said */
+};
+
+/* What a client's handshake asks for. */
+struct ws_offer {
+	unsigned char key[WS_KEY_SIZE];
+	int v2;			/* Sec-WebSocket-Protocol lists pipegate.v2 */
+	struct ws_hello hello;
+	struct view token;	/* of ?token= (as it stands), else of Authorization: Bearer; empty: none */
+	int python;		/* User-Agent holds "websockets/" */
+};
+
+/* Reads the WebSocket handshake in request h (its path is "/").  Returns 0,
+ * or minus the status to answer: -400, or -426 (no Upgrade to websocket, or a version other
+ * than 13: the answer names 13).  A second token in the query: -400. */
+int ws_offer_read(struct ws_offer *o, const struct http_head *h);
+
+/* Writes the server's 101 for the offer, with pipegate.v2 and X-PipeGate when
+ * v2 is in force (o->v2). */
+void ws_accept_put(struct http_out *o, const struct ws_offer *offer);
+
+/* What a client dials with. */
+struct ws_dial {
+	struct view host;	/* for Host: with the port where it is not the scheme's own */
+	struct view path;	/* of the server URL with its query, without the token */
+	struct view token;	/* goes as ?token= when in_query, else as Authorization: Bearer */
+	int in_query;
+	unsigned char nonce[16];	/* random */
+	unsigned char instance[16];
+	long long streams, window;
+};
+
+/* Writes the client's handshake. */
+void ws_dial_put(struct http_out *o, const struct ws_dial *d);
+
+/* Checks the server's answer h to dial d.  Returns 0 and fills *v2 and hello;
+ * or minus a status: its own when it is not 101 (-401, -403, -404 ...), -502
+ * when a 101 breaks RFC 6455 4.1 (*why then says how, a static string). */
+int ws_answer_check(const struct http_head *h, const struct ws_dial *d,
+    int *v2, struct ws_hello *hello, const char **why);
+
+/* One frame's head. */
+struct ws_frame {
+	int fin;
+	int opcode;
+	int masked;
+	unsigned char mask[4];
+	unsigned long long size;	/* of the payload */
+};
+
+/* Parses a frame head from b[0..n) (RFC 6455 5.2).  must_mask: the peer is a
+ * client (1) or a server (0).  Returns its size; 0 if it is not complete yet;
+ * -1002 for RSV bits, unknown opcodes, a length not in its shortest form or
+ * over 63 bits, a wrong mask bit, a control frame fragmented or over 125. */
+int ws_frame_parse(struct ws_frame *f, const unsigned char *b, size_t n,
+    int must_mask);
+
+/* Writes the head of a frame into out, which has room for WS_FRAME_HEAD_MAX.
+ * mask is NULL (server) or 4 random octets (client).  Returns its size. */
+size_t ws_frame_put(unsigned char *out, int opcode, int fin, size_t size,
+    const unsigned char *mask);
+
+/* Size of the head that ws_frame_put writes. */
+size_t ws_frame_head_size(size_t size, int masked);
+
+/* XORs b[0..n) with the mask, whose first octet used is mask[at % 4]. */
+void ws_mask(unsigned char *b, size_t n, const unsigned char mask[4],
+    unsigned long long at);
+
+/* Incremental UTF-8 (RFC 3629).  Start with state 0.  Returns the state after
+ * b[0..n), or -1 as soon as no valid text can begin so.  The text is whole
+ * when the state is 0. */
+int ws_utf8(int state, const unsigned char *b, size_t n);
+
+/* Order of frames in messages (RFC 6455 5.4), and UTF-8 of text. */
+struct ws_order {
+	int opcode;		/* of the message under way; 0: none */
+	int utf8;
+};
+
+/* Called with each frame head.  Returns 0 or -1002 (a continuation of
+ * nothing, or a new message inside another).  Control frames pass. */
+int ws_order_frame(struct ws_order *o, const struct ws_frame *f);
+
+/* Called with each unmasked piece of a data frame's payload; last: it ends
+ * the message.  Returns 0 or -1007. */
+int ws_order_data(struct ws_order *o, const unsigned char *b, size_t n,
+    int last);
+
+/* Reads a close frame's body: *code is 1005 when it is empty.  Returns 0;
+ * -1002 for one octet or a code that may not be sent; -1007 for the reason. */
+int ws_close_parse(int *code, struct view *reason, const unsigned char *b,
+    size_t n);
+
+/* Writes a close body (at most 125 octets, the reason cut at a character)
+ * into out; returns its length.  code 1005: an empty body. */
+size_t ws_close_put(unsigned char out[WS_CONTROL_MAX], int code,
+    const char *reason);
+
+/* --- messages.  A uuid is 16 octets here and 8-4-4-4-12 hex on the wire. */
+
+#define WS_UUID_TEXT 36
+void ws_uuid_put(char out[WS_UUID_TEXT], const unsigned char id[16]);
+/* With or without dashes, either case.  0 or -1. */
+int ws_uuid_parse(unsigned char id[16], struct view text);
+/* 32 lower-case hex digits, no NUL. */
+void ws_hex_put(char out[32], const unsigned char id[16]);
+/* Makes 16 random octets a version 4 uuid. */
+void ws_uuid_make(unsigned char id[16]);
+
+enum ws_type {
+	WS_MSG_REQUEST, WS_MSG_RESPONSE, WS_MSG_WINDOW, WS_MSG_TRAILERS,
+	WS_MSG_RESET, WS_MSG_LEAVE, WS_MSG_ACK, WS_MSG_UNKNOWN
+};
+
+/* A message, read or to be written.  What a type does not have is zero. */
+struct ws_msg {
+	enum ws_type type;
+	unsigned char id[16];
+	struct view method;	/* request */
+	struct view target;	/* request: path and query, from the slash on */
+	int status;		/* response, reset */
+	struct view reason;	/* response, reset */
+	int end;		/* request, response: no body follows */
+	long long bytes;	/* window: credit; request: the answer's window; ack: messages */
+	struct view body;	/* v1 only, decoded */
+	size_t nfields;		/* request, response, trailers */
+	struct http_field field[HTTP_OUT_FIELDS];
+};
+
+#define WS_V2_TEXT_MAX 131072	/* payload of a text frame */
+#define WS_V2_BODY_MAX 16384	/* body octets of a binary frame */
+#define WS_V2_BODY_HEAD 17	/* end flag and uuid before them */
+
+/* Reads a v2 text message.  p[0..n) is written to: strings are unescaped in
+ * place, and m's views point there.  Returns 0; -1002 where it is malformed
+ * (not JSON, a known type without what it needs, out of range); header names and values that are not fit
+ * for HTTP are the caller's to refuse.  Unknown types give WS_MSG_UNKNOWN.  A half's
+ * status is 100 to 599 here. */
+int ws_v2_read(struct ws_msg *m, unsigned char *p, size_t n);
+
+/* Writes a v2 text message.  Whether it fitted: o->len <= o->cap. */
+void ws_v2_put(struct json_out *o, const struct ws_msg *m);
+
+/* v1: the server reads answers, the client requests.  As ws_v2_read: p is
+ * written to, also the decoded body (m->body).  Returns 0, or -1 where the message is not usable; m->id
+ * is then set if has_id. A request's target is built in
+ * space[0..cap) ("/" url_path "?" the pairs, percent-encoded where they must
+ * be; escapes that stand are kept).  Names in headers differ in letter case only where several lines are meant. */
+int ws_v1_response_read(struct ws_msg *m, unsigned char *p, size_t n,
+    int *has_id);
+int ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n,
+    int *has_id, unsigned char *space, size_t cap);
+
+/* Finds the correlation id in the first n octets of a v1 message that was not
+ * kept whole.  Returns 1 and fills id, or 0. */
+int ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n);
+
+/* v1 writers.  The message is put in two parts around the body's base64,
+ * which the caller places between them: everything up to body's opening
+ * quote; then ws_v1_tail() from the closing quote on.  Requests: names in
+ * lower case, repeated fields joined by ", " ("; " for cookie), target split
+ * at '?' into url_path (escapes kept) and decoded url_query pairs,
+ * accept-encoding: identity in place of the caller's, cookie: empty where
+ * there is none.  Responses: several Set-Cookie under keys that differ in
+ * case; others joined; m->status stands in the tail. */
+void ws_v1_request_put(struct json_out *o, const struct ws_msg *m);
+void ws_v1_response_put(struct json_out *o, const struct ws_msg *m);
+void ws_v1_tail_put(struct json_out *o, const struct ws_msg *m);
+
+/* --- the arithmetic of a half.  One direction of one stream. */
+enum ws_half_state { WS_HALF_OPEN, WS_HALF_ENDED, WS_HALF_RESET };
+
+struct ws_half {
+	enum ws_half_state state;
+	long long credit;	/* body octets that may still come or go */
+	long long left;		/* octets that Content-Length still promises; -1: not said */
+};
+
+void ws_half_init(struct ws_half *h, long long credit, long long length);
+
+/* n body octets pass, and end tells whether the half ends with them.  Returns
+ * 0; -1002 past the credit or after the end (nothing changed); -1 where the
+ * promised length is passed, or not reached at the end: the half is then
+ * WS_HALF_RESET. */
+int ws_half_pass(struct ws_half *h, size_t n, int end);
+
+/* Adds credit.  Returns 0, or -1002 if the sum passes 2^40. */
+int ws_half_grant(struct ws_half *h, long long bytes);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * A check macro and its counters, shared by the unit tests.  A failure prints
+ * file, line and what was being looked at; the run goes on.
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stddef.h>
+
+extern long check_passed;
+extern long check_failed;
+
+/* Counts and, where ok is 0, prints the printf-style note. */
+void check_at(const char *file, int line, int ok, const char *fmt, ...)
+#ifdef __GNUC__
+    __attribute__((format(printf, 4, 5)))
+#endif
+    ;
+
+#define CHECK(ok, ...) check_at(__FILE__, __LINE__, (ok) != 0, __VA_ARGS__)
+
+/* A copy of b[0..n) in a heap block of exactly n octets, so that a sanitizer
+ * or valgrind sees the first octet read past it.  The caller frees it. */
+unsigned char *check_exact(const void *b, size_t n);
+
+/* Reads a whole file into a heap block (*n octets and one NUL).  NULL where
+ * it cannot be read.  The caller frees it. */
+char *check_file(const char *path, size_t *n);
+
+/* The folder of published vectors (VECTORS in the environment), or NULL: say
+ * check_skip() then. */
+const char *check_vectors(void);
+void check_skip(const char *what, const char *why);
+
+/* One for each codec, in tests/unit_*.c. */
+void test_json(void);
+void test_hmac(void);
+void test_http(void);
+void test_ws(void);
+
+#endif
