@@ -1,0 +1,122 @@
+# CC, CFLAGS, LDFLAGS, PREFIX and DESTDIR are yours to set:
+#	make CC=clang CFLAGS='-O3 -g'
+# Where a compiler or a system lacks some of the hardening below, empty it:
+#	make HARDEN= HARDEN_LD=
+.POSIX:
+
+CC = cc
+CFLAGS = -O2 $(FORTIFY)
+LDFLAGS =
+PREFIX = /usr/local
+DESTDIR =
+
+# Apart from HARDEN because it goes with optimization alone.
+FORTIFY = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN = -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDEN_LD = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
+
+OUR_CFLAGS = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow \
+	-Wconversion -Wpedantic -Wstrict-prototypes -Wmissing-prototypes
+ALL_CFLAGS = $(OUR_CFLAGS) $(HARDEN) $(CFLAGS)
+ALL_LDFLAGS = $(HARDEN_LD) $(LDFLAGS)
+SAN_FLAGS = -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
+
+# Never -static-pie: some musl-gcc quietly make that a dynamic program.
+STATIC_CC = $$(command -v musl-gcc || echo $(CC))
+STATIC_FLAGS = -Os -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -fstack-protector-strong \
+	-static -s -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack
+STATIC_MAX = 160000
+
+FUZZ_CC = clang
+FUZZ_RUNS = 20000
+FUZZ_FLAGS = -g -O1 -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=all
+
+CODECS = json.c http.c hmac.c ws.c
+SRC = pipegate.c $(CODECS)
+OBJ = pipegate.o json.o http.o hmac.o ws.o
+UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
+	tests/unit_ws.c
+
+.SUFFIXES: .c .o
+
+all: pipegate
+
+pipegate: $(OBJ)
+	$(CC) $(ALL_CFLAGS) -o $@ $(OBJ) $(ALL_LDFLAGS)
+
+$(OBJ): pipegate.h Makefile
+
+.c.o:
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+demo: pipegate
+	@sh contrib/demo.sh
+
+test: pipegate
+	@sh test.sh
+
+check: test
+
+soak: pipegate
+	@LONG=1 sh test.sh
+
+# Each of the following compiles all of its sources in one command into a file
+# of its own, so that objects made with other flags never mix in.
+build/unit: $(UNIT) $(CODECS) pipegate.h tests/check.h Makefile
+	@mkdir -p build
+	$(CC) $(ALL_CFLAGS) -I. -o $@ $(UNIT) $(CODECS) $(ALL_LDFLAGS)
+
+build/unit-san: $(UNIT) $(CODECS) pipegate.h tests/check.h Makefile
+	@mkdir -p build
+	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -I. -o $@ $(UNIT) $(CODECS)
+
+build/pipegate-san: $(SRC) pipegate.h Makefile
+	@mkdir -p build
+	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(SRC)
+
+san: build/pipegate-san build/unit-san
+	./build/unit-san
+
+build/fuzz: tests/fuzz.c $(CODECS) pipegate.h Makefile
+	@mkdir -p build
+	$(FUZZ_CC) $(OUR_CFLAGS) $(FUZZ_FLAGS) -I. -o $@ tests/fuzz*.c $(CODECS)
+
+fuzz: build/fuzz
+	@sh tests/fuzz.sh $(FUZZ_RUNS)
+
+static: pipegate-static
+
+pipegate-static: $(SRC) pipegate.h Makefile
+	$(STATIC_CC) $(OUR_CFLAGS) $(STATIC_FLAGS) \
+	    -ffile-prefix-map="$$PWD"=. -o $@ $(SRC)
+	@if readelf -lW $@ | grep -q INTERP; then \
+	    echo "$@ is not static" >&2; rm -f $@; exit 1; fi
+	@n=$$(wc -c <$@); echo "$@: $$n bytes"; \
+	    if [ "$$n" -gt $(STATIC_MAX) ]; then \
+	    echo "$@ is larger than $(STATIC_MAX) bytes" >&2; rm -f $@; exit 1; fi
+
+lint:
+	cppcheck --quiet --std=c99 --error-exitcode=1 --inline-suppr \
+	    --enable=warning,performance,portability \
+	    --suppress=missingIncludeSystem -D_POSIX_C_SOURCE=200809L $(SRC)
+	clang-tidy --quiet $(SRC) -- $(OUR_CFLAGS)
+	shellcheck test.sh contrib/*.sh tests/*.sh
+	shellcheck -s bash .ci/run
+	@if grep -nE '\<(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)[[:space:]]*\(' \
+	    *.c tests/*.c; then echo 'banned calls' >&2; exit 1; fi
+
+install: pipegate
+	mkdir -p $(DESTDIR)$(PREFIX)/bin
+	cp pipegate $(DESTDIR)$(PREFIX)/bin/pipegate
+	chmod 755 $(DESTDIR)$(PREFIX)/bin/pipegate
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/pipegate
+
+clean:
+	rm -rf build pipegate pipegate-static $(OBJ)
+
+.PHONY: all demo test check soak san fuzz static lint install uninstall clean
