@@ -5,11 +5,11 @@ set -u
 
 bin=${PIPEGATE:-./pipegate}
 dir=$(mktemp -d) || exit 1
-server= client= tail=
+pids=
 
 finish() {
 	trap '' INT TERM
-	for pid in $client $server $tail; do
+	for pid in $pids; do
 		kill "$pid" 2>/dev/null
 	done
 	wait
@@ -41,6 +41,7 @@ export PIPEGATE_JWT_SECRET
 : >"$dir/server.out"
 "$bin" server --port 0 >"$dir/server.out" 2>"$dir/server.log" &
 server=$!
+pids=$server
 await "$server" "$dir/server.out" 'listening on http'
 port=$(sed -n '1s/.*:\([0-9]*\).*/\1/p' "$dir/server.out")
 public=http://127.0.0.1:$port
@@ -55,6 +56,7 @@ path=healthz
 "$bin" client "${TARGET:-$public}" "ws://127.0.0.1:$port/" \
     >"$dir/client.log" 2>&1 &
 client=$!
+pids="$client $server"
 await "$client" "$dir/client.log" "$public/demo/"
 
 echo "$public/demo/ leads to ${TARGET:-$public}. Try:"
@@ -63,6 +65,5 @@ echo "    curl $public/demo/$path"
 echo
 echo "Ctrl-C ends it. What follows is what the client says."
 tail -n +1 -f "$dir/client.log" &
-tail=$!
-wait "$client"
-fail "the client ended"
+pids="$pids $!"
+wait "$client" || fail "the client ended"
