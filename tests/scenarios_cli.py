@@ -1,0 +1,418 @@
+"""The command line: subcommands, options, environment, exit statuses, tokens."""
+import os
+import re
+import signal
+import socket
+import uuid
+
+import harness
+from harness import scenario, equal, contains, check, Conn, token, token_read
+
+VARIABLES = [
+    ("PIPEGATE_JWT_ALGORITHMS", ["[\"RS256\"]", "none", "[]", "[\"HS256\"", "ES256"]),
+    ("PIPEGATE_JWT_TTL_DAYS", ["", "x", "-1", "0", "1.5", "99999999999999999999"]),
+    ("PIPEGATE_CONNECTION_ID", ["a/b", "..", "healthz", "a b", "x" * 129]),
+]
+SERVER_VARIABLES = [
+    ("PIPEGATE_JWT_ALGORITHMS", ["[\"RS256\"]", "none"]),
+    ("PIPEGATE_MAX_BODY_BYTES", ["", "x", "-1", "10M", "1e3", "99999999999999999999"]),
+    ("PIPEGATE_MAX_QUEUE_DEPTH", ["", "x", "-1", "3.5"]),
+    ("PIPEGATE_OFFLINE_WAIT", ["", "soon", "-1"]),
+    ("PIPEGATE_RESPONSE_TIMEOUT", ["", "never", "-1"]),
+    ("PIPEGATE_MAX_MEMORY", ["", "64M", "-1"]),
+    ("PIPEGATE_MAX_CONNECTIONS", ["", "many", "-1"]),
+    ("PIPEGATE_TRUSTED_PROXIES", ["localhost", "10.0.0.0/33", "1.2.3", "::1/129", "1.2.3.4,,"]),
+]
+
+
+@scenario()
+def help_everywhere(t):
+    """--help of the program and of each subcommand goes to stdout with exit 0."""
+    for args in (["--help"], ["server", "--help"], ["client", "--help"], ["token", "--help"]):
+        done = t.run(*args, env={"PIPEGATE_JWT_SECRET": None})
+        equal(done.status, 0, "exit of %s" % args)
+        contains(done.out(), "pipegate", "help")
+        equal(done.err(), "", "stderr of %s" % args)
+
+
+@scenario()
+def help_names_each_subcommand(t):
+    """The program's --help names server, client and token."""
+    text = t.run("--help").out()
+    for word in ("server", "client", "token"):
+        contains(text, word, "help")
+
+
+@scenario()
+def version_is_the_headers(t):
+    """--version prints the version of pipegate.h."""
+    with open(os.path.join(harness.ROOT, "pipegate.h")) as f:
+        version = re.search(r'PIPEGATE_VERSION "(.*)"', f.read()).group(1)
+    done = t.run("--version")
+    equal(done.status, 0, "exit")
+    contains(done.out(), version, "version")
+
+
+@scenario()
+def usage_errors_exit_2(t):
+    """What cannot be understood on the command line exits 2, with stderr saying why."""
+    for args in ([], ["what"], ["--nonsense"], ["server", "--nonsense"], ["server", "extra"],
+                 ["server", "--port"], ["server", "--port", "x"], ["server", "--port", "65536"],
+                 ["server", "--port", "-1"], ["server", "-p", ""], ["server", "--port="],
+                 ["token", "extra"], ["token", "-c"], ["token", "--connection-id"],
+                 ["client"], ["client", "http://localhost:1"],
+                 ["client", "http://localhost:1", "ws://localhost:1/", "more"],
+                 ["client", "--nonsense", "http://localhost:1", "ws://localhost:1/"],
+                 ["client", "ftp://localhost", "ws://localhost:1/"],
+                 ["client", "http://localhost:1", "gopher://localhost:1/"],
+                 ["client", "http://localhost:0", "ws://localhost:1/"],
+                 ["client", "http://localhost:99999", "ws://localhost:1/"],
+                 ["client", "http://", "ws://localhost:1/"]):
+        done = t.run(*args, env={"PIPEGATE_TOKEN": token()})
+        equal(done.status, 2, "exit of %s" % args)
+        check(done.err() != "", "nothing on stderr for %s" % args)
+        equal(done.out(), "", "stdout of %s" % args)
+
+
+@scenario()
+def secret_is_required(t):
+    """Without PIPEGATE_JWT_SECRET, or with an empty one, server and token refuse, and name it."""
+    for value in (None, ""):
+        for args in (["server", "--port", "0"], ["token"]):
+            done = t.run(*args, env={"PIPEGATE_JWT_SECRET": value})
+            check(done.status in (1, 2), "exit %d of %s" % (done.status, args))
+            contains(done.err(), "PIPEGATE_JWT_SECRET", "stderr")
+
+
+@scenario()
+def short_secret_is_warned_about(t):
+    """A secret under 32 octets works, with a warning that names the variable."""
+    done = t.run("token", env={"PIPEGATE_JWT_SECRET": "short"})
+    equal(done.status, 0, "exit")
+    contains(done.err(), "PIPEGATE_JWT_SECRET", "stderr")
+    equal(t.run("token").err(), "", "stderr with a good secret")
+
+
+@scenario()
+def client_needs_no_secret(t):
+    """The client runs without PIPEGATE_JWT_SECRET."""
+    origin, server = t.origin(), t.server()
+    t.client(server, origin, env={"PIPEGATE_JWT_SECRET": None})
+
+
+@scenario()
+def wrong_values_name_their_variable(t):
+    """A value of `token`'s environment that does not parse is an error that names it."""
+    for name, values in VARIABLES:
+        for value in values:
+            done = t.run("token", env={name: value})
+            check(done.status in (1, 2), "%s=%r: exit %d" % (name, value, done.status))
+            contains(done.err(), name, "stderr for %s=%r" % (name, value))
+            equal(done.out(), "", "stdout for %s=%r" % (name, value))
+
+
+@scenario()
+def wrong_server_values_name_their_variable(t):
+    """The same for the server."""
+    for name, values in SERVER_VARIABLES:
+        for value in values:
+            server = t.server(env={name: value}, ready=False)
+            status = server.wait_exit()
+            check(status in (1, 2), "%s=%r: exit %d" % (name, value, status))
+            contains(server.err(), name, "stderr for %s=%r" % (name, value))
+
+
+@scenario()
+def algorithms_may_be_list_or_word(t):
+    """PIPEGATE_JWT_ALGORITHMS takes a JSON list and the plain word."""
+    for value in ('["HS256"]', "HS256", '["HS256", "HS512"]', ' [ "RS256" , "HS256" ] '):
+        equal(t.run("token", env={"PIPEGATE_JWT_ALGORITHMS": value}).status, 0, value)
+
+
+@scenario()
+def token_prints_two_lines(t):
+    """`token` prints the id and a token of exactly the seven claims."""
+    done = t.run("token", "-c", "my-id.1~x_")
+    equal(done.status, 0, "exit")
+    lines = done.out().split("\n")
+    equal(lines[0], "Connection-id: my-id.1~x_", "first line")
+    check(lines[1].startswith("JWT Bearer:    "), "second line: " + lines[1])
+    equal(lines[2:], [""], "lines after")
+    claims = token_read(lines[1].split()[-1])
+    equal(list(claims), ["sub", "exp", "nbf", "iat", "iss", "aud", "jti"], "claims")
+    equal(claims["sub"], "my-id.1~x_", "sub")
+    equal(claims["exp"] - claims["iat"], 21 * 86400, "lifetime")
+    equal((claims["iss"], claims["aud"]), ("pipegate", "pipegate"), "issuer and audience")
+
+
+@scenario()
+def token_option_forms(t):
+    """-c ID, --connection-id ID, --connection-id=ID and the variable all set the id; an option wins."""
+    env = {"PIPEGATE_CONNECTION_ID": "of-env"}
+    for args, want in ((["-c", "a"], "a"), (["--connection-id", "b"], "b"),
+                       (["--connection-id=c"], "c"), ([], "of-env")):
+        out = t.run("token", *args, env=env).out()
+        contains(out, "Connection-id: %s\n" % want, str(args))
+
+
+@scenario()
+def token_ids_are_random(t):
+    """Without an id each token has another one, and another jti."""
+    seen = [token_read(t.run("token").out().split()[-1]) for _ in range(3)]
+    equal(len({c["sub"] for c in seen}), 3, "different ids")
+    equal(len({c["jti"] for c in seen}), 3, "different jti")
+
+
+@scenario()
+def token_refuses_bad_ids(t):
+    """An id that could not stand in a path is refused."""
+    for bad in ("", ".", "..", "healthz", "a/b", "a b", "ä", "x" * 129, "a%20"):
+        done = t.run("token", "-c", bad)
+        check(done.status in (1, 2), "%r: exit %d" % (bad, done.status))
+        equal(done.out(), "", "stdout for %r" % bad)
+
+
+@scenario()
+def token_takes_issuer_audience_and_lifetime(t):
+    """PIPEGATE_JWT_ISSUER, _AUDIENCE and _TTL_DAYS end up in the token, and in what the server wants."""
+    env = {"PIPEGATE_JWT_ISSUER": "me \"x\"", "PIPEGATE_JWT_AUDIENCE": "you",
+           "PIPEGATE_JWT_TTL_DAYS": "2"}
+    text = t.run("token", "-c", "demo", env=env).out().split()[-1]
+    claims = token_read(text)
+    equal(claims["iss"], "me \"x\"", "issuer")
+    equal(claims["exp"] - claims["iat"], 2 * 86400, "lifetime")
+    server = t.server(env=env)
+    t.client(server, t.origin(), env={"PIPEGATE_TOKEN": text})
+    peer = t.tunnel(server)
+    contains(peer.wait_close(1008).reason, "issuer", "reason")
+
+
+@scenario()
+def made_token_is_accepted(t):
+    """What `token` makes, the server takes."""
+    origin, server = t.origin(), t.server()
+    text = t.run("token", "-c", "made").out().split()[-1]
+    t.client(server, origin, "made", env={"PIPEGATE_TOKEN": text})
+    equal(t.get(server, "/made/echo").status, 200, "status")
+
+
+@scenario()
+def token_in_the_url(t):
+    """The client takes its token from ?token= too."""
+    origin, server = t.origin(), t.server()
+    client = t.client(server.url + "?token=" + token(), origin, ready=False,
+                      env={"PIPEGATE_TOKEN": None})
+    client.wait_out("http://127.0.0.1:%d/demo/" % server.port)
+
+
+@scenario()
+def token_never_shows(t):
+    """No token stands in anybody's log, nor, after start, in the client's argument list."""
+    origin, server = t.origin(), t.server()
+    text = token()
+    client = t.client(server.url + "?token=" + text, origin, ready=False,
+                      env={"PIPEGATE_TOKEN": None})
+    client.wait_out("/demo/")
+    t.conn(server).send("GET /?token=%s HTTP/1.1\r\nHost: h\r\n\r\n" % text).answer()
+    t.get(server, "/demo/echo?token=" + text)
+    with open("/proc/%d/cmdline" % client.pid, "rb") as f:
+        check(text.encode() not in f.read(), "the token stands in argv")
+    for process in (server, client):
+        check(text not in process.out() + process.err(), "%s shows the token" % process.name)
+
+
+@scenario()
+def http_urls_are_taken_for_ws(t):
+    """http:// in the server URL is taken for ws://."""
+    origin, server = t.origin(), t.server()
+    client = t.client(server.url.replace("ws:", "http:"), origin, ready=False)
+    client.wait_out("/demo/")
+
+
+@scenario()
+def client_without_token(t):
+    """A client without any token fails and says which variable or argument would help."""
+    origin, server = t.origin(), t.server()
+    client = t.client(server, origin, ready=False, env={"PIPEGATE_TOKEN": None})
+    check(client.wait_exit() in (1, 2), "exit")
+    contains(client.err(), "oken", "stderr")
+
+
+@scenario()
+def port_zero_is_printed(t):
+    """With port 0 the first line of stdout says which port it is."""
+    for args in (["-p", "0"], ["--port=0"], ["--port", "0"]):
+        server = t.spawn([harness.BINARY, "server", "--host", "127.0.0.1"] + args)
+        line = server.wait_out("\n").split("\n")[0]
+        port = int(re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)", line).group(1))
+        equal(Conn.to(port).get("/healthz").status, 200, "status")
+
+
+@scenario()
+def default_host_is_all(t):
+    """Without --host it listens on 0.0.0.0."""
+    server = t.spawn([harness.BINARY, "server", "-p", "0"])
+    line = server.wait_out("\n").split("\n")[0]
+    check(line.startswith("listening on http://0.0.0.0:"), line)
+
+
+@scenario()
+def listens_on_ipv6(t):
+    """--host ::1 works, printed in brackets."""
+    if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
+        raise harness.Skipped("no IPv6 on this machine")
+    with open("/proc/net/if_inet6") as f:
+        if "lo" not in f.read():
+            raise harness.Skipped("no ::1 on this machine")
+    server = t.server("--host", "::1")
+    contains(server.out(), "[::1]", "line")
+    conn = Conn.to(server.port, "::1")
+    equal(conn.get("/healthz").status, 200, "status")
+    origin = t.origin()
+    url = "ws://[::1]:%d/" % server.port
+    client = t.client(url, origin, ready=False)
+    client.wait_out("/demo/")
+    equal(Conn.to(server.port, "::1").get("/demo/echo").status, 200, "through it")
+    contains(origin.requests[0].get("x-forwarded-for"), "::1", "X-Forwarded-For")
+
+
+@scenario()
+def port_in_use_exits_1(t):
+    """A port that is taken is a failure (1) that says so."""
+    first = t.server()
+    second = t.server(port=first.port, ready=False)
+    equal(second.wait_exit(), 1, "exit")
+    contains(second.err(), str(first.port), "stderr")
+
+
+@scenario()
+def unknown_host_exits_1(t):
+    """A host that is no address of this machine is a failure (1)."""
+    server = t.server("--host", "192.0.2.1", ready=False)
+    equal(server.wait_exit(), 1, "exit")
+    contains(server.err(), "192.0.2.1", "stderr")
+
+
+@scenario()
+def restart_at_once_on_the_same_port(t):
+    """A server that was killed can be started again on its port at once."""
+    server = t.server()
+    conn = t.conn(server)
+    conn.get("/healthz")
+    server.kill()
+    equal(t.get(t.server(port=server.port), "/healthz").status, 200, "status")
+
+
+@scenario()
+def server_ends_on_signals(t):
+    """SIGTERM and SIGINT end the server with exit 0."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        equal(t.server().terminate(number), 0, "exit on %d" % number)
+
+
+@scenario()
+def client_ends_on_signals(t):
+    """SIGINT closes the link with 1000, SIGTERM with 1001; the client then exits 0."""
+    server, origin = t.tunnel_server(), t.origin()
+    for number, code in ((signal.SIGINT, 1000), (signal.SIGTERM, 1001)):
+        client = t.client(server, origin, ready=False)
+        peer = server.accept()
+        client.wait_out("/demo/")
+        client.signal(number)
+        peer.wait_close(code)
+        peer.send_close(code)
+        equal(client.wait_exit(), 0, "exit on %d" % number)
+
+
+@scenario()
+def client_ends_while_it_cannot_connect(t):
+    """A signal ends a client that is waiting to dial again."""
+    client = t.client("ws://127.0.0.1:1/", "http://127.0.0.1:1", ready=False)
+    t.wait(lambda: client.err() + client.out() != "", "a word about the failure")
+    check(client.running(), "the client gave up")
+    client.terminate()
+
+
+@scenario()
+def closed_standard_descriptors(t):
+    """A server started without stdin, stdout and stderr serves, and mixes nothing up."""
+    port = socket.create_server(("127.0.0.1", 0))
+    number = port.getsockname()[1]
+    port.close()
+    server = t.spawn(["/bin/sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", harness.BINARY,
+                      "server", "--host", "127.0.0.1", "--port", str(number)], name="server")
+
+    def healthy():
+        try:
+            return Conn.to(number).get("/healthz").status == 200
+        except OSError:
+            return False
+    t.wait(healthy, "an answer")
+    equal(server.terminate(), 0, "exit")
+
+
+@scenario()
+def log_to_nowhere(t):
+    """A full stdout and stderr (/dev/full) do not stop the server."""
+    port = socket.create_server(("127.0.0.1", 0))
+    number = port.getsockname()[1]
+    port.close()
+    t.spawn(["/bin/sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh", harness.BINARY,
+             "server", "--host", "127.0.0.1", "--port", str(number)], name="server")
+
+    def healthy():
+        try:
+            return all(Conn.to(number).get("/x/y").status in (404, 503) or True
+                       for _ in range(3)) and Conn.to(number).get("/healthz").status == 200
+        except OSError:
+            return False
+    t.wait(healthy, "an answer")
+
+
+@scenario()
+def same_instance_id_for_a_process(t):
+    """The client names the same instance at each dial; another process another one."""
+    server, origin = t.tunnel_server(), t.origin()
+    t.client(server, origin, ready=False)
+    seen = []
+    for _ in range(2):
+        peer = server.accept()
+        offer = harness.json.loads(peer.handshake.get("x-pipegate"))
+        seen.append(uuid.UUID(offer["instance"]))
+        peer.close()
+    equal(seen[0], seen[1], "instance")
+
+
+@scenario()
+def client_dials_as_the_wire_says(t):
+    """The handshake is a GET of 1.1 with a fresh key, version 13, pipegate.v2 and X-PipeGate, and no extension."""
+    server, origin = t.tunnel_server(), t.origin()
+    t.client(server, origin, ready=False)
+    first = server.dialled()
+    head = first.handshake
+    equal((head.method, head.version), ("GET", "HTTP/1.1"), "request line")
+    equal(head.get("host"), "127.0.0.1:%d" % server.port, "Host")
+    equal(head.get("upgrade").lower(), "websocket", "Upgrade")
+    equal(head.get("connection").lower(), "upgrade", "Connection")
+    equal(head.get("sec-websocket-version"), "13", "version")
+    equal(len(harness.base64.b64decode(head.get("sec-websocket-key"))), 16, "key")
+    equal(head.get("sec-websocket-protocol"), "pipegate.v2", "protocol")
+    equal(head.all("sec-websocket-extensions"), [], "extensions")
+    offer = harness.json.loads(head.get("x-pipegate"))
+    for name in ("instance", "received", "streams", "window"):
+        check(name in offer, "no %s in X-PipeGate" % name)
+    first.close()
+    check(server.dialled().handshake.get("sec-websocket-key") != head.get("sec-websocket-key"),
+          "the key is used again")
+
+
+@scenario()
+def token_goes_as_it_came(t):
+    """A token of PIPEGATE_TOKEN goes as Authorization: Bearer or as ?token=, and the path of the URL stays."""
+    server, origin = t.tunnel_server(), t.origin()
+    text = token()
+    t.client(server.url + "deep/er?x=1", origin, ready=False, env={"PIPEGATE_TOKEN": text})
+    head = server.dialled().handshake
+    check(head.target.startswith("/deep/er?x=1"), head.target)
+    check(head.get("authorization") == "Bearer " + text or "token=" + text in head.target,
+          "no token in %r" % head)
