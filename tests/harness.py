@@ -152,13 +152,13 @@ class Process:
     def count(self, text):
         return self.out().count(text) + self.err().count(text)
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.ended_by_us = True
         self.child.send_signal(number)
 
     def kill(self):
         """As if the machine had been switched off."""
-        self.signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         self.child.wait()
 
     def wait_exit(self, seconds=10):
@@ -169,14 +169,14 @@ class Process:
             raise Failed("%s has not ended after %g s" % (self.name, seconds * SLOW))
 
     def terminate(self, number=signal.SIGTERM, seconds=10):
-        self.signal(number)
+        self.send_signal(number)
         return self.wait_exit(seconds)
 
     def finish(self):
         """Ends it whatever it does.  Returns what is wrong with its end."""
         faults = []
         if self.running():
-            self.signal(signal.SIGTERM)
+            self.send_signal(signal.SIGTERM)
             try:
                 self.child.wait(8 * SLOW)
             except subprocess.TimeoutExpired:

@@ -318,7 +318,7 @@ def client_ends_on_signals(t):
         client = t.client(server, origin, ready=False)
         peer = server.accept()
         client.wait_out("/demo/")
-        client.signal(number)
+        client.send_signal(number)
         peer.wait_close(code)
         peer.send_close(code)
         equal(client.wait_exit(), 0, "exit on %d" % number)
