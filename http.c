@@ -1,0 +1,1925 @@
+/*
+ * HTTP/1.1 as pure code: heads read and written, bodies framed, the rules for
+ * passing fields on, error answers, and where a path leads.
+ *
+ * In reading order: octets, views and lists, names, fields and heads,
+ * requests, answers, bodies, trailers, output, passing on, error answers,
+ * paths.
+ */
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "pipegate.h"
+
+#define METHOD_MAX 64		/* octets; RFC 9110 names none over 17 */
+#define LINE_MAX_SIZE (HTTP_TARGET_MAX + 128)	/* of a first line */
+#define LISTED_MAX 64		/* elements of all Connection fields */
+#define CHUNK_DIGITS_MAX 16
+#define CHUNK_SIZE_MAX (1LL << 62)
+#define CHUNK_OVERHEAD_MAX 16384	/* extensions less data */
+
+/*
+ * Octets.  One table says in which parts of a message each may stand.
+ */
+enum {
+	O_TOKEN = 1,		/* RFC 9110 5.6.2 */
+	O_VALUE = 2,		/* HTAB, SP, VCHAR, obs-text */
+	O_TARGET = 4,		/* VCHAR without '#' */
+	O_HOST = 8,		/* RFC 3986 reg-name without ',' and '%' */
+	O_ID = 16		/* connection ids */
+};
+
+static const unsigned char octets[256] = {
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	2, 15, 6, 3, 15, 7, 15, 15, 14, 14, 15, 15, 6, 31, 31, 6,
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 6, 14, 6, 14, 6, 6,
+	6, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31,
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 6, 6, 6, 7, 31,
+	7, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31,
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 6, 7, 6, 31, 0,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
+};
+
+static const unsigned char *
+octet_skip(const unsigned char *p, const unsigned char *end, int set)
+{
+	while (p < end && (octets[*p] & set) != 0)
+		p++;
+	return p;
+}
+
+static int
+octet_all(struct view v, int set)
+{
+	return octet_skip(v.p, v.p + v.n, set) == v.p + v.n;
+}
+
+static int
+octet_is_digit(unsigned char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* The value of a hexadecimal digit, or -1. */
+static int
+octet_hex(unsigned char c)
+{
+	if (octet_is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static unsigned char
+octet_fold(unsigned char c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* Whether eight octets hold neither a control nor DEL.  A subtraction borrows
+ * into the top bit of an octet only if that octet, or one below it, is hit. */
+static int
+octet_eight_plain(const unsigned char *p)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t x, del;
+
+	memcpy(&x, p, sizeof(x));
+	del = x ^ ones * 0x7f;
+	return ((((x - ones * 0x20) & ~x) | ((del - ones) & ~del)) &
+	    ones * 0x80) == 0;
+}
+
+/* Skips what may stand in a field value, eight octets at a time up to the
+ * first HTAB. */
+static const unsigned char *
+octet_skip_value(const unsigned char *p, const unsigned char *end)
+{
+	while (end - p >= 8 && octet_eight_plain(p))
+		p += 8;
+	return octet_skip(p, end, O_VALUE);
+}
+
+/*
+ * Views and comma-separated lists (RFC 9110 5.6.1).
+ */
+static struct view
+view_of(const char *s)
+{
+	struct view v;
+
+	v.p = (const unsigned char *)s;
+	v.n = strlen(s);
+	return v;
+}
+
+static struct view
+view_between(const unsigned char *p, const unsigned char *end)
+{
+	struct view v;
+
+	v.p = p;
+	v.n = (size_t)(end - p);
+	return v;
+}
+
+static int
+view_equal_nocase(struct view a, struct view b)
+{
+	size_t i;
+
+	if (a.n != b.n)
+		return 0;
+	for (i = 0; i < a.n; i++)
+		if (octet_fold(a.p[i]) != octet_fold(b.p[i]))
+			return 0;
+	return 1;
+}
+
+/* Whether v begins with s, in any case. */
+static int
+view_begins(struct view v, const char *s)
+{
+	struct view prefix = view_of(s);
+
+	if (v.n < prefix.n)
+		return 0;
+	v.n = prefix.n;
+	return view_equal_nocase(v, prefix);
+}
+
+static struct view
+view_trim(struct view v)
+{
+	while (v.n > 0 && (v.p[0] == ' ' || v.p[0] == '\t')) {
+		v.p++;
+		v.n--;
+	}
+	while (v.n > 0 && (v.p[v.n - 1] == ' ' || v.p[v.n - 1] == '\t'))
+		v.n--;
+	return v;
+}
+
+/* Takes what stands before the first c off the front of v, and c with it. */
+static struct view
+view_split(struct view *v, int c)
+{
+	const unsigned char *at = v->n > 0 ? memchr(v->p, c, v->n) : NULL;
+	struct view first = *v;
+
+	if (at == NULL) {
+		v->n = 0;
+		return first;
+	}
+	first = view_between(v->p, at);
+	v->p += first.n + 1;
+	v->n -= first.n + 1;
+	return first;
+}
+
+/* Takes the next element that is not empty.  0 where there is none. */
+static int
+list_next(struct view *list, struct view *element)
+{
+	while (list->n > 0) {
+		*element = view_trim(view_split(list, ','));
+		if (element->n > 0)
+			return 1;
+	}
+	return 0;
+}
+
+int
+http_equal(struct view v, const char *s)
+{
+	size_t n = strlen(s);
+
+	return v.n == n && (n == 0 || memcmp(v.p, s, n) == 0);
+}
+
+int
+http_equal_nocase(struct view v, const char *s)
+{
+	return view_equal_nocase(v, view_of(s));
+}
+
+int
+http_list_has(struct view v, const char *token)
+{
+	struct view element;
+
+	while (list_next(&v, &element))
+		if (http_equal_nocase(element, token))
+			return 1;
+	return 0;
+}
+
+/* Reads 1*DIGIT (RFC 9110 8.6).  0, or -1 for anything else or an overflow. */
+static int
+view_number(struct view v, long long *out)
+{
+	long long value = 0;
+	size_t i;
+
+	if (v.n == 0)
+		return -1;
+	for (i = 0; i < v.n; i++) {
+		int digit = v.p[i] - '0';
+
+		if (!octet_is_digit(v.p[i]) ||
+		    value > (LLONG_MAX - digit) / 10)
+			return -1;
+		value = value * 10 + digit;
+	}
+	*out = value;
+	return 0;
+}
+
+/*
+ * Names that mean something here, by their length, with the rules for each.
+ */
+enum name_id {
+	N_OTHER, N_ACCEPT, N_CONNECTION, N_CORRELATION, N_DATE, N_EXPECT,
+	N_FORWARDED, N_HOST, N_LENGTH, N_MAX_FORWARDS, N_TE, N_TRANSFER,
+	N_UPGRADE, N_X_FOR, N_X_HOST, N_X_PREFIX, N_X_PROTO
+};
+
+enum {
+	R_HOP = 1,		/* of one connection: never passed on */
+	R_KEPT = 2,		/* Connection may not strip it */
+	R_HEAD = 4		/* not in trailers (RFC 9110 6.5.1) */
+};
+
+struct name {
+	const char *text;
+	enum name_id id;
+	int rules;
+};
+
+static const struct name names[][5] = {
+	[2] = { { "te", N_TE, R_HOP | R_HEAD } },
+	[3] = { { "age", N_OTHER, R_HEAD } },
+	[4] = {
+		{ "host", N_HOST, R_KEPT | R_HEAD },
+		{ "date", N_DATE, R_HEAD },
+		{ "vary", N_OTHER, R_HEAD }
+	},
+	[5] = { { "range", N_OTHER, R_HEAD } },
+	[6] = {
+		{ "accept", N_ACCEPT, 0 },
+		{ "cookie", N_OTHER, R_KEPT | R_HEAD },
+		{ "expect", N_EXPECT, R_HEAD },
+		{ "pragma", N_OTHER, R_HEAD }
+	},
+	[7] = {
+		{ "upgrade", N_UPGRADE, R_HOP | R_HEAD },
+		{ "trailer", N_OTHER, R_HEAD },
+		{ "expires", N_OTHER, R_HEAD },
+		{ "warning", N_OTHER, R_HEAD }
+	},
+	[8] = {
+		{ "location", N_OTHER, R_HEAD },
+		{ "if-match", N_OTHER, R_HEAD },
+		{ "if-range", N_OTHER, R_HEAD }
+	},
+	[9] = { { "forwarded", N_FORWARDED, R_KEPT | R_HEAD } },
+	[10] = {
+		{ "connection", N_CONNECTION, R_HOP | R_HEAD },
+		{ "keep-alive", N_OTHER, R_HOP | R_HEAD },
+		{ "set-cookie", N_OTHER, R_KEPT | R_HEAD }
+	},
+	[11] = { { "retry-after", N_OTHER, R_HEAD } },
+	[12] = {
+		{ "content-type", N_OTHER, R_HEAD },
+		{ "max-forwards", N_MAX_FORWARDS, R_HEAD }
+	},
+	[13] = {
+		{ "authorization", N_OTHER, R_KEPT | R_HEAD },
+		{ "cache-control", N_OTHER, R_HEAD },
+		{ "content-range", N_OTHER, R_HEAD },
+		{ "if-none-match", N_OTHER, R_HEAD }
+	},
+	[14] = { { "content-length", N_LENGTH, R_KEPT | R_HEAD } },
+	[15] = { { "x-forwarded-for", N_X_FOR, R_KEPT | R_HEAD } },
+	[16] = {
+		{ "content-encoding", N_OTHER, R_HEAD },
+		{ "x-forwarded-host", N_X_HOST, R_KEPT | R_HEAD },
+		{ "proxy-connection", N_OTHER, R_HOP | R_HEAD },
+		{ "www-authenticate", N_OTHER, R_HEAD }
+	},
+	[17] = {
+		{ "transfer-encoding", N_TRANSFER, R_HOP | R_HEAD },
+		{ "x-forwarded-proto", N_X_PROTO, R_KEPT | R_HEAD },
+		{ "if-modified-since", N_OTHER, R_HEAD }
+	},
+	[18] = {
+		{ "x-forwarded-prefix", N_X_PREFIX, R_KEPT | R_HEAD },
+		{ "proxy-authenticate", N_OTHER, R_HEAD }
+	},
+	[19] = {
+		{ "if-unmodified-since", N_OTHER, R_HEAD },
+		{ "proxy-authorization", N_OTHER, R_HEAD }
+	},
+	[25] = {
+		{ "x-pipegate-correlation-id", N_CORRELATION,
+		    R_KEPT | R_HEAD },
+		{ "proxy-authentication-info", N_OTHER, R_HEAD }
+	}
+};
+
+static const struct name name_gateway = { "", N_OTHER, R_KEPT | R_HEAD };
+static const struct name name_other = { "", N_OTHER, 0 };
+
+static const struct name *
+name_find(struct view v)
+{
+	const struct name *row;
+
+	if (v.n < sizeof(names) / sizeof(names[0]))
+		for (row = names[v.n]; row->text != NULL; row++)
+			if (http_equal_nocase(v, row->text))
+				return row;
+	if (view_begins(v, "x-forwarded-") || view_begins(v, "x-pipegate-"))
+		return &name_gateway;
+	return &name_other;
+}
+
+const struct http_field *
+http_field_find(const struct http_field *f, size_t n, const char *name)
+{
+	struct view want = view_of(name);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (view_equal_nocase(f[i].name, want))
+			return &f[i];
+	return NULL;
+}
+
+/*
+ * Fields and heads.  A head is read in two steps: its first line as soon as
+ * that is there, all the rest once the empty line has come.  *scanned holds
+ * twice the offset before which no end was found, plus one when the first
+ * line was seen to be good.
+ */
+
+/* Parses the field line at p.  A CRLF stands before end.  NULL: malformed. */
+static const unsigned char *
+head_field(struct http_field *f, const unsigned char *p,
+    const unsigned char *end)
+{
+	const unsigned char *q = octet_skip(p, end, O_TOKEN);
+
+	if (q == p || *q != ':')
+		return NULL;
+	f->name = view_between(p, q);
+	p = q + 1;
+	q = octet_skip_value(p, end);
+	if (q[0] != '\r' || q[1] != '\n')
+		return NULL;
+	f->value = view_trim(view_between(p, q));
+	return q + 2;
+}
+
+/* Parses the field lines of p up to end, where the last one's CRLF is past. */
+static int
+head_fields(struct http_field *f, size_t *n, const unsigned char *p,
+    const unsigned char *end)
+{
+	*n = 0;
+	while (p < end) {
+		if (*n == HTTP_FIELDS_MAX)
+			return -431;
+		p = head_field(&f[*n], p, end);
+		if (p == NULL)
+			return -400;
+		++*n;
+	}
+	return 0;
+}
+
+/* Looks for the empty line from b[*at] on.  Returns the size of what it ends,
+ * 0 where it has not come, -400 for a bare LF. */
+static int
+head_scan(const unsigned char *b, size_t n, size_t *at)
+{
+	const unsigned char *lf;
+
+	while (*at < n && (lf = memchr(b + *at, '\n', n - *at)) != NULL) {
+		*at = (size_t)(lf - b);
+		if (*at == 0 || lf[-1] != '\r')
+			return -400;
+		if (*at == 1 || lf[-2] == '\n')
+			return (int)*at + 1;
+		++*at;
+	}
+	*at = n;
+	return 0;
+}
+
+/* Parses the first line as soon as it is whole.  Returns its size with the
+ * CRLF, 0, or minus a status. */
+static int
+head_line(struct http_head *h, const unsigned char *b, size_t n, size_t from,
+    int (*parse)(struct http_head *, struct view))
+{
+	size_t max = n < LINE_MAX_SIZE ? n : LINE_MAX_SIZE;
+	const unsigned char *lf = NULL;
+	int rc;
+
+	if (from < max)
+		lf = memchr(b + from, '\n', max - from);
+	if (lf == NULL)
+		return max == LINE_MAX_SIZE ? -414 : 0;
+	if (lf == b || lf[-1] != '\r')
+		return -400;
+	rc = parse(h, view_between(b, lf - 1));
+	return rc < 0 ? rc : (int)(lf - b) + 1;
+}
+
+/* Reads a head.  Returns its size, 0, or minus a status for a request. */
+static int
+head_read(struct http_head *h, const unsigned char *b, size_t n,
+    size_t *scanned, int (*parse)(struct http_head *, struct view))
+{
+	size_t most = n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
+	size_t at = *scanned / 2;
+	int line, size, rc;
+
+	memset(h, 0, offsetof(struct http_head, field));
+	if (*scanned % 2 == 0) {
+		line = head_line(h, b, most, at, parse);
+		if (line <= 0) {
+			*scanned = 2 * most;
+			return line;
+		}
+		at = (size_t)line;
+	}
+	size = head_scan(b, most, &at);
+	*scanned = 2 * at + 1;
+	if (size == 0 && most == HTTP_HEAD_MAX)
+		return -431;
+	if (size <= 0)
+		return size;
+	/* h need not be the one that the line was parsed into at first. */
+	line = head_line(h, b, most, 0, parse);
+	rc = head_fields(h->field, &h->nfields, b + line, b + size - 2);
+	return rc < 0 ? rc : size;
+}
+
+/* What the fields of a head say about the message and its connection. */
+struct head_facts {
+	size_t hosts, lengths, codings;	/* how many of each */
+	struct view host, length, coding;	/* the last of them */
+	size_t listed;			/* elements of Connection */
+	int close, keep_alive, upgrade, te;	/* in Connection */
+	int has_upgrade, te_trailers;
+	int expects, expects_other;
+};
+
+static void
+head_connection(struct head_facts *t, struct view value)
+{
+	struct view token;
+
+	while (list_next(&value, &token)) {
+		t->listed++;
+		t->close |= http_equal_nocase(token, "close");
+		t->keep_alive |= http_equal_nocase(token, "keep-alive");
+		t->upgrade |= http_equal_nocase(token, "upgrade");
+		t->te |= http_equal_nocase(token, "te");
+	}
+}
+
+static void
+head_fact(struct head_facts *t, const struct http_field *f)
+{
+	switch (name_find(f->name)->id) {
+	case N_HOST:
+		t->hosts++;
+		t->host = f->value;
+		break;
+	case N_LENGTH:
+		t->lengths++;
+		t->length = f->value;
+		break;
+	case N_TRANSFER:
+		t->codings++;
+		t->coding = f->value;
+		break;
+	case N_CONNECTION:
+		head_connection(t, f->value);
+		break;
+	case N_UPGRADE:
+		t->has_upgrade = 1;
+		break;
+	case N_TE:
+		t->te_trailers |= http_list_has(f->value, "trailers");
+		break;
+	case N_EXPECT:
+		if (http_equal_nocase(f->value, "100-continue"))
+			t->expects = 1;
+		else
+			t->expects_other = 1;
+		break;
+	default:
+		break;
+	}
+}
+
+/* Gathers the facts of h, and sets what both kinds of head have in common.
+ * Returns 0, or minus a status. */
+static int
+head_judge(struct http_head *h, struct head_facts *t)
+{
+	size_t i;
+
+	memset(t, 0, sizeof(*t));
+	for (i = 0; i < h->nfields; i++)
+		head_fact(t, &h->field[i]);
+	h->length = -1;
+	if (t->lengths > 1 || t->codings > 1 ||
+	    (t->lengths == 1 && view_number(t->length, &h->length) == -1))
+		return -400;
+	if (t->codings > 0 && (t->lengths > 0 || h->minor == 0))
+		return -400;
+	if (t->listed > LISTED_MAX)
+		return -431;
+	h->keep_alive = !t->close && (h->minor > 0 || t->keep_alive);
+	h->upgrade = h->minor > 0 && t->upgrade && t->has_upgrade;
+	h->te_trailers = t->te && t->te_trailers;
+	return 0;
+}
+
+/*
+ * Requests (RFC 9112 section 3).
+ */
+int
+http_method_ok(struct view method)
+{
+	return method.n > 0 && method.n <= METHOD_MAX &&
+	    octet_all(method, O_TOKEN);
+}
+
+int
+http_path_ok(struct view path)
+{
+	if (path.n == 0 || !octet_all(path, O_TARGET))
+		return 0;
+	return path.p[0] == '/' || http_equal(path, "*");
+}
+
+/* Parses HTTP-version into the minor one.  Returns 0 or minus a status. */
+static int
+req_version(struct view v, int *minor)
+{
+	if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 ||
+	    !octet_is_digit(v.p[5]) || v.p[6] != '.' ||
+	    !octet_is_digit(v.p[7]) || v.p[5] == '0')
+		return -400;
+	if (v.p[5] != '1')
+		return -505;
+	*minor = v.p[7] > '0';
+	return 0;
+}
+
+/* Whether v is a reg-name with sound percent-escapes. */
+static int
+req_name_ok(struct view v)
+{
+	size_t i;
+
+	for (i = 0; i < v.n; i++) {
+		if ((octets[v.p[i]] & O_HOST) != 0)
+			continue;
+		if (v.p[i] != '%' || v.n - i < 3 ||
+		    octet_hex(v.p[i + 1]) == -1 ||
+		    octet_hex(v.p[i + 2]) == -1)
+			return 0;
+		i += 2;
+	}
+	return 1;
+}
+
+/* Whether v is what stands in the brackets of an IPv6 address. */
+static int
+req_ipv6_ok(struct view v)
+{
+	size_t i, colons = 0;
+
+	for (i = 0; i < v.n; i++) {
+		colons += v.p[i] == ':';
+		if (octet_hex(v.p[i]) == -1 && v.p[i] != ':' && v.p[i] != '.')
+			return 0;
+	}
+	return colons >= 2 && v.n <= 45;
+}
+
+/* Whether v is uri-host [ ":" port ] (RFC 9110 7.2); it may be empty. */
+static int
+req_host_ok(struct view v)
+{
+	struct view host;
+	int ok;
+
+	if (v.n > 0 && v.p[0] == '[') {
+		v.p++;
+		v.n--;
+		host = view_split(&v, ']');
+		ok = v.p[-1] == ']' && req_ipv6_ok(host) &&
+		    (v.n == 0 || v.p[0] == ':');
+		if (ok && v.n > 0)
+			view_split(&v, ':');
+	} else {
+		host = view_split(&v, ':');
+		ok = req_name_ok(host);
+	}
+	while (ok && v.n > 0) {
+		ok = octet_is_digit(*v.p++);
+		v.n--;
+	}
+	return ok;
+}
+
+/* Parses an absolute-form target whose scheme's size is given.  Its path can
+ * be a view only where it has one, or where it is to be "/" alone. */
+static int
+req_absolute(struct http_head *h, size_t scheme)
+{
+	const unsigned char *p = h->target.p + scheme;
+	const unsigned char *end = h->target.p + h->target.n;
+	const unsigned char *q = p;
+
+	while (q < end && *q != '/' && *q != '?')
+		q++;
+	h->host = view_between(p, q);
+	h->path = view_between(q, end);
+	if (h->host.n == 0 || !req_host_ok(h->host))
+		return -400;
+	if (q == end)
+		h->path = view_of(http_equal(h->method, "OPTIONS") ?
+		    "*" : "/");
+	return h->path.p[0] == '?' ? -400 : 0;
+}
+
+static int
+req_target(struct http_head *h)
+{
+	if (h->target.n > HTTP_TARGET_MAX)
+		return -414;
+	if (h->target.n == 0 || !octet_all(h->target, O_TARGET))
+		return -400;
+	if (http_equal(h->method, "CONNECT") ||
+	    http_equal(h->method, "TRACE"))
+		return -405;
+	h->path = h->target;
+	if (h->target.p[0] == '/')
+		return 0;
+	if (view_begins(h->target, "http://"))
+		return req_absolute(h, 7);
+	if (view_begins(h->target, "https://"))
+		return req_absolute(h, 8);
+	return http_equal(h->target, "*") &&
+	    http_equal(h->method, "OPTIONS") ? 0 : -400;
+}
+
+static int
+req_line(struct http_head *h, struct view line)
+{
+	int rc;
+
+	h->method = view_split(&line, ' ');
+	h->target = view_split(&line, ' ');
+	if (!octet_all(h->method, O_TOKEN) || h->method.n == 0)
+		return -400;
+	if (h->method.n > METHOD_MAX)
+		return -501;
+	if (h->target.n > HTTP_TARGET_MAX)
+		return -414;
+	rc = req_version(line, &h->minor);
+	return rc < 0 ? rc : req_target(h);
+}
+
+/* RFC 9112 section 6.3, without its leniencies. */
+static int
+req_framing(struct http_head *h, const struct head_facts *t)
+{
+	if (t->codings == 0) {
+		h->framing = t->lengths > 0 ? HTTP_LENGTH : HTTP_NO_BODY;
+		return 0;
+	}
+	h->framing = HTTP_CHUNKED;
+	if (http_equal_nocase(t->coding, "chunked"))
+		return 0;
+	return t->coding.n > 0 && octet_all(t->coding, O_TOKEN) ? -501 : -400;
+}
+
+/* RFC 9112 section 3.2. */
+static int
+req_host(struct http_head *h, const struct head_facts *t)
+{
+	if (t->hosts > 1 || (t->hosts == 0 && h->minor > 0) ||
+	    !req_host_ok(t->host))
+		return -400;
+	if (h->host.n == 0)
+		h->host = t->host;
+	return t->hosts == 0 || view_equal_nocase(h->host, t->host) ?
+	    0 : -400;
+}
+
+/* Size of the empty line that may stand before a request line, or -400. */
+static int
+req_skip(const unsigned char *b, size_t n)
+{
+	size_t skip = 0;
+
+	if (n > 0 && b[0] == '\r') {
+		if (n > 1 && b[1] != '\n')
+			return -400;
+		skip = n < 2 ? n : 2;
+	}
+	if (skip < n && (octets[b[skip]] & O_TOKEN) == 0)
+		return -400;
+	return (int)skip;
+}
+
+int
+http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
+    size_t *scanned)
+{
+	struct head_facts t;
+	int skip, size, rc;
+
+	skip = req_skip(b, n);
+	if (skip < 0)
+		return skip;
+	size = head_read(h, b + skip, n - (size_t)skip, scanned, req_line);
+	if (size <= 0)
+		return size;
+	if ((rc = head_judge(h, &t)) < 0 || (rc = req_framing(h, &t)) < 0 ||
+	    (rc = req_host(h, &t)) < 0)
+		return rc;
+	if (t.expects_other)
+		return -417;
+	h->expect_continue = h->minor > 0 && t.expects;
+	return skip + size;
+}
+
+/*
+ * Answers (RFC 9112 section 4).
+ */
+static int
+ans_line(struct http_head *h, struct view line)
+{
+	struct view status;
+
+	if (req_version(view_split(&line, ' '), &h->minor) < 0)
+		return -502;
+	status = view_split(&line, ' ');
+	if (status.n != 3 || !octet_is_digit(status.p[0]) ||
+	    !octet_is_digit(status.p[1]) || !octet_is_digit(status.p[2]))
+		return -502;
+	h->status = (status.p[0] - '0') * 100 + (status.p[1] - '0') * 10 +
+	    (status.p[2] - '0');
+	h->reason = line;
+	return h->status >= 100 && h->status <= 599 &&
+	    octet_all(line, O_VALUE) ? 0 : -502;
+}
+
+/* Whether an answer of this status has neither body nor Content-Length. */
+static int
+ans_is_bare(int status)
+{
+	return status < 200 || status == 204;
+}
+
+/* Whether one has no body, whatever was asked for. */
+static int
+ans_is_bodiless(int status)
+{
+	return ans_is_bare(status) || status == 304;
+}
+
+/* RFC 9112 section 6.3. */
+static enum http_framing
+ans_framing(const struct http_head *h, const struct head_facts *t,
+    struct view method)
+{
+	if (h->status == 101)
+		return HTTP_RAW;
+	if (ans_is_bodiless(h->status) || http_equal(method, "HEAD"))
+		return HTTP_NO_BODY;
+	if (t->codings > 0)
+		return HTTP_CHUNKED;
+	return t->lengths > 0 ? HTTP_LENGTH : HTTP_UNTIL_CLOSE;
+}
+
+int
+http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
+    size_t *scanned, struct view method)
+{
+	static const unsigned char start[] = "HTTP/1.";
+	struct head_facts t;
+	int size;
+
+	if (n > 0 && memcmp(b, start, n < 7 ? n : 7) != 0)
+		return -502;
+	size = head_read(h, b, n, scanned, ans_line);
+	if (size == 0)
+		return 0;
+	if (size < 0 || head_judge(h, &t) < 0 ||
+	    (t.codings > 0 && !http_equal_nocase(t.coding, "chunked")))
+		return -502;
+	h->framing = ans_framing(h, &t, method);
+	/* A body where there may be none: what follows cannot be trusted. */
+	if (h->framing == HTTP_UNTIL_CLOSE || h->framing == HTTP_RAW ||
+	    (ans_is_bare(h->status) && (t.codings > 0 || h->length > 0)))
+		h->keep_alive = 0;
+	return size;
+}
+
+/*
+ * Bodies (RFC 9112 section 7).
+ */
+enum chunk_state {
+	CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_LF, CHUNK_DATA, CHUNK_DATA_CR,
+	CHUNK_DATA_LF, CHUNK_LAST, CHUNK_BAD
+};
+
+void
+http_body_init(struct http_body *d, enum http_framing framing,
+    long long length)
+{
+	memset(d, 0, sizeof(*d));
+	d->framing = framing;
+	d->state = CHUNK_SIZE;
+	d->left = framing == HTTP_LENGTH ? length : 0;
+}
+
+/* Takes a piece of at most d->left octets. */
+static enum http_body_event
+body_take(struct http_body *d, const unsigned char *in, size_t n,
+    struct view *data)
+{
+	data->p = in;
+	data->n = (unsigned long long)d->left < n ? (size_t)d->left : n;
+	d->left -= (long long)data->n;
+	return HTTP_BODY_DATA;
+}
+
+static enum http_body_event
+body_until_close(const unsigned char *in, size_t n, size_t *used,
+    struct view *data)
+{
+	if (n == 0)
+		return HTTP_BODY_MORE;
+	data->p = in;
+	data->n = n;
+	*used = n;
+	return HTTP_BODY_DATA;
+}
+
+static enum http_body_event
+body_length(struct http_body *d, const unsigned char *in, size_t n,
+    size_t *used, struct view *data)
+{
+	if (d->left == 0)
+		return HTTP_BODY_END;
+	if (n == 0)
+		return HTTP_BODY_MORE;
+	body_take(d, in, n, data);
+	*used = data->n;
+	return HTTP_BODY_DATA;
+}
+
+/* One octet of a chunk's size, or the one behind it. */
+static enum chunk_state
+chunk_size(struct http_body *d, unsigned char c)
+{
+	int digit = octet_hex(c);
+
+	if (digit >= 0) {
+		if (d->digits == CHUNK_DIGITS_MAX ||
+		    d->left > (CHUNK_SIZE_MAX - digit) / 16)
+			return CHUNK_BAD;
+		d->left = d->left * 16 + digit;
+		d->digits++;
+		return CHUNK_SIZE;
+	}
+	if (d->digits == 0)
+		return CHUNK_BAD;
+	if (c == ';')
+		return CHUNK_EXTENSION;
+	return c == '\r' ? CHUNK_LF : CHUNK_BAD;
+}
+
+/* One octet of an extension: dropped, but counted until data pays for it.
+ * Sizes need no count of their own, their digits being few. */
+static enum chunk_state
+chunk_extension(struct http_body *d, unsigned char c)
+{
+	if (c == '\r')
+		return CHUNK_LF;
+	if ((octets[c] & O_VALUE) == 0 || ++d->overhead > CHUNK_OVERHEAD_MAX)
+		return CHUNK_BAD;
+	return CHUNK_EXTENSION;
+}
+
+/* One octet of framing: what state it leads to. */
+static enum chunk_state
+chunk_octet(struct http_body *d, unsigned char c)
+{
+	switch ((enum chunk_state)d->state) {
+	case CHUNK_SIZE:
+		return chunk_size(d, c);
+	case CHUNK_EXTENSION:
+		return chunk_extension(d, c);
+	case CHUNK_LF:
+		d->digits = 0;
+		if (c != '\n')
+			return CHUNK_BAD;
+		return d->left > 0 ? CHUNK_DATA : CHUNK_LAST;
+	case CHUNK_DATA_CR:
+		return c == '\r' ? CHUNK_DATA_LF : CHUNK_BAD;
+	case CHUNK_DATA_LF:
+		return c == '\n' ? CHUNK_SIZE : CHUNK_BAD;
+	default:
+		return CHUNK_BAD;
+	}
+}
+
+static enum http_body_event
+chunk_data(struct http_body *d, const unsigned char *in, size_t n,
+    size_t *used, struct view *data)
+{
+	body_take(d, in, n, data);
+	*used += data->n;
+	d->overhead -= data->n < d->overhead ? data->n : d->overhead;
+	if (d->left == 0)
+		d->state = CHUNK_DATA_CR;
+	return HTTP_BODY_DATA;
+}
+
+static enum http_body_event
+body_chunked(struct http_body *d, const unsigned char *in, size_t n,
+    size_t *used, struct view *data)
+{
+	for (;;) {
+		if (d->state == CHUNK_LAST)
+			return HTTP_BODY_TRAILERS;
+		if (d->state == CHUNK_BAD)
+			return HTTP_BODY_BAD;
+		if (*used == n)
+			return HTTP_BODY_MORE;
+		if (d->state == CHUNK_DATA)
+			return chunk_data(d, in + *used, n - *used, used,
+			    data);
+		d->state = (int)chunk_octet(d, in[(*used)++]);
+	}
+}
+
+enum http_body_event
+http_body_next(struct http_body *d, const unsigned char *in, size_t n,
+    size_t *used, struct view *data)
+{
+	*used = 0;
+	switch (d->framing) {
+	case HTTP_LENGTH:
+		return body_length(d, in, n, used, data);
+	case HTTP_CHUNKED:
+		return body_chunked(d, in, n, used, data);
+	case HTTP_UNTIL_CLOSE:
+	case HTTP_RAW:
+		return body_until_close(in, n, used, data);
+	default:
+		return HTTP_BODY_END;
+	}
+}
+
+size_t
+http_chunk_head(unsigned char *out, size_t n)
+{
+	size_t size = 1, i, rest;
+
+	for (rest = n; rest >= 16; rest /= 16)
+		size++;
+	for (i = size; i > 0; i--) {
+		out[i - 1] = (unsigned char)"0123456789abcdef"[n % 16];
+		n /= 16;
+	}
+	out[size] = '\r';
+	out[size + 1] = '\n';
+	return size + 2;
+}
+
+/*
+ * Trailers (RFC 9110 6.5, RFC 9112 7.1.2).
+ */
+int
+http_trailers_parse(struct http_field *fields, size_t *nfields,
+    const unsigned char *b, size_t n, size_t *scanned)
+{
+	size_t most = n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
+	int size, rc;
+
+	size = head_scan(b, most, scanned);
+	if (size == 0 && most == HTTP_HEAD_MAX)
+		return -431;
+	if (size <= 0)
+		return size;
+	rc = head_fields(fields, nfields, b, b + size - 2);
+	return rc < 0 ? rc : size;
+}
+
+static int
+trailer_ok(const struct http_field *f)
+{
+	return (name_find(f->name)->rules & R_HEAD) == 0;
+}
+
+size_t
+http_trailers_filter(struct http_field *fields, size_t n)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < n; i++)
+		if (trailer_ok(&fields[i]))
+			fields[kept++] = fields[i];
+	return kept;
+}
+
+/*
+ * Output.
+ */
+void
+http_put_view(struct http_out *o, struct view v)
+{
+	if (o->len <= o->cap && v.n <= o->cap - o->len && v.n > 0)
+		memcpy(o->p + o->len, v.p, v.n);
+	o->len += v.n;
+}
+
+void
+http_put(struct http_out *o, const char *s)
+{
+	http_put_view(o, view_of(s));
+}
+
+void
+http_put_field(struct http_out *o, struct view name, struct view value)
+{
+	http_put_view(o, name);
+	http_put(o, ": ");
+	http_put_view(o, value);
+	http_put(o, "\r\n");
+}
+
+static void
+put_named(struct http_out *o, const char *name, struct view value)
+{
+	http_put_field(o, view_of(name), value);
+}
+
+static void
+put_number(struct http_out *o, unsigned long long i)
+{
+	char digits[24];
+	size_t at = sizeof(digits) - 1;
+
+	digits[at] = '\0';
+	do {
+		digits[--at] = (char)('0' + i % 10);
+		i /= 10;
+	} while (i > 0);
+	http_put(o, digits + at);
+}
+
+static void
+put_date(struct http_out *o, long long t)
+{
+	char date[30];
+
+	http_date(date, t);
+	put_named(o, "Date", view_of(date));
+}
+
+static const struct {
+	int status;
+	const char *phrase;
+} reasons[] = {
+	{ 100, "Continue" }, { 101, "Switching Protocols" },
+	{ 102, "Processing" }, { 103, "Early Hints" },
+	{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" },
+	{ 203, "Non-Authoritative Information" }, { 204, "No Content" },
+	{ 205, "Reset Content" }, { 206, "Partial Content" },
+	{ 207, "Multi-Status" }, { 208, "Already Reported" },
+	{ 226, "IM Used" },
+	{ 300, "Multiple Choices" }, { 301, "Moved Permanently" },
+	{ 302, "Found" }, { 303, "See Other" }, { 304, "Not Modified" },
+	{ 305, "Use Proxy" }, { 307, "Temporary Redirect" },
+	{ 308, "Permanent Redirect" },
+	{ 400, "Bad Request" }, { 401, "Unauthorized" },
+	{ 402, "Payment Required" }, { 403, "Forbidden" },
+	{ 404, "Not Found" }, { 405, "Method Not Allowed" },
+	{ 406, "Not Acceptable" }, { 407, "Proxy Authentication Required" },
+	{ 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" },
+	{ 411, "Length Required" }, { 412, "Precondition Failed" },
+	{ 413, "Content Too Large" }, { 414, "URI Too Long" },
+	{ 415, "Unsupported Media Type" }, { 416, "Range Not Satisfiable" },
+	{ 417, "Expectation Failed" }, { 418, "I'm a teapot" },
+	{ 421, "Misdirected Request" }, { 422, "Unprocessable Content" },
+	{ 423, "Locked" }, { 424, "Failed Dependency" }, { 425, "Too Early" },
+	{ 426, "Upgrade Required" }, { 428, "Precondition Required" },
+	{ 429, "Too Many Requests" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 451, "Unavailable For Legal Reasons" },
+	{ 500, "Internal Server Error" }, { 501, "Not Implemented" },
+	{ 502, "Bad Gateway" }, { 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+	{ 506, "Variant Also Negotiates" }, { 507, "Insufficient Storage" },
+	{ 508, "Loop Detected" }, { 511, "Network Authentication Required" }
+};
+
+const char *
+http_reason(int status)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (reasons[i].status == status)
+			return reasons[i].phrase;
+	return "Unknown";
+}
+
+#define DAY_S 86400
+#define DATE_MAX 253402300799LL	/* the last second of the year 9999 */
+
+/* Days from 1970 to the first of January of a year. */
+static long long
+date_year_day(long long year)
+{
+	long long y = year - 1;
+
+	return 365 * (year - 1970) + (y / 4 - y / 100 + y / 400) -
+	    (1969 / 4 - 1969 / 100 + 1969 / 400);
+}
+
+static void
+date_digits(char *out, long long value, size_t n)
+{
+	while (n > 0) {
+		out[--n] = (char)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+/* Turns a day of the year into a month (from 0) and a day of it (from 0). */
+static long long
+date_month(long long *day, int leap)
+{
+	static const int length[] = {
+		31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30
+	};
+	long long month;
+
+	for (month = 0; month < 11; month++) {
+		int days = length[month] + (month == 1 && leap);
+
+		if (*day < days)
+			break;
+		*day -= days;
+	}
+	return month;
+}
+
+void
+http_date(char *out, long long t)
+{
+	static const char days[] = "ThuFriSatSunMonTueWed";
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	long long day, year, month, of_week;
+
+	t = t < 0 ? 0 : t > DATE_MAX ? DATE_MAX : t;
+	day = t / DAY_S;
+	of_week = day % 7;
+	year = 1970 + day / 365;	/* never too early, 6 late at most */
+	while (date_year_day(year) > day)
+		year--;
+	day -= date_year_day(year);
+	month = date_month(&day,
+	    date_year_day(year + 1) - date_year_day(year) == 366);
+	memcpy(out, "Day, 00 Mon 0000 00:00:00 GMT", 30);
+	memcpy(out, days + 3 * of_week, 3);
+	date_digits(out + 5, day + 1, 2);
+	memcpy(out + 8, months + 3 * month, 3);
+	date_digits(out + 12, year, 4);
+	date_digits(out + 17, t % DAY_S / 3600, 2);
+	date_digits(out + 20, t % 3600 / 60, 2);
+	date_digits(out + 23, t % 60, 2);
+}
+
+/*
+ * Passing on (RFC 9110 7.6).  What Connection lists is gathered once, so that
+ * many fields and long lists do not multiply.
+ */
+struct hops {
+	struct view token[LISTED_MAX];
+	size_t n;
+};
+
+static void
+hops_gather(struct hops *hops, const struct http_field *f, size_t n)
+{
+	struct view list;
+	size_t i;
+
+	hops->n = 0;
+	for (i = 0; i < n; i++) {
+		if (name_find(f[i].name)->id != N_CONNECTION)
+			continue;
+		list = f[i].value;
+		while (hops->n < LISTED_MAX &&
+		    list_next(&list, &hops->token[hops->n]))
+			hops->n++;
+	}
+}
+
+/* Whether a field belongs to the connection that it came by. */
+static int
+hops_drop(const struct hops *hops, const struct http_field *f,
+    const struct name *name)
+{
+	size_t i;
+
+	if ((name->rules & R_HOP) != 0)
+		return 1;
+	if ((name->rules & R_KEPT) != 0)
+		return 0;
+	for (i = 0; i < hops->n; i++)
+		if (view_equal_nocase(hops->token[i], f->name))
+			return 1;
+	return 0;
+}
+
+/* A request on its way, as http_request_fields builds it. */
+struct pass {
+	const struct http_head *head;
+	const struct http_forwarding *how;
+	struct hops hops;
+	struct http_field *out;
+	size_t n;
+	struct http_out scratch;
+};
+
+static void
+pass_add(struct pass *p, const char *name, struct view value)
+{
+	p->out[p->n].name = view_of(name);
+	p->out[p->n++].value = value;
+}
+
+/* What was written to the scratch space since it stood at from. */
+static struct view
+pass_composed(const struct pass *p, size_t from)
+{
+	struct view v;
+
+	v.p = p->scratch.p + from;
+	v.n = p->scratch.len - from;
+	return v;
+}
+
+/* One hop less (RFC 9110 7.6.2), where there is a number at all. */
+static struct view
+pass_max_forwards(struct pass *p, struct view value)
+{
+	size_t from = p->scratch.len;
+	long long hops;
+
+	if (!http_equal(p->head->method, "OPTIONS") ||
+	    view_number(value, &hops) == -1 || hops == 0)
+		return value;
+	put_number(&p->scratch, (unsigned long long)hops - 1);
+	return pass_composed(p, from);
+}
+
+static int
+pass_keeps(const struct pass *p, const struct http_field *f,
+    const struct name *name, int keep_upgrade)
+{
+	switch (name->id) {
+	case N_LENGTH:
+		return p->head->framing == HTTP_LENGTH;
+	case N_FORWARDED:
+	case N_X_PROTO:
+	case N_X_HOST:
+		return p->how->trusted;
+	case N_X_FOR:
+	case N_X_PREFIX:
+	case N_CORRELATION:
+		return 0;
+	case N_UPGRADE:
+		return p->head->upgrade && keep_upgrade;
+	default:
+		return !hops_drop(&p->hops, f, name);
+	}
+}
+
+static void
+pass_field(struct pass *p, const struct http_field *f, int keep_upgrade)
+{
+	const struct name *name = name_find(f->name);
+
+	if (!pass_keeps(p, f, name, keep_upgrade))
+		return;
+	p->out[p->n] = *f;
+	if (name->id == N_HOST)
+		p->out[p->n].value = p->head->host;
+	else if (name->id == N_MAX_FORWARDS)
+		p->out[p->n].value = pass_max_forwards(p, f->value);
+	p->n++;
+}
+
+/* X-Forwarded-For: what a trusted peer brought, in one line, then the peer. */
+static void
+pass_for(struct pass *p)
+{
+	const struct http_head *h = p->head;
+	size_t from = p->scratch.len, i;
+
+	for (i = 0; p->how->trusted && i < h->nfields; i++) {
+		if (name_find(h->field[i].name)->id != N_X_FOR ||
+		    h->field[i].value.n == 0)
+			continue;
+		http_put_view(&p->scratch, h->field[i].value);
+		http_put(&p->scratch, ", ");
+	}
+	http_put_view(&p->scratch, p->how->peer);
+	pass_add(p, "X-Forwarded-For", pass_composed(p, from));
+}
+
+/* Adds a field unless it was passed on already. */
+static void
+pass_default(struct pass *p, const char *name, struct view value)
+{
+	if (value.n > 0 && http_field_find(p->out, p->n, name) == NULL)
+		pass_add(p, name, value);
+}
+
+int
+http_request_fields(struct http_field *out, const struct http_head *h,
+    const struct http_forwarding *f, int keep_upgrade, unsigned char *scratch,
+    size_t cap)
+{
+	struct pass p;
+	size_t i;
+
+	p.head = h;
+	p.how = f;
+	p.out = out;
+	p.n = 0;
+	p.scratch.p = scratch;
+	p.scratch.cap = cap;
+	p.scratch.len = 0;
+	hops_gather(&p.hops, h->field, h->nfields);
+	if (http_field_find(h->field, h->nfields, "host") == NULL)
+		pass_add(&p, "Host", h->host);
+	for (i = 0; i < h->nfields; i++)
+		pass_field(&p, &h->field[i], keep_upgrade);
+	if (h->te_trailers)
+		pass_add(&p, "TE", view_of("trailers"));
+	if (h->upgrade && keep_upgrade)
+		pass_add(&p, "Connection", view_of("Upgrade"));
+	pass_for(&p);
+	pass_default(&p, "X-Forwarded-Proto", view_of("http"));
+	pass_default(&p, "X-Forwarded-Host", h->host);
+	pass_add(&p, "X-Forwarded-Prefix", f->prefix);
+	pass_add(&p, "x-pipegate-correlation-id", f->correlation_id);
+	return p.scratch.len <= cap ? (int)p.n : -431;
+}
+
+/* Whether Content-Length may stand in an answer (RFC 9110 8.6). */
+static int
+pass_length_ok(int status, enum http_framing framing)
+{
+	return !ans_is_bare(status) &&
+	    (framing == HTTP_LENGTH || framing == HTTP_NO_BODY);
+}
+
+/* Whether field f of an answer goes on. */
+static int
+pass_answer(const struct hops *hops, const struct http_field *f, int status,
+    enum http_framing framing)
+{
+	const struct name *name = name_find(f->name);
+
+	if (name->id == N_LENGTH)
+		return pass_length_ok(status, framing);
+	if (name->id == N_UPGRADE)
+		return status == 101;
+	return !hops_drop(hops, f, name);
+}
+
+size_t
+http_answer_fields(struct http_field *out, const struct http_head *h)
+{
+	struct hops hops;
+	size_t i, n = 0;
+
+	hops_gather(&hops, h->field, h->nfields);
+	for (i = 0; i < h->nfields; i++)
+		if (pass_answer(&hops, &h->field[i], h->status, h->framing))
+			out[n++] = h->field[i];
+	return n;
+}
+
+static int
+pass_field_ok(const struct http_field *f)
+{
+	return f->name.n > 0 && f->name.n <= HTTP_HEAD_MAX &&
+	    f->value.n <= HTTP_HEAD_MAX - f->name.n &&
+	    octet_all(f->name, O_TOKEN) && (f->value.n == 0 ||
+	    octet_skip_value(f->value.p, f->value.p + f->value.n) ==
+	    f->value.p + f->value.n);
+}
+
+int
+http_fields_ok(const struct http_field *f, size_t n)
+{
+	long long length;
+	size_t i, lengths = 0;
+
+	for (i = 0; i < n; i++) {
+		if (!pass_field_ok(&f[i]))
+			return 0;
+		if (name_find(f[i].name)->id != N_LENGTH)
+			continue;
+		if (++lengths > 1 || view_number(f[i].value, &length) == -1)
+			return 0;
+	}
+	return 1;
+}
+
+/* Whether field f of a request goes out to the origin. */
+static int
+pass_request(const struct hops *hops, const struct http_field *f,
+    enum http_framing framing, int upgrade)
+{
+	const struct name *name = name_find(f->name);
+
+	if (name->id == N_LENGTH)
+		return framing == HTTP_LENGTH;
+	if (name->id == N_UPGRADE)
+		return upgrade;
+	return !hops_drop(hops, f, name);
+}
+
+/* Whether the fields ask for trailers. */
+static int
+pass_te_trailers(const struct http_field *f, size_t n)
+{
+	const struct http_field *te = http_field_find(f, n, "te");
+
+	return te != NULL && http_list_has(te->value, "trailers");
+}
+
+/* Writes what belongs to the connection that a request goes out by. */
+static void
+pass_put_connection(struct http_out *o, int upgrade, int trailers)
+{
+	static const char *const lines[] = {
+		"",
+		"TE: trailers\r\nConnection: TE\r\n",
+		"Connection: Upgrade\r\n",
+		"TE: trailers\r\nConnection: Upgrade, TE\r\n"
+	};
+
+	http_put(o, lines[2 * (upgrade != 0) + (trailers != 0)]);
+}
+
+void
+http_request_put(struct http_out *o, struct view method, struct view base,
+    struct view path, const struct http_field *f, size_t n,
+    enum http_framing framing, int upgrade)
+{
+	struct hops hops;
+	size_t i;
+
+	hops_gather(&hops, f, n);
+	http_put_view(o, method);
+	http_put(o, " ");
+	if (path.n > 0 && path.p[0] == '/')
+		http_put_view(o, base);
+	http_put_view(o, path);
+	http_put(o, " HTTP/1.1\r\n");
+	for (i = 0; i < n; i++)
+		if (pass_request(&hops, &f[i], framing, upgrade))
+			http_put_field(o, f[i].name, f[i].value);
+	pass_put_connection(o, upgrade, pass_te_trailers(f, n));
+	if (framing == HTTP_CHUNKED)
+		http_put(o, "Transfer-Encoding: chunked\r\n");
+	http_put(o, "\r\n");
+}
+
+/* Writes a status line.  A reason that could break the line is not used. */
+static void
+ans_put_line(struct http_out *o, int status, struct view reason)
+{
+	http_put(o, "HTTP/1.1 ");
+	put_number(o, (unsigned long long)status);
+	http_put(o, " ");
+	if (reason.n == 0 || !octet_all(reason, O_VALUE))
+		reason = view_of(http_reason(status));
+	http_put_view(o, reason);
+	http_put(o, "\r\n");
+}
+
+/* Writes Connection where a final answer needs one. */
+static void
+ans_put_connection(struct http_out *o, int keep_alive, int minor)
+{
+	if (!keep_alive)
+		http_put(o, "Connection: close\r\n");
+	else if (minor == 0)
+		http_put(o, "Connection: keep-alive\r\n");
+}
+
+/* Writes what shape adds to a final answer. */
+static void
+ans_put_final(struct http_out *o, const struct http_answer_shape *shape,
+    const struct http_field *f, size_t n)
+{
+	enum http_framing framing = shape->framing;
+
+	if (ans_is_bodiless(shape->status))
+		framing = HTTP_NO_BODY;
+	else if (framing == HTTP_CHUNKED && shape->minor == 0)
+		framing = HTTP_UNTIL_CLOSE;
+	if (shape->date >= 0 && http_field_find(f, n, "date") == NULL)
+		put_date(o, shape->date);
+	if (shape->correlation_id.n > 0)
+		put_named(o, "x-pipegate-correlation-id",
+		    shape->correlation_id);
+	if (framing == HTTP_CHUNKED)
+		http_put(o, "Transfer-Encoding: chunked\r\n");
+	ans_put_connection(o, shape->keep_alive &&
+	    framing != HTTP_UNTIL_CLOSE, shape->minor);
+}
+
+void
+http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
+    const struct http_field *f, size_t n)
+{
+	int final = shape->status >= 200;
+	struct hops hops;
+	size_t i;
+
+	hops_gather(&hops, f, n);
+	ans_put_line(o, shape->status, shape->reason);
+	for (i = 0; i < n; i++) {
+		if (final && shape->correlation_id.n > 0 &&
+		    name_find(f[i].name)->id == N_CORRELATION)
+			continue;
+		if (pass_answer(&hops, &f[i], shape->status, shape->framing))
+			http_put_field(o, f[i].name, f[i].value);
+	}
+	if (final)
+		ans_put_final(o, shape, f, n);
+	else if (shape->status == 101)
+		http_put(o, "Connection: Upgrade\r\n");
+	http_put(o, "\r\n");
+}
+
+void
+http_last_chunk_put(struct http_out *o, const struct http_field *f, size_t n)
+{
+	size_t i;
+
+	http_put(o, "0\r\n");
+	for (i = 0; i < n; i++)
+		if (trailer_ok(&f[i]))
+			http_put_field(o, f[i].name, f[i].value);
+	http_put(o, "\r\n");
+}
+
+/*
+ * Error answers, and in which of two forms a caller likes them.
+ */
+
+/* Reads a weight (RFC 9110 12.4.2) as thousandths; what is malformed is 0. */
+static int
+err_weight(struct view v)
+{
+	static const int place[] = { 1000, 0, 100, 10, 1 };
+	int weight = 0;
+	size_t i;
+
+	if (v.n == 0 || v.n > 5 || (v.n > 1 && v.p[1] != '.'))
+		return 0;
+	for (i = 0; i < v.n; i++) {
+		if (i == 1)
+			continue;
+		if (!octet_is_digit(v.p[i]))
+			return 0;
+		weight += place[i] * (v.p[i] - '0');
+	}
+	return weight <= 1000 ? weight : 0;
+}
+
+/* How precisely a media range names a type: 3 itself, 2 its family, 1 the
+ * wildcard, 0 not at all. */
+static int
+err_match(struct view range, const char *type, const char *family)
+{
+	if (http_equal_nocase(range, type))
+		return 3;
+	if (http_equal_nocase(range, family))
+		return 2;
+	return http_equal(range, "*/*");
+}
+
+struct err_liking {
+	const char *type;
+	const char *family;
+	int match;		/* of the most precise range so far */
+	int weight;		/* that it gives */
+};
+
+static void
+err_like(struct err_liking *l, struct view range, int weight)
+{
+	int match = err_match(range, l->type, l->family);
+
+	if (match > l->match) {
+		l->match = match;
+		l->weight = weight;
+	}
+}
+
+/* Takes the media range off the front of an element; returns its weight. */
+static int
+err_range(struct view element, struct view *range)
+{
+	struct view parameter;
+	int weight = 1000;
+
+	*range = view_trim(view_split(&element, ';'));
+	while (element.n > 0) {
+		parameter = view_trim(view_split(&element, ';'));
+		if (view_begins(parameter, "q=")) {
+			parameter.p += 2;
+			parameter.n -= 2;
+			weight = err_weight(parameter);
+		}
+	}
+	return weight;
+}
+
+int
+http_prefers_html(const struct http_field *f, size_t n)
+{
+	struct err_liking html = { "text/html", "text/*", 0, 0 };
+	struct err_liking json = { "application/json", "application/*", 0, 0 };
+	struct view list, element, range;
+	size_t i;
+	int weight;
+
+	for (i = 0; i < n; i++) {
+		if (name_find(f[i].name)->id != N_ACCEPT)
+			continue;
+		list = f[i].value;
+		while (list_next(&list, &element)) {
+			weight = err_range(element, &range);
+			err_like(&html, range, weight);
+			err_like(&json, range, weight);
+		}
+	}
+	return html.weight > json.weight;
+}
+
+/* Writes one octet of a JSON string. */
+static void
+err_put_json(struct http_out *o, unsigned char c)
+{
+	char escape[] = "\\u00xx";
+	struct view v;
+
+	v.p = &c;
+	v.n = 1;
+	if (c >= 0x20) {
+		if (c == '"' || c == '\\')
+			http_put(o, "\\");
+		http_put_view(o, v);
+		return;
+	}
+	escape[4] = "0123456789abcdef"[c / 16];
+	escape[5] = "0123456789abcdef"[c % 16];
+	http_put(o, escape);
+}
+
+/* Writes one octet of HTML text. */
+static void
+err_put_html(struct http_out *o, unsigned char c)
+{
+	struct view v;
+
+	v.p = &c;
+	v.n = 1;
+	switch (c) {
+	case '&':
+		http_put(o, "&amp;");
+		break;
+	case '<':
+		http_put(o, "&lt;");
+		break;
+	case '>':
+		http_put(o, "&gt;");
+		break;
+	default:
+		http_put_view(o, v);
+	}
+}
+
+static void
+err_put_title(struct http_out *o, int status)
+{
+	put_number(o, (unsigned long long)status);
+	http_put(o, " ");
+	http_put(o, http_reason(status));
+}
+
+static void
+err_put_page(struct http_out *o, const struct http_error *e)
+{
+	const char *p;
+
+	http_put(o, "<!DOCTYPE html>\n<html lang=\"en\">\n"
+	    "<meta charset=\"utf-8\">\n<title>");
+	err_put_title(o, e->status);
+	http_put(o, "</title>\n<h1>");
+	err_put_title(o, e->status);
+	http_put(o, "</h1>\n<p>");
+	for (p = e->detail; *p != '\0'; p++)
+		err_put_html(o, (unsigned char)*p);
+	http_put(o, "</p>\n</html>\n");
+}
+
+static void
+err_put_body(struct http_out *o, const struct http_error *e)
+{
+	const char *p;
+
+	if (e->html) {
+		err_put_page(o, e);
+		return;
+	}
+	http_put(o, "{\"detail\":\"");
+	for (p = e->detail; *p != '\0'; p++)
+		err_put_json(o, (unsigned char)*p);
+	http_put(o, "\"}");
+}
+
+/* Writes what a status asks for besides the words (RFC 9110 section 15). */
+static void
+err_put_remedy(struct http_out *o, const struct http_error *e)
+{
+	if (e->retry_after_s > 0) {
+		http_put(o, "Retry-After: ");
+		put_number(o, (unsigned long long)e->retry_after_s);
+		http_put(o, "\r\n");
+	}
+	if (e->allow != NULL)
+		put_named(o, "Allow", view_of(e->allow));
+	if (e->status == 426)
+		http_put(o, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+		    "Sec-WebSocket-Version: 13\r\n");
+}
+
+void
+http_error_put(struct http_out *o, const struct http_error *e)
+{
+	struct http_out size = { NULL, 0, 0 };
+	struct view none = { NULL, 0 };
+
+	err_put_body(&size, e);
+	ans_put_line(o, e->status, none);
+	put_named(o, "Content-Type", view_of(e->html ?
+	    "text/html; charset=utf-8" : "application/json"));
+	http_put(o, "Content-Length: ");
+	put_number(o, size.len);
+	http_put(o, "\r\nCache-Control: no-store\r\n");
+	err_put_remedy(o, e);
+	if (e->date >= 0)
+		put_date(o, e->date);
+	if (e->correlation_id.n > 0)
+		put_named(o, "x-pipegate-correlation-id", e->correlation_id);
+	ans_put_connection(o, e->keep_alive, e->minor);
+	http_put(o, "\r\n");
+	if (!e->head_only)
+		err_put_body(o, e);
+}
+
+/*
+ * Paths.
+ */
+
+/* Whether a first segment could be an id: the same octets and length as a
+ * token's sub, compared as they stand. */
+static int
+path_id_ok(struct view v)
+{
+	return v.n > 0 && v.n <= 128 && octet_all(v, O_ID) &&
+	    !http_equal(v, ".") && !http_equal(v, "..") &&
+	    !http_equal(v, "healthz");
+}
+
+enum http_route
+http_route(struct view path, struct view *id, struct view *rest)
+{
+	const unsigned char *p, *end;
+
+	if (http_equal(path, "*"))
+		return HTTP_ROUTE_STAR;
+	if (path.n == 0 || path.p[0] != '/')
+		return HTTP_ROUTE_NONE;
+	end = path.p + path.n;
+	for (p = path.p + 1; p < end && *p != '/' && *p != '?'; p++)
+		;
+	*id = view_between(path.p + 1, p);
+	*rest = view_between(p, end);
+	if (id->n == 0 && (p == end || *p == '?'))
+		return HTTP_ROUTE_ROOT;
+	if (http_equal(*id, "healthz") && (p == end || *p == '?'))
+		return HTTP_ROUTE_HEALTH;
+	if (!path_id_ok(*id))
+		return HTTP_ROUTE_NONE;
+	return p < end && *p == '/' ? HTTP_ROUTE_TUNNEL : HTTP_ROUTE_REDIRECT;
+}
+
+/* Takes one octet of a path, decoded where it is an escape. */
+static int
+path_octet(const unsigned char **p, const unsigned char *end)
+{
+	const unsigned char *q = *p;
+
+	if (*q == '%' && end - q >= 3 && octet_hex(q[1]) >= 0 &&
+	    octet_hex(q[2]) >= 0) {
+		*p += 3;
+		return octet_hex(q[1]) * 16 + octet_hex(q[2]);
+	}
+	++*p;
+	return *q;
+}
+
+/* What one piece of a path does to the depth: names go down, but only once
+ * between two true slashes. */
+static int
+path_step(size_t size, size_t dots, int *went_down)
+{
+	if (size == dots && dots <= 2)
+		return dots == 2 ? -1 : 0;
+	if (*went_down)
+		return 0;
+	*went_down = 1;
+	return 1;
+}
+
+/* Origins differ in whether %2f, %5c and '\' part segments.  Each is taken to
+ * when that leads up, never when it leads down. */
+int
+http_path_climbs(struct view path)
+{
+	const unsigned char *p, *from, *end;
+	size_t size = 0, dots = 0;
+	int depth = 0, went_down = 0, c;
+
+	path = view_split(&path, '?');
+	if (path.n == 0)
+		return 0;
+	end = path.p + path.n;
+	for (p = path.p; p < end;) {
+		from = p;
+		c = path_octet(&p, end);
+		if (c != '/' && c != '\\') {
+			size++;
+			dots += c == '.';
+			continue;
+		}
+		depth += path_step(size, dots, &went_down);
+		if (depth < 0)
+			return 1;
+		size = dots = 0;
+		if (*from == '/')
+			went_down = 0;
+	}
+	return depth + path_step(size, dots, &went_down) < 0;
+}
