@@ -1,0 +1,1930 @@
+/*
+ * Unit tests of ws.c.  Figures are from RFC 6455 (1.3, 5.7) and RFC 3629; the
+ * v1 messages are what the reference's two programs were seen to send.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../pipegate.h"
+#include "check.h"
+
+#define COUNT(a) (sizeof (a) / sizeof (a)[0])
+#define UUID_A "00112233-4455-6677-8899-aabbccddeeff"
+#define UUID_HEX "00112233445566778899aabbccddeeff"
+
+static const unsigned char id_a[16] = {
+	0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+	0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff
+};
+
+static struct ws_msg msg;	/* large: kept off the stack */
+
+static struct view
+text_view(const char *s)
+{
+	struct view v;
+
+	v.p = (const unsigned char *)s;
+	v.n = strlen(s);
+	return v;
+}
+
+static int
+view_is(struct view v, const char *s)
+{
+	return v.n == strlen(s) && (v.n == 0 || memcmp(v.p, s, v.n) == 0);
+}
+
+/* ----------------------------------------------------------------- frames */
+
+struct frame_case {
+	const char *note;
+	unsigned char b[14];
+	size_t n;
+	int must_mask;
+	int fin, opcode;
+	unsigned long long size;
+};
+
+static const struct frame_case frames_good[] = {
+	{ "5.7 text", { 0x81, 0x05 }, 2, 0, 1, WS_TEXT, 5 },
+	{ "5.7 masked text", { 0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d }, 6, 1, 1,
+	    WS_TEXT, 5 },
+	{ "5.7 first fragment", { 0x01, 0x03 }, 2, 0, 0, WS_TEXT, 3 },
+	{ "5.7 last fragment", { 0x80, 0x02 }, 2, 0, 1, WS_CONTINUATION, 2 },
+	{ "5.7 ping", { 0x89, 0x05 }, 2, 0, 1, WS_PING, 5 },
+	{ "5.7 masked pong", { 0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d }, 6, 1, 1,
+	    WS_PONG, 5 },
+	{ "5.7 256 octets", { 0x82, 0x7e, 0x01, 0x00 }, 4, 0, 1, WS_BINARY,
+	    256 },
+	{ "5.7 64 KiB", { 0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0 }, 10, 0, 1,
+	    WS_BINARY, 65536 },
+	{ "close of 125", { 0x88, 0x7d }, 2, 0, 1, WS_CLOSE, 125 },
+	{ "63 bits", { 0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    0xff, 1, 2, 3, 4 }, 14, 1, 1, WS_BINARY, 0x7fffffffffffffffULL },
+	{ "126 in 16 bits", { 0x82, 0x7e, 0, 126 }, 4, 0, 1, WS_BINARY, 126 },
+	{ "65535 in 16 bits", { 0x82, 0x7e, 0xff, 0xff }, 4, 0, 1, WS_BINARY,
+	    65535 },
+};
+
+static const struct frame_case frames_bad[] = {
+	{ "rsv1", { 0xc1, 0x00 }, 2, 0, 0, 0, 0 },
+	{ "rsv2", { 0xa1, 0x00 }, 2, 0, 0, 0, 0 },
+	{ "rsv3", { 0x91, 0x00 }, 2, 0, 0, 0, 0 },
+	{ "masked by a server", { 0x81, 0x80, 1, 2, 3, 4 }, 6, 0, 0, 0, 0 },
+	{ "unmasked by a client", { 0x81, 0x00 }, 2, 1, 0, 0, 0 },
+	{ "fragmented ping", { 0x09, 0x00 }, 2, 0, 0, 0, 0 },
+	{ "fragmented pong", { 0x0a, 0x00 }, 2, 0, 0, 0, 0 },
+	{ "fragmented close", { 0x08, 0x00 }, 2, 0, 0, 0, 0 },
+	{ "ping of 126", { 0x89, 0x7e, 0, 126 }, 4, 0, 0, 0, 0 },
+	{ "close with 64 bits", { 0x88, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0 }, 10, 0,
+	    0, 0, 0 },
+	{ "125 in 16 bits", { 0x82, 0x7e, 0, 125 }, 4, 0, 0, 0, 0 },
+	{ "0 in 16 bits", { 0x82, 0x7e, 0, 0 }, 4, 0, 0, 0, 0 },
+	{ "65535 in 64 bits", { 0x82, 0x7f, 0, 0, 0, 0, 0, 0, 0xff, 0xff }, 10,
+	    0, 0, 0, 0 },
+	{ "125 in 64 bits", { 0x82, 0x7f, 0, 0, 0, 0, 0, 0, 0, 125 }, 10, 0,
+	    0, 0, 0 },
+	{ "64 bits", { 0x82, 0x7f, 0x80, 0, 0, 0, 0, 0, 0, 0 }, 10, 0, 0, 0,
+	    0 },
+};
+
+static int
+frame_parse_exact(struct ws_frame *f, const unsigned char *b, size_t n,
+    int must_mask)
+{
+	unsigned char *exact = check_exact(b, n);
+	int r = ws_frame_parse(f, exact, n, must_mask);
+
+	free(exact);
+	return r;
+}
+
+static void
+test_frames_good(void)
+{
+	const struct frame_case *c;
+	struct ws_frame f;
+	size_t i, n;
+	int r;
+
+	for (i = 0; i < COUNT(frames_good); i++) {
+		c = &frames_good[i];
+		for (n = 0; n < c->n; n++)
+			CHECK(frame_parse_exact(&f, c->b, n, c->must_mask) ==
+			    0, "%s cut at %zu", c->note, n);
+		r = frame_parse_exact(&f, c->b, c->n, c->must_mask);
+		CHECK(r == (int)c->n && f.fin == c->fin &&
+		    f.opcode == c->opcode && f.size == c->size &&
+		    f.masked == c->must_mask, "%s: %d", c->note, r);
+		CHECK(!f.masked || memcmp(f.mask, c->b + c->n - 4, 4) == 0,
+		    "%s: mask", c->note);
+	}
+}
+
+static void
+test_frames_bad(void)
+{
+	const struct frame_case *c;
+	struct ws_frame f;
+	size_t i, n;
+	int r;
+
+	for (i = 0; i < COUNT(frames_bad); i++) {
+		c = &frames_bad[i];
+		r = frame_parse_exact(&f, c->b, c->n, c->must_mask);
+		CHECK(r == -1002, "%s: %d", c->note, r);
+		for (n = 0; n < c->n; n++) {
+			r = frame_parse_exact(&f, c->b, n, c->must_mask);
+			CHECK(r == 0 || r == -1002, "%s cut at %zu: %d",
+			    c->note, n, r);
+		}
+	}
+}
+
+static void
+test_frames_opcodes(void)
+{
+	static const int known[16] = { 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1 };
+	unsigned char b[2] = { 0, 0 };
+	struct ws_frame f;
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		b[0] = (unsigned char)(0x80 | i);
+		CHECK(frame_parse_exact(&f, b, 2, 0) ==
+		    (known[i] ? 2 : -1002), "opcode %d", i);
+	}
+}
+
+static void
+test_frames_put(void)
+{
+	static const unsigned long long sizes[] = {
+		0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536,
+		65537, 0xffffffffULL, 0x100000000ULL
+	};
+	static const unsigned char mask[4] = { 0xde, 0xad, 0xbe, 0xef };
+	unsigned char b[WS_FRAME_HEAD_MAX];
+	struct ws_frame f;
+	size_t i, n;
+	int masked, r;
+
+	for (i = 0; i < COUNT(sizes) * 2; i++) {
+		masked = (int)(i & 1);
+		if (sizes[i / 2] > SIZE_MAX)
+			continue;
+		n = ws_frame_put(b, WS_BINARY, masked, (size_t)sizes[i / 2],
+		    masked ? mask : NULL);
+		r = frame_parse_exact(&f, b, n, masked);
+		CHECK(r == (int)n && f.size == sizes[i / 2] &&
+		    f.fin == masked && f.opcode == WS_BINARY &&
+		    f.masked == masked, "put %llu: %d", sizes[i / 2], r);
+		CHECK(n == ws_frame_head_size((size_t)sizes[i / 2], masked),
+		    "size of the head of %llu", sizes[i / 2]);
+		CHECK(!masked || memcmp(f.mask, mask, 4) == 0, "mask");
+	}
+}
+
+static void
+test_mask_example(void)
+{
+	static const unsigned char mask[4] = { 0x37, 0xfa, 0x21, 0x3d };
+	unsigned char b[5] = { 0x7f, 0x9f, 0x4d, 0x51, 0x58 };
+
+	ws_mask(b, sizeof b, mask, 0);
+	CHECK(memcmp(b, "Hello", 5) == 0, "5.7 masked text");
+}
+
+/* Every short length, offset into the payload and alignment. */
+static void
+test_mask(void)
+{
+	static const unsigned char mask[4] = { 0x01, 0x42, 0x83, 0xf4 };
+	unsigned char b[64], want[64], *exact;
+	size_t at, n, from, i;
+	int bad = 0;
+
+	for (at = 0; at < 9; at++)
+		for (from = 0; from < 8; from++)
+			for (n = 0; n <= 40; n++) {
+				for (i = 0; i < from + n; i++)
+					b[i] = want[i] = (unsigned char)(i * 7);
+				for (i = 0; i < n; i++)
+					want[from + i] ^= mask[(at + i) % 4];
+				exact = check_exact(b, from + n);
+				ws_mask(exact + from, n, mask, at);
+				bad += memcmp(exact, want, from + n) != 0;
+				free(exact);
+			}
+	CHECK(bad == 0, "%d masks wrong", bad);
+	memset(b, 0x55, sizeof b);
+	memset(want, 0x55, sizeof want);
+	ws_mask(want, sizeof want, mask, 3);
+	for (i = 0; i < sizeof b; i += 9)
+		ws_mask(b + i, sizeof b - i < 9 ? sizeof b - i : 9, mask,
+		    3 + i);
+	CHECK(memcmp(b, want, sizeof b) == 0, "mask in pieces");
+}
+
+/* ------------------------------------------------------------------ UTF-8 */
+
+/* Whether b[0..n) is UTF-8, told by decoding: the slow and plain way. */
+static int
+utf8_plain(const unsigned char *b, size_t n)
+{
+	static const unsigned long least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned long cp;
+	size_t i, k, len;
+
+	for (i = 0; i < n; i += len) {
+		len = b[i] < 0x80 ? 1 : b[i] >> 5 == 6 ? 2 :
+		    b[i] >> 4 == 14 ? 3 : b[i] >> 3 == 30 ? 4 : 0;
+		if (len == 0 || len > n - i)
+			return 0;
+		cp = len == 1 ? b[i] : b[i] & (0x7fU >> len);
+		for (k = 1; k < len; k++) {
+			if (b[i + k] >> 6 != 2)
+				return 0;
+			cp = cp << 6 | (b[i + k] & 0x3f);
+		}
+		if (cp < least[len] || cp > 0x10ffff ||
+		    (cp >= 0xd800 && cp <= 0xdfff))
+			return 0;
+	}
+	return 1;
+}
+
+static int
+utf8_octets(const unsigned char *b, size_t n)
+{
+	int state = 0;
+	size_t i;
+
+	for (i = 0; i < n && state != -1; i++)
+		state = ws_utf8(state, b + i, 1);
+	return state;
+}
+
+/* All sequences of 1 to 3 octets, with a first one that is not ASCII. */
+static void
+test_utf8_exhaustive(void)
+{
+	unsigned char b[3];
+	unsigned long i;
+	long bad = 0;
+
+	for (i = 0x800000; i < 0x1000000; i++) {
+		b[0] = (unsigned char)(i >> 16);
+		b[1] = (unsigned char)(i >> 8);
+		b[2] = (unsigned char)i;
+		bad += (ws_utf8(0, b, 3) == 0) != utf8_plain(b, 3);
+		if (b[2] == 0)
+			bad += (ws_utf8(0, b, 2) == 0) != utf8_plain(b, 2);
+	}
+	CHECK(bad == 0, "%ld of three octets wrong", bad);
+}
+
+/* Four octets of all values at which a rule changes. */
+static void
+test_utf8_four(void)
+{
+	static const unsigned char edge[] = {
+		0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0,
+		0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0,
+		0xf1, 0xf3, 0xf4, 0xf5, 0xf7, 0xf8, 0xff
+	};
+	const size_t k = sizeof edge;
+	unsigned char b[4];
+	size_t i;
+	long bad = 0;
+
+	for (i = 0; i < k * k * k * k; i++) {
+		b[0] = edge[i / (k * k * k)];
+		b[1] = edge[i / (k * k) % k];
+		b[2] = edge[i / k % k];
+		b[3] = edge[i % k];
+		bad += (ws_utf8(0, b, 4) == 0) != utf8_plain(b, 4);
+		bad += ws_utf8(0, b, 4) != utf8_octets(b, 4);
+	}
+	CHECK(bad == 0, "%ld of four octets wrong", bad);
+}
+
+static const struct {
+	const char *note, *text;
+	int whole;	/* 1: valid; 0: a beginning; -1: broken */
+} utf8_cases[] = {
+	{ "nothing", "", 1 },
+	{ "ASCII", "hello, world and more than eight", 1 },
+	{ "last of one", "\x7f", 1 },
+	{ "first of two", "\xc2\x80", 1 },
+	{ "last of two", "\xdf\xbf", 1 },
+	{ "first of three", "\xe0\xa0\x80", 1 },
+	{ "before the surrogates", "\xed\x9f\xbf", 1 },
+	{ "after the surrogates", "\xee\x80\x80", 1 },
+	{ "last of three", "\xef\xbf\xbf", 1 },
+	{ "first of four", "\xf0\x90\x80\x80", 1 },
+	{ "last of four", "\xf4\x8f\xbf\xbf", 1 },
+	{ "mixed", "abcdefg\xc3\xa9hijklmnop\xe2\x82\xacqrstuvwx", 1 },
+	{ "Autobahn 6.2", "Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc"
+	    "\xc3\xa0\xc3\xa1-UTF-8!!", 1 },
+	{ "half of two", "abc\xc3", 0 },
+	{ "a third of three", "\xe2", 0 },
+	{ "two thirds of three", "\xe2\x82", 0 },
+	{ "three of four", "\xf0\x9f\x98", 0 },
+	{ "overlong of two", "\xc0\x80", -1 },
+	{ "overlong of two, last", "\xc1\xbf", -1 },
+	{ "overlong of three", "\xe0\x9f\xbf", -1 },
+	{ "overlong of four", "\xf0\x8f\xbf\xbf", -1 },
+	{ "first surrogate", "\xed\xa0\x80", -1 },
+	{ "last surrogate", "\xed\xbf\xbf", -1 },
+	{ "above U+10FFFF", "\xf4\x90\x80\x80", -1 },
+	{ "F5", "\xf5\x80\x80\x80", -1 },
+	{ "FE", "\xfe", -1 },
+	{ "FF", "\xff", -1 },
+	{ "bare tail", "\x80", -1 },
+	{ "tail after a whole one", "\xc3\xa9\xa9", -1 },
+	{ "two heads", "\xc3\xc3", -1 },
+	{ "ASCII within", "\xe2\x82" "a", -1 },
+};
+
+static int
+utf8_verdict(int state)
+{
+	return state == 0 ? 1 : state == -1 ? -1 : 0;
+}
+
+/* Behind 0 to 17 octets of ASCII, cut in two at every place. */
+static void
+test_utf8_cases(void)
+{
+	unsigned char b[80], *head, *tail;
+	size_t i, pad, n, cut;
+	int state, want;
+
+	for (i = 0; i < COUNT(utf8_cases); i++)
+		for (pad = 0; pad < 18; pad++) {
+			want = utf8_cases[i].whole;
+			n = pad + strlen(utf8_cases[i].text);
+			memset(b, 'x', pad);
+			memcpy(b + pad, utf8_cases[i].text, n - pad);
+			CHECK(utf8_verdict(utf8_octets(b, n)) == want,
+			    "%s by octets", utf8_cases[i].note);
+			for (cut = 0; cut <= n; cut++) {
+				head = check_exact(b, cut);
+				tail = check_exact(b + cut, n - cut);
+				state = ws_utf8(0, head, cut);
+				if (state != -1)
+					state = ws_utf8(state, tail, n - cut);
+				CHECK(utf8_verdict(state) == want,
+				    "%s cut at %zu", utf8_cases[i].note, cut);
+				free(head);
+				free(tail);
+			}
+		}
+}
+
+/* ---------------------------------------------------- order and the close */
+
+static const struct {
+	const char *note;
+	int opcode, fin;
+	const char *data;
+	int frame, answer;	/* what _frame and _data return */
+} order_steps[] = {
+	{ "a continuation of nothing", WS_CONTINUATION, 1, "", -1002, 0 },
+	{ "a whole text", WS_TEXT, 1, "abc", 0, 0 },
+	{ "a continuation of a whole one", WS_CONTINUATION, 0, "", -1002, 0 },
+	{ "a first fragment", WS_TEXT, 0, "ab\xc3", 0, 0 },
+	{ "a ping between", WS_PING, 1, NULL, 0, 0 },
+	{ "a text between", WS_TEXT, 1, "", -1002, 0 },
+	{ "a binary between", WS_BINARY, 1, "", -1002, 0 },
+	{ "nothing, continued", WS_CONTINUATION, 0, "", 0, 0 },
+	{ "the rest", WS_CONTINUATION, 1, "\xa9", 0, 0 },
+	{ "a binary of no text", WS_BINARY, 0, "\xff\xfe", 0, 0 },
+	{ "more of it", WS_CONTINUATION, 1, "\x80", 0, 0 },
+	{ "a text that stops short", WS_TEXT, 1, "ab\xc3", 0, -1007 },
+};
+
+static void
+test_order(void)
+{
+	struct ws_order o = { 0, 0 };
+	struct ws_frame f;
+	size_t i;
+	int r;
+
+	memset(&f, 0, sizeof f);
+	for (i = 0; i < COUNT(order_steps); i++) {
+		f.opcode = order_steps[i].opcode;
+		f.fin = order_steps[i].fin;
+		r = ws_order_frame(&o, &f);
+		CHECK(r == order_steps[i].frame, "%s: %d",
+		    order_steps[i].note, r);
+		if (r != 0 || order_steps[i].data == NULL)
+			continue;
+		r = ws_order_data(&o,
+		    (const unsigned char *)order_steps[i].data,
+		    strlen(order_steps[i].data), f.fin);
+		CHECK(r == order_steps[i].answer, "%s: data %d",
+		    order_steps[i].note, r);
+	}
+	memset(&o, 0, sizeof o);
+	f.opcode = WS_TEXT;
+	ws_order_frame(&o, &f);
+	CHECK(ws_order_data(&o, (const unsigned char *)"\xff", 1, 0) == -1007,
+	    "bad UTF-8 is told at once");
+}
+
+static void
+test_close_codes(void)
+{
+	unsigned char b[2];
+	struct view reason;
+	int code, got, want, bad = 0;
+
+	for (code = 0; code < 65536; code++) {
+		b[0] = (unsigned char)(code >> 8);
+		b[1] = (unsigned char)(code & 255);
+		want = (code >= 1000 && code <= 1014 && code != 1004 &&
+		    code != 1005 && code != 1006) ||
+		    (code >= 3000 && code < 5000);
+		bad += ws_close_parse(&got, &reason, b, 2) !=
+		    (want ? 0 : -1002) || (want && got != code);
+	}
+	CHECK(bad == 0, "%d close codes wrong", bad);
+}
+
+static void
+test_close_parse(void)
+{
+	struct view reason;
+	unsigned char *b;
+	int code;
+
+	CHECK(ws_close_parse(&code, &reason, NULL, 0) == 0 && code == 1005 &&
+	    reason.n == 0, "an empty close");
+	b = check_exact("\x03", 1);
+	CHECK(ws_close_parse(&code, &reason, b, 1) == -1002, "one octet");
+	free(b);
+	b = check_exact("\x03\xe8" "bye \xc3\xa9", 8);
+	CHECK(ws_close_parse(&code, &reason, b, 8) == 0 && code == 1000 &&
+	    view_is(reason, "bye \xc3\xa9"), "a reason");
+	CHECK(ws_close_parse(&code, &reason, b, 7) == -1007, "a cut reason");
+	b[4] = 0xff;
+	CHECK(ws_close_parse(&code, &reason, b, 8) == -1007, "a bad reason");
+	free(b);
+}
+
+static void
+test_close_put(void)
+{
+	unsigned char out[WS_CONTROL_MAX];
+	struct view reason;
+	char text[200];
+	size_t n, k;
+	int code;
+
+	CHECK(ws_close_put(out, 1005, "x") == 0, "no code, no body");
+	n = ws_close_put(out, 1008, "token has expired");
+	CHECK(n == 19 && memcmp(out, "\x03\xf0token has expired", n) == 0,
+	    "1008");
+	for (k = 0; k < 5; k++) {
+		memset(text, 'x', 119 + k);
+		memcpy(text + 119 + k, "\xf0\x9f\x98\x80zzzz", 9);
+		n = ws_close_put(out, 1000, text);
+		CHECK(ws_close_parse(&code, &reason, out, n) == 0 &&
+		    n == (k == 0 ? 125 : 121 + k), "reason cut: %zu, %zu", k,
+		    n);
+	}
+}
+
+/* ------------------------------------------------------------------ uuids */
+
+static void
+test_uuid(void)
+{
+	static const char *const good[] = {
+		UUID_A, UUID_HEX, "00112233-4455-6677-8899-AABBCCDDEEFF",
+		"00112233445566778899AabbccddEEFF"
+	};
+	static const char *const bad[] = {
+		"", "0", "00112233445566778899aabbccddeef",
+		"00112233445566778899aabbccddeeff0",
+		"00112233-4455-6677-8899-aabbccddeef",
+		"00112233-4455-6677-8899-aabbccddeefff",
+		"0011223-34455-6677-8899-aabbccddeeff",
+		"00112233-4455-6677-8899aaabbccddeeff",
+		"00112233-4455-6677-8899-aabbccddeefg",
+		"00112233-4455-6677-88-9aabbccddeeff",
+		"00112233x4455x6677x8899xaabbccddeeff",
+		"{0112233445566778899aabbccddeef}",
+	};
+	unsigned char id[16], *exact;
+	char text[WS_UUID_TEXT];
+	struct view v;
+	size_t i;
+
+	for (i = 0; i < COUNT(good); i++) {
+		memset(id, 0, sizeof id);
+		CHECK(ws_uuid_parse(id, text_view(good[i])) == 0 &&
+		    memcmp(id, id_a, 16) == 0, "%s", good[i]);
+	}
+	for (i = 0; i < COUNT(bad); i++) {
+		v = text_view(bad[i]);
+		exact = check_exact(v.p, v.n);
+		v.p = exact;
+		CHECK(ws_uuid_parse(id, v) == -1, "%s", bad[i]);
+		free(exact);
+	}
+	ws_uuid_put(text, id_a);
+	CHECK(memcmp(text, UUID_A, WS_UUID_TEXT) == 0, "uuid put");
+	ws_hex_put(text, id_a);
+	CHECK(memcmp(text, UUID_HEX, 32) == 0, "hex put");
+	memset(id, 0xff, sizeof id);
+	ws_uuid_make(id);
+	ws_uuid_put(text, id);
+	CHECK(memcmp(text, "ffffffff-ffff-4fff-bfff-ffffffffffff", 36) == 0,
+	    "version 4");
+	memset(id, 0, sizeof id);
+	ws_uuid_make(id);
+	CHECK(id[6] == 0x40 && id[8] == 0x80, "version 4 of zeros");
+}
+
+/* -------------------------------------------------------------- handshake */
+
+#define HS_KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define HS_UP "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+#define HS_13 "Sec-WebSocket-Version: 13\r\n"
+#define HS_GET "GET / HTTP/1.1\r\nHost: h\r\n"
+#define HS_HEAD HS_GET HS_UP HS_13 HS_KEY
+
+static struct http_head head;
+
+static struct view
+v_of_field(const char *name)
+{
+	const struct http_field *f;
+	struct view none = { NULL, 0 };
+
+	f = http_field_find(head.field, head.nfields, name);
+	return f == NULL ? none : f->value;
+}
+
+static const struct {
+	const char *note, *text;
+	int want;
+	const char *token;
+	int v2, python;
+	long long streams, window;
+	int present, has_instance;
+} offers[] = {
+	{ "RFC 6455 1.3", "GET / HTTP/1.1\r\nHost: server.example.com\r\n"
+	    "Upgrade: websocket\r\nConnection: Upgrade\r\n" HS_KEY
+	    "Origin: http://example.com\r\n"
+	    "Sec-WebSocket-Protocol: chat, superchat\r\n" HS_13,
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "the Python client", "GET /?token=a.b-c_d HTTP/1.1\r\n"
+	    "Host: 127.0.0.1:18000\r\n" HS_UP HS_KEY HS_13
+	    "Sec-WebSocket-Extensions: permessage-deflate; "
+	    "client_max_window_bits\r\n"
+	    "User-Agent: Python/3.13 websockets/15.0.1\r\n",
+	    0, "a.b-c_d", 0, 1, -1, -1, 0, 0 },
+	{ "v2", HS_HEAD "Sec-WebSocket-Protocol: x, pipegate.v2\r\n"
+	    "X-PipeGate: {\"instance\":\"" UUID_A "\",\"received\":0,"
+	    "\"streams\":1024,\"window\":65536,\"new\":[]}\r\n"
+	    "Authorization: Bearer t.o.k\r\n", 0, "t.o.k", 1, 0, 1024, 65536,
+	    1, 1 },
+	{ "v2 in a second line", HS_HEAD "Sec-WebSocket-Protocol: x\r\n"
+	    "Sec-WebSocket-Protocol: pipegate.v2\r\n", 0, "", 1, 0, -1, -1, 0,
+	    0 },
+	{ "lists in any case", HS_GET HS_13 HS_KEY
+	    "Upgrade: h2c, WebSocket\r\nConnection: keep-alive, UPGRADE\r\n",
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "the query's token wins", "GET /?x=1&token=q&y HTTP/1.1\r\n"
+	    "Host: h\r\n" HS_UP HS_13 HS_KEY "Authorization: Bearer b\r\n",
+	    0, "q", 0, 0, -1, -1, 0, 0 },
+	{ "another name that ends in token", "GET /?xtoken=q HTTP/1.1\r\n"
+	    "Host: h\r\n" HS_UP HS_13 HS_KEY, 0, "", 0, 0, -1, -1, 0, 0 },
+	{ "scheme in any case", HS_HEAD "Authorization: bEARER   b\r\n",
+	    0, "b", 0, 0, -1, -1, 0, 0 },
+	{ "another scheme", HS_HEAD "Authorization: Basic b\r\n",
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "hello that is no JSON", HS_HEAD "X-PipeGate: {\"streams\":1\r\n",
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "hello that is an array", HS_HEAD "X-PipeGate: [1]\r\n",
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "two hellos", HS_HEAD "X-PipeGate: {}\r\nX-PipeGate: {}\r\n",
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "hello out of range", HS_HEAD "X-PipeGate: {\"streams\":-1,"
+	    "\"window\":1e30,\"instance\":\"x\"}\r\n",
+	    0, "", 0, 0, -1, -1, 1, 0 },
+	{ "hello at the edge", HS_HEAD "X-PipeGate: {\"streams\":0,"
+	    "\"window\":1099511627776,\"instance\":7}\r\n",
+	    0, "", 0, 0, 0, 1099511627776LL, 1, 0 },
+	{ "two tokens", "GET /?token=a&token=a HTTP/1.1\r\nHost: h\r\n" HS_UP
+	    HS_13 HS_KEY, -400, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "no upgrade", HS_GET HS_13 HS_KEY, -426, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "upgrade to another", HS_GET HS_13 HS_KEY
+	    "Upgrade: websockets\r\nConnection: Upgrade\r\n", -426, NULL, 0,
+	    0, 0, 0, 0, 0 },
+	{ "Connection without upgrade", HS_GET HS_13 HS_KEY
+	    "Upgrade: websocket\r\nConnection: close\r\n", -426, NULL, 0, 0,
+	    0, 0, 0, 0 },
+	{ "version 12", HS_GET HS_UP HS_KEY "Sec-WebSocket-Version: 12\r\n",
+	    -426, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "no version", HS_GET HS_UP HS_KEY, -426, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "two versions", HS_HEAD HS_13, -426, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "no key", HS_GET HS_UP HS_13, -400, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "two keys", HS_HEAD HS_KEY, -400, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "key of 15 octets", HS_GET HS_UP HS_13
+	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j\r\n", -400, NULL, 0, 0,
+	    0, 0, 0, 0 },
+	{ "key of 17 octets", HS_GET HS_UP HS_13
+	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWU=\r\n", -400, NULL, 0,
+	    0, 0, 0, 0, 0 },
+	{ "key with spare bits", HS_GET HS_UP HS_13
+	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n", -400, NULL, 0,
+	    0, 0, 0, 0, 0 },
+	{ "key of another alphabet", HS_GET HS_UP HS_13
+	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j_Q==\r\n", -400, NULL, 0,
+	    0, 0, 0, 0, 0 },
+	{ "HTTP/1.0", "GET / HTTP/1.0\r\nHost: h\r\n" HS_UP HS_13 HS_KEY,
+	    -400, NULL, 0, 0, 0, 0, 0, 0 },
+	{ "POST", "POST / HTTP/1.1\r\nHost: h\r\n" HS_UP HS_13 HS_KEY, -400,
+	    NULL, 0, 0, 0, 0, 0, 0 },
+	{ "a body", HS_HEAD "Content-Length: 1\r\n", -400, NULL, 0, 0, 0, 0,
+	    0, 0 },
+	{ "a chunked body", HS_HEAD "Transfer-Encoding: chunked\r\n", -400,
+	    NULL, 0, 0, 0, 0, 0, 0 },
+	{ "an empty body", HS_HEAD "Content-Length: 0\r\n", 0, "", 0, 0, -1,
+	    -1, 0, 0 },
+};
+
+/* Parses text with its empty line into head; the caller frees it. */
+static char *
+head_request(const char *text)
+{
+	size_t n = strlen(text), scanned = 0;
+	char *b = malloc(n + 3);
+
+	if (b == NULL)
+		abort();
+	snprintf(b, n + 3, "%s\r\n", text);
+	CHECK(http_request_parse(&head, (unsigned char *)b, n + 2,
+	    &scanned) == (int)n + 2, "head: %s", text);
+	return b;
+}
+
+static void
+test_offers(void)
+{
+	struct ws_offer o;
+	char *b;
+	size_t i;
+	int r;
+
+	for (i = 0; i < COUNT(offers); i++) {
+		b = head_request(offers[i].text);
+		r = ws_offer_read(&o, &head);
+		CHECK(r == offers[i].want, "%s: %d", offers[i].note, r);
+		if (r == 0 && offers[i].want == 0)
+			CHECK(view_is(o.token, offers[i].token) &&
+			    o.v2 == offers[i].v2 &&
+			    o.python == offers[i].python &&
+			    o.hello.present == offers[i].present &&
+			    o.hello.streams == offers[i].streams &&
+			    o.hello.window == offers[i].window &&
+			    o.hello.has_instance == offers[i].has_instance &&
+			    (!o.hello.has_instance || memcmp(
+			    o.hello.instance, id_a, 16) == 0) &&
+			    memcmp(o.key, "dGhlIHNhbXBsZSBub25jZQ==", 24) == 0,
+			    "%s: what was read", offers[i].note);
+		free(b);
+	}
+}
+
+static void
+test_accept(void)
+{
+	static const char v1[] = "HTTP/1.1 101 Switching Protocols\r\n"
+	    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+	    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+	static const char v2[] = "HTTP/1.1 101 Switching Protocols\r\n"
+	    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+	    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+	    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
+	    "X-PipeGate: {\"received\":0}\r\n\r\n";
+	unsigned char out[512];
+	struct http_out o = { out, sizeof out, 0 };
+	struct ws_offer offer;
+	struct view got;
+
+	memset(&offer, 0, sizeof offer);
+	memcpy(offer.key, "dGhlIHNhbXBsZSBub25jZQ==", WS_KEY_SIZE);
+	ws_accept_put(&o, &offer);
+	got.p = out;
+	got.n = o.len;
+	CHECK(view_is(got, v1), "101 of v1");
+	offer.v2 = 1;
+	o.len = 0;
+	ws_accept_put(&o, &offer);
+	got.n = o.len;
+	CHECK(view_is(got, v2), "101 of v2");
+}
+
+static void
+dial_example(struct ws_dial *d)
+{
+	memset(d, 0, sizeof *d);
+	d->host = text_view("h:8000");
+	d->path = text_view("/");
+	d->token = text_view("a.b.c");
+	d->in_query = 1;
+	memcpy(d->nonce, "the sample nonce", 16);
+	memcpy(d->instance, id_a, 16);
+	d->streams = 1024;
+	d->window = 65536;
+}
+
+#define DIAL_REST " HTTP/1.1\r\nHost: h:8000\r\n" \
+    "Upgrade: websocket\r\nConnection: Upgrade\r\n" HS_KEY HS_13 \
+    "Sec-WebSocket-Protocol: pipegate.v2\r\n" \
+    "X-PipeGate: {\"instance\":\"" UUID_A "\",\"received\":0," \
+    "\"streams\":1024,\"window\":65536}\r\n"
+#define DIAL_AGENT "User-Agent: pipegate/" PIPEGATE_VERSION "\r\n\r\n"
+
+static void
+test_dial(void)
+{
+	static const struct {
+		const char *path;
+		int in_query;
+		const char *want;
+	} cases[] = {
+		{ "/", 1, "GET /?token=a.b.c" DIAL_REST DIAL_AGENT },
+		{ "", 1, "GET /?token=a.b.c" DIAL_REST DIAL_AGENT },
+		{ "/?x=1", 1, "GET /?x=1&token=a.b.c" DIAL_REST DIAL_AGENT },
+		{ "?x=1", 1, "GET /?x=1&token=a.b.c" DIAL_REST DIAL_AGENT },
+		{ "/p", 0, "GET /p" DIAL_REST
+		    "Authorization: Bearer a.b.c\r\n" DIAL_AGENT },
+	};
+	unsigned char out[1024];
+	struct http_out o = { out, sizeof out, 0 };
+	struct ws_dial d;
+	struct ws_offer offer;
+	struct view got;
+	size_t i, scanned;
+
+	for (i = 0; i < COUNT(cases); i++) {
+		dial_example(&d);
+		d.path = text_view(cases[i].path);
+		d.in_query = cases[i].in_query;
+		o.len = 0;
+		ws_dial_put(&o, &d);
+		got.p = out;
+		got.n = o.len;
+		CHECK(view_is(got, cases[i].want), "dial %s: %.*s",
+		    cases[i].path, (int)got.n, (const char *)out);
+		scanned = 0;
+		CHECK(http_request_parse(&head, out, o.len, &scanned) ==
+		    (int)o.len && ws_offer_read(&offer, &head) == 0 &&
+		    offer.v2 && view_is(offer.token, "a.b.c") &&
+		    offer.hello.window == 65536 && offer.hello.has_instance,
+		    "dial %s: as the server reads it", cases[i].path);
+	}
+}
+
+#define ANS_101 "HTTP/1.1 101 Switching Protocols\r\n"
+#define ANS_ACC "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+
+static void
+test_answers(void)
+{
+	static const struct {
+		const char *note, *text;
+		int want, v2, present;
+	} cases[] = {
+		{ "v1", ANS_101 HS_UP ANS_ACC, 0, 0, 0 },
+		{ "uvicorn", ANS_101 HS_UP ANS_ACC
+		    "date: Sun, 22 Nov 2026 18:17:09 GMT\r\n"
+		    "server: uvicorn\r\n", 0, 0, 0 },
+		{ "v2", ANS_101 HS_UP ANS_ACC
+		    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
+		    "X-PipeGate: {\"received\":0}\r\n", 0, 1, 1 },
+		{ "a protocol not offered", ANS_101 HS_UP ANS_ACC
+		    "Sec-WebSocket-Protocol: chat\r\n", -502, 0, 0 },
+		{ "two protocols", ANS_101 HS_UP ANS_ACC
+		    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
+		    "Sec-WebSocket-Protocol: pipegate.v2\r\n", -502, 0, 0 },
+		{ "a list of protocols", ANS_101 HS_UP ANS_ACC
+		    "Sec-WebSocket-Protocol: pipegate.v2, x\r\n", -502, 0, 0 },
+		{ "an extension", ANS_101 HS_UP ANS_ACC
+		    "Sec-WebSocket-Extensions: permessage-deflate\r\n", -502,
+		    0, 0 },
+		{ "no accept", ANS_101 HS_UP, -502, 0, 0 },
+		{ "two accepts", ANS_101 HS_UP ANS_ACC ANS_ACC, -502, 0, 0 },
+		{ "a wrong accept", ANS_101 HS_UP "Sec-WebSocket-Accept: "
+		    "s3pPLMBiTxaQ9kYGzzhZRbK+xOp=\r\n", -502, 0, 0 },
+		{ "no upgrade", ANS_101 "Connection: Upgrade\r\n" ANS_ACC,
+		    -502, 0, 0 },
+		{ "no connection", ANS_101 "Upgrade: websocket\r\n" ANS_ACC,
+		    -502, 0, 0 },
+		{ "200", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", -200, 0,
+		    0 },
+		{ "403", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n",
+		    -403, 0, 0 },
+		{ "404", "HTTP/1.1 404 Not Found\r\n", -404, 0, 0 },
+	};
+	struct ws_dial d;
+	struct ws_hello hello;
+	const char *why;
+	char b[1024];
+	size_t i, scanned;
+	int n, r, v2;
+
+	dial_example(&d);
+	for (i = 0; i < COUNT(cases); i++) {
+		n = snprintf(b, sizeof b, "%s\r\n", cases[i].text);
+		scanned = 0;
+		CHECK(http_answer_parse(&head, (unsigned char *)b, (size_t)n,
+		    &scanned, text_view("GET")) == n, "%s: head",
+		    cases[i].note);
+		r = ws_answer_check(&head, &d, &v2, &hello, &why);
+		CHECK(r == cases[i].want, "%s: %d", cases[i].note, r);
+		CHECK((why != NULL) == (r == -502), "%s: why",
+		    cases[i].note);
+		CHECK(r != 0 || (v2 == cases[i].v2 &&
+		    hello.present == cases[i].present), "%s: v2",
+		    cases[i].note);
+	}
+	CHECK(view_is(v_of_field("no-such"), ""), "no such field");
+}
+
+/* --------------------------------------------------------------------- v2 */
+
+#define ID "\"correlation_id\":\"" UUID_A "\""
+
+/* Canonical: what is read and written again is the same. */
+static const char *const v2_good[] = {
+	"{\"type\":\"request\"," ID ",\"method\":\"POST\","
+	    "\"target\":\"/a%2Fb?x=1&x=2\",\"headers\":[[\"Host\",\"h\"],"
+	    "[\"X-A\",\"1\"],[\"X-A\",\"2\"]],\"window\":65536,"
+	    "\"end\":false}",
+	"{\"type\":\"request\"," ID ",\"method\":\"GET\",\"target\":\"/\","
+	    "\"headers\":[],\"window\":0,\"end\":true}",
+	"{\"type\":\"response\"," ID ",\"status_code\":200,\"reason\":\"OK\","
+	    "\"headers\":[[\"Set-Cookie\",\"a=1\"],[\"Set-Cookie\","
+	    "\"b=\\\"2\\\"\"]],\"end\":false}",
+	"{\"type\":\"response\"," ID ",\"status_code\":100,\"reason\":\"\","
+	    "\"headers\":[],\"end\":false}",
+	"{\"type\":\"response\"," ID ",\"status_code\":599,\"reason\":\"\","
+	    "\"headers\":[[\"x-name\",\"caf\xc3\xa9 \xc3\xbf\xc2\x80\"]],"
+	    "\"end\":true}",
+	"{\"type\":\"window\"," ID ",\"bytes\":131072}",
+	"{\"type\":\"window\"," ID ",\"bytes\":1099511627776}",
+	"{\"type\":\"trailers\"," ID ",\"headers\":[[\"x-sum\",\"\"]]}",
+	"{\"type\":\"reset\"," ID ",\"status_code\":504,"
+	    "\"reason\":\"connection refused\"}",
+	"{\"type\":\"leave\"}",
+	"{\"type\":\"ack\",\"received\":1234}",
+};
+
+/* Other ways to say the same. */
+static const struct {
+	const char *note, *text, *canonical;
+} v2_same[] = {
+	{ "order, space, unknown members", " { \"end\" : true, \"new\":"
+	    "[{\"end\":1}], \"headers\" : [ [ \"a\" , \"b\" ] ] , "
+	    "\"status_code\":2e2," ID ", \"type\":\"response\" } ",
+	    "{\"type\":\"response\"," ID ",\"status_code\":200,\"reason\":"
+	    "\"\",\"headers\":[[\"a\",\"b\"]],\"end\":true}" },
+	{ "escapes", "{\"\\u0074ype\":\"\\u0061ck\",\"receive\\u0064\":7.0}",
+	    "{\"type\":\"ack\",\"received\":7}" },
+	{ "escapes in place", "{\"type\":\"trailers\"," ID ",\"headers\":"
+	    "[[\"\\u0061\\u00e9\",\"\\/\\u00ff\"],[\"b\",\"\\\\\"]]}",
+	    "{\"type\":\"trailers\"," ID ",\"headers\":[[\"a\xc3\xa9\","
+	    "\"/\xc3\xbf\"],[\"b\",\"\\\\\"]]}" },
+	{ "uuid without dashes", "{\"type\":\"window\",\"correlation_id\":\""
+	    UUID_HEX "\",\"bytes\":1}",
+	    "{\"type\":\"window\"," ID ",\"bytes\":1}" },
+	{ "reset out of range", "{\"type\":\"reset\"," ID
+	    ",\"status_code\":200}", "{\"type\":\"reset\"," ID
+	    ",\"status_code\":502,\"reason\":\"\"}" },
+	{ "reset far out of range", "{\"type\":\"reset\"," ID
+	    ",\"status_code\":1e99,\"reason\":\"x\"}", "{\"type\":\"reset\","
+	    ID ",\"status_code\":502,\"reason\":\"x\"}" },
+	{ "members of other types are unknown", "{\"type\":\"leave\","
+	    "\"headers\":7,\"bytes\":[],\"correlation_id\":null}",
+	    "{\"type\":\"leave\"}" },
+};
+
+#define REQ "{\"type\":\"request\"," ID
+#define RESP "{\"type\":\"response\"," ID
+
+static const char *const v2_bad[] = {
+	"", "null", "[]", "\"leave\"", "{}", "{\"type\":null}",
+	"{\"type\":7}", "{\"type\":[\"leave\"]}", "{\"type\":\"leave\"",
+	"{\"type\":\"leave\"}{}", "{\"type\":\"leave\",}",
+	"{\"type\":\"leave\",\"type\":\"leave\"}",
+	"{\"type\":\"leave\",\"t\\u0079pe\":\"x\"}",
+	"{\"type\":\"leave\",\"x\":\"\xff\"}",
+	/* a member is missing */
+	REQ ",\"method\":\"GET\",\"target\":\"/\",\"headers\":[]}",
+	REQ ",\"method\":\"GET\",\"target\":\"/\",\"window\":1}",
+	REQ ",\"method\":\"GET\",\"headers\":[],\"window\":1}",
+	REQ ",\"target\":\"/\",\"headers\":[],\"window\":1}",
+	"{\"type\":\"request\",\"method\":\"GET\",\"target\":\"/\","
+	    "\"headers\":[],\"window\":1}",
+	RESP ",\"headers\":[]}", RESP ",\"status_code\":200}",
+	"{\"type\":\"window\"," ID "}", "{\"type\":\"window\",\"bytes\":1}",
+	"{\"type\":\"trailers\"," ID "}", "{\"type\":\"reset\"," ID "}",
+	"{\"type\":\"reset\",\"status_code\":502}", "{\"type\":\"ack\"}",
+	/* a member is there twice */
+	"{\"type\":\"window\"," ID ",\"bytes\":1,\"bytes\":1}",
+	"{\"type\":\"window\"," ID "," ID ",\"bytes\":1}",
+	/* a member is of the wrong kind */
+	"{\"type\":\"window\",\"correlation_id\":\"x\",\"bytes\":1}",
+	"{\"type\":\"window\",\"correlation_id\":1,\"bytes\":1}",
+	"{\"type\":\"window\"," ID ",\"bytes\":\"1\"}",
+	"{\"type\":\"window\"," ID ",\"bytes\":1.5}",
+	"{\"type\":\"window\"," ID ",\"bytes\":-1}",
+	"{\"type\":\"window\"," ID ",\"bytes\":1099511627777}",
+	"{\"type\":\"window\"," ID ",\"bytes\":1e40}",
+	"{\"type\":\"ack\",\"received\":-1}",
+	"{\"type\":\"reset\"," ID ",\"status_code\":\"502\"}",
+	"{\"type\":\"reset\"," ID ",\"status_code\":502,\"reason\":7}",
+	REQ ",\"method\":7,\"target\":\"/\",\"headers\":[],\"window\":1}",
+	REQ ",\"method\":\"G\",\"target\":7,\"headers\":[],\"window\":1}",
+	REQ ",\"method\":\"G\",\"target\":\"/\",\"headers\":[],"
+	    "\"window\":null}",
+	REQ ",\"method\":\"G\",\"target\":\"/\xc4\x80\",\"headers\":[],"
+	    "\"window\":1}",
+	RESP ",\"headers\":[],\"status_code\":99}",
+	RESP ",\"headers\":[],\"status_code\":600}",
+	RESP ",\"headers\":[],\"status_code\":\"200\"}",
+	RESP ",\"headers\":[],\"status_code\":200,\"end\":1}",
+	RESP ",\"headers\":[],\"status_code\":200,\"end\":\"true\"}",
+	RESP ",\"headers\":[],\"status_code\":200,\"end\":null}",
+	RESP ",\"headers\":[],\"status_code\":200,\"reason\":null}",
+	RESP ",\"headers\":{},\"status_code\":200}",
+	RESP ",\"headers\":\"\",\"status_code\":200}",
+	RESP ",\"headers\":[\"a\"],\"status_code\":200}",
+	RESP ",\"headers\":[[]],\"status_code\":200}",
+	RESP ",\"headers\":[[\"a\"]],\"status_code\":200}",
+	RESP ",\"headers\":[[\"a\",\"b\",\"c\"]],\"status_code\":200}",
+	RESP ",\"headers\":[[\"a\",1]],\"status_code\":200}",
+	RESP ",\"headers\":[[null,\"b\"]],\"status_code\":200}",
+	RESP ",\"headers\":[{\"a\":\"b\"}],\"status_code\":200}",
+	RESP ",\"headers\":[[\"a\",\"\xc4\x80\"]],\"status_code\":200}",
+	RESP ",\"headers\":[[\"\\u0100\",\"\"]],\"status_code\":200}",
+};
+
+/* Reads text[0..n) from an exact block, that the caller frees. */
+static int
+v2_read_exact(unsigned char **b, const char *text, size_t n)
+{
+	*b = check_exact(text, n);
+	memset(&msg, 0xa5, sizeof msg);
+	return ws_v2_read(&msg, *b, n);
+}
+
+static int
+v2_put_is(const char *want)
+{
+	unsigned char out[1024];
+	struct json_out o = { out, sizeof out, 0, 0 };
+	struct view got;
+
+	ws_v2_put(&o, &msg);
+	got.p = out;
+	got.n = o.len;
+	if (!view_is(got, want))
+		printf("got %.*s\n", (int)got.n, (const char *)out);
+	return view_is(got, want);
+}
+
+static void
+test_v2_good(void)
+{
+	unsigned char *b;
+	size_t i, n, cut;
+
+	for (i = 0; i < COUNT(v2_good); i++) {
+		n = strlen(v2_good[i]);
+		CHECK(v2_read_exact(&b, v2_good[i], n) == 0, "%s", v2_good[i]);
+		CHECK(v2_put_is(v2_good[i]), "%s", v2_good[i]);
+		free(b);
+		for (cut = 0; cut < n; cut++) {
+			CHECK(v2_read_exact(&b, v2_good[i], cut) == -1002,
+			    "cut at %zu: %s", cut, v2_good[i]);
+			free(b);
+		}
+	}
+	for (i = 0; i < COUNT(v2_same); i++) {
+		n = strlen(v2_same[i].text);
+		CHECK(v2_read_exact(&b, v2_same[i].text, n) == 0, "%s",
+		    v2_same[i].note);
+		CHECK(v2_put_is(v2_same[i].canonical), "%s", v2_same[i].note);
+		free(b);
+	}
+}
+
+static void
+test_v2_bad(void)
+{
+	unsigned char *b;
+	size_t i;
+
+	for (i = 0; i < COUNT(v2_bad); i++) {
+		CHECK(v2_read_exact(&b, v2_bad[i], strlen(v2_bad[i])) ==
+		    -1002, "taken: %s", v2_bad[i]);
+		free(b);
+	}
+}
+
+static void
+test_v2_unknown(void)
+{
+	static const char text[] = "{\"type\":\"resume\",\"bytes\":\"x\"}";
+	unsigned char *b;
+
+	CHECK(v2_read_exact(&b, text, sizeof text - 1) == 0 &&
+	    msg.type == WS_MSG_UNKNOWN, "an unknown type");
+	free(b);
+}
+
+/* What a type does not have is zero. */
+static void
+test_v2_zeroed(void)
+{
+	unsigned char *b;
+
+	CHECK(v2_read_exact(&b, v2_good[9], strlen(v2_good[9])) == 0 &&
+	    msg.type == WS_MSG_LEAVE && msg.bytes == 0 && msg.nfields == 0 &&
+	    msg.status == 0 && msg.end == 0 && msg.body.n == 0 &&
+	    msg.target.n == 0, "leave");
+	free(b);
+}
+
+static void
+test_v2_field_limit(void)
+{
+	static unsigned char b[WS_V2_TEXT_MAX];
+	struct json_out o = { b, sizeof b, 0, 0 };
+	size_t i, extra;
+
+	for (extra = 0; extra < 2; extra++) {
+		o.len = 0;
+		json_put(&o, "{\"type\":\"trailers\"," ID ",\"headers\":[");
+		for (i = 0; i < HTTP_OUT_FIELDS + extra; i++)
+			json_put(&o, i == 0 ? "[\"a\",\"b\"]" :
+			    ",[\"a\",\"b\"]");
+		json_put(&o, "]}");
+		CHECK(ws_v2_read(&msg, b, o.len) == (extra ? -1002 : 0),
+		    "%zu fields", i);
+	}
+}
+
+/* A writer without room says how much it needs and stores nothing past. */
+static void
+test_v2_room(void)
+{
+	unsigned char *b, *out;
+	struct json_out o;
+	size_t n = strlen(v2_good[0]), cap;
+
+	CHECK(v2_read_exact(&b, v2_good[0], n) == 0, "read");
+	for (cap = 0; cap < n; cap++) {
+		out = check_exact(v2_good[0], cap);
+		o.p = out;
+		o.cap = cap;
+		o.len = 0;
+		o.nest = 0;
+		ws_v2_put(&o, &msg);
+		CHECK(o.len == n, "room for %zu: %zu", cap, o.len);
+		free(out);
+	}
+	free(b);
+}
+
+/* --------------------------------------------------------------------- v1
+ * What is read is told as the v2 message that says the same.
+ */
+
+#define ID_OF(id) "\"correlation_id\":\"" id "\""
+#define V1_REQ(path, query, method, headers, body) "{" ID ",\"url_path\":" \
+    path ",\"url_query\":" query ",\"method\":" method ",\"headers\":" \
+    headers ",\"body\":" body "}"
+#define V1_GET(path, query) V1_REQ("\"" path "\"", "\"" query "\"", \
+    "\"GET\"", "\"{}\"", "\"\"")
+#define V2_GET(target) "{\"type\":\"request\"," ID ",\"method\":\"GET\"," \
+    "\"target\":\"" target "\",\"headers\":[],\"window\":0,\"end\":false}"
+#define GET_UUID "1421d1a5-2bb8-4adb-ac93-f838f49ce33b"
+#define UP_UUID "90cc7561-d9eb-42d0-a2cd-bc7af86e6a3c"
+#define ETAG_UUID "9ada87a3-a86a-4390-89f8-b5f0a41fb6f4"
+
+struct v1_case {
+	const char *note, *text;
+	const char *v2;		/* NULL: not usable */
+	const char *body;
+	int has_id;
+};
+
+static const struct v1_case v1_requests[] = {
+	{ "captured: query",
+	    "{" ID_OF(GET_UUID) ",\"url_path\":\"p/q\",\"url_query\":"
+	    "\"[[\\\"a\\\",\\\"1\\\"],[\\\"a\\\",\\\"2\\\"],[\\\"b\\\","
+	    "\\\" x y\\\"],[\\\"e\\\",\\\"\\\"],[\\\"f\\\",\\\"\\\"]]\","
+	    "\"method\":\"GET\",\"headers\":\"{\\\"host\\\":"
+	    "\\\"pub.example:8000\\\",\\\"user-agent\\\":\\\"t/1\\\","
+	    "\\\"accept\\\":\\\"*/*\\\",\\\"connection\\\":\\\"close\\\","
+	    "\\\"x-pipegate-correlation-id\\\":"
+	    "\\\"1421d1a52bb84adbac93f838f49ce33b\\\"}\",\"body\":\"\"}",
+	    "{\"type\":\"request\"," ID_OF(GET_UUID) ",\"method\":\"GET\","
+	    "\"target\":\"/p/q?a=1&a=2&b=+x+y&e=&f=\",\"headers\":"
+	    "[[\"host\",\"pub.example:8000\"],[\"user-agent\",\"t/1\"],"
+	    "[\"accept\",\"*/*\"],[\"connection\",\"close\"],"
+	    "[\"x-pipegate-correlation-id\","
+	    "\"1421d1a52bb84adbac93f838f49ce33b\"]],\"window\":0,"
+	    "\"end\":false}", "", 1 },
+	{ "captured: binary body",
+	    "{" ID_OF(UP_UUID) ",\"url_path\":\"up\",\"url_query\":\"[]\","
+	    "\"method\":\"POST\",\"headers\":\"{\\\"content-length\\\":"
+	    "\\\"6\\\"}\",\"body\":\"AP+ACiJc\"}",
+	    "{\"type\":\"request\"," ID_OF(UP_UUID) ",\"method\":\"POST\","
+	    "\"target\":\"/up\",\"headers\":[[\"content-length\",\"6\"]],"
+	    "\"window\":0,\"end\":false}", "\\x00\xff\x80\n\"\\", 1 },
+	{ "captured: quotes in a header",
+	    "{" ID_OF(ETAG_UUID) ",\"url_path\":\"304\",\"url_query\":\"[]\","
+	    "\"method\":\"GET\",\"headers\":\"{\\\"if-none-match\\\":"
+	    "\\\"\\\\\\\"abc\\\\\\\"\\\"}\",\"body\":\"\"}",
+	    "{\"type\":\"request\"," ID_OF(ETAG_UUID) ",\"method\":\"GET\","
+	    "\"target\":\"/304\",\"headers\":[[\"if-none-match\","
+	    "\"\\\"abc\\\"\"]],\"window\":0,\"end\":false}", "", 1 },
+	{ "captured: decoded path",
+	    V1_GET("a/b/\xc3\xa9/q?z=1/s t/p%/#h//x/../y",
+	    "[[\\\"k\\\",\\\"v\\\"]]"),
+	    V2_GET("/a/b/%C3%A9/q%3Fz=1/s%20t/p%25/%23h//x/../y?k=v"), "",
+	    1 },
+	{ "no path", V1_GET("", "[]"), V2_GET("/"), "", 1 },
+	{ "leading slash", V1_GET("/x", "[]"), V2_GET("//x"), "", 1 },
+	{ "a path like a URL", V1_GET("http://other/", "[]"),
+	    V2_GET("/http://other/"), "", 1 },
+	{ "escapes stay", V1_GET("a%2Fb%2f%zz%4", "[]"),
+	    V2_GET("/a%2Fb%2f%25zz%254"), "", 1 },
+	{ "what no path holds",
+	    V1_GET("\\u0000\\u001f\\u007f\\\"<>\\\\^`{|}", ""),
+	    V2_GET("/%00%1F%7F%22%3C%3E%5C%5E%60%7B%7C%7D"), "", 1 },
+	{ "what a path may hold", V1_GET("!$&'()*+,-./:;=@[]_~", ""),
+	    V2_GET("/!$&'()*+,-./:;=@[]_~"), "", 1 },
+	{ "empty query", V1_GET("t", ""), V2_GET("/t"), "", 1 },
+	{ "query null", V1_GET("t", "null"), V2_GET("/t"), "", 1 },
+	{ "query of an object", V1_GET("t", "{\\\"a\\\":\\\"1\\\","
+	    "\\\"b\\\":2}"), V2_GET("/t?a=1&b=2"), "", 1 },
+	{ "query of scalars", V1_GET("t", "[[\\\"a\\\",-1.5e2],[1,true],"
+	    "[\\\"b\\\",null]]"), V2_GET("/t?a=-1.5e2&1=true&b=null"), "",
+	    1 },
+	{ "query encoded", V1_GET("t", "[[\\\"a&=?#%+/\\\","
+	    "\\\"\xe2\x82\xac \\\\u00e9-._~\\\"]]"),
+	    V2_GET("/t?a%26%3D%3F%23%25%2B%2F=%E2%82%AC+%C3%A9-._~"), "",
+	    1 },
+	{ "headers as pairs", V1_REQ("\"t\"", "\"\"", "\"GET\"",
+	    "\"[[\\\"a\\\",\\\"1\\\"],[\\\"A\\\",\\\"2\\\"]]\"", "\"\""),
+	    "{\"type\":\"request\"," ID ",\"method\":\"GET\",\"target\":"
+	    "\"/t\",\"headers\":[[\"a\",\"1\"],[\"A\",\"2\"]],\"window\":0,"
+	    "\"end\":false}", "", 1 },
+	{ "no body", "{" ID ",\"url_path\":\"t\",\"url_query\":\"[]\","
+	    "\"method\":\"GET\",\"headers\":\"{}\"}", NULL, "", 1 },
+	{ "no method", "{" ID ",\"url_path\":\"t\",\"url_query\":\"[]\","
+	    "\"headers\":\"{}\",\"body\":\"\"}", NULL, "", 1 },
+	{ "no id", "{\"url_path\":\"t\",\"url_query\":\"[]\",\"method\":"
+	    "\"GET\",\"headers\":\"{}\",\"body\":\"\"}", NULL, "", 0 },
+	{ "a bad id", "{\"correlation_id\":\"x\",\"url_path\":\"t\","
+	    "\"url_query\":\"[]\",\"method\":\"GET\",\"headers\":\"{}\","
+	    "\"body\":\"\"}", NULL, "", 0 },
+	{ "query of a number", V1_GET("t", "7"), NULL, "", 1 },
+	{ "query that is no JSON", V1_GET("t", "[["), NULL, "", 1 },
+	{ "query of strings", V1_GET("t", "[\\\"ab\\\"]"), NULL, "", 1 },
+	{ "query of a list", V1_GET("t", "[[\\\"a\\\",[]]]"), NULL, "", 1 },
+	{ "query not in a string", V1_REQ("\"t\"", "[]", "\"GET\"",
+	    "\"{}\"", "\"\""), NULL, "", 1 },
+	{ "path not a string", V1_REQ("7", "\"\"", "\"GET\"", "\"{}\"",
+	    "\"\""), NULL, "", 1 },
+	{ "method not a string", V1_REQ("\"t\"", "\"\"", "null", "\"{}\"",
+	    "\"\""), NULL, "", 1 },
+	{ "headers not in a string", V1_REQ("\"t\"", "\"\"", "\"GET\"",
+	    "{}", "\"\""), NULL, "", 1 },
+	{ "headers empty", V1_REQ("\"t\"", "\"\"", "\"GET\"", "\"\"",
+	    "\"\""), NULL, "", 1 },
+	{ "body not base64", V1_REQ("\"t\"", "\"\"", "\"GET\"", "\"{}\"",
+	    "\"a\""), NULL, "", 1 },
+	{ "body not a string", V1_REQ("\"t\"", "\"\"", "\"GET\"", "\"{}\"",
+	    "null"), NULL, "", 1 },
+};
+
+#define V1_RESP(status, headers, body) "{" ID ",\"headers\":" headers \
+    ",\"body\":" body ",\"status_code\":" status "}"
+#define V2_RESP(status, headers) "{\"type\":\"response\"," ID \
+    ",\"status_code\":" status ",\"reason\":\"\",\"headers\":[" headers \
+    "],\"end\":false}"
+#define RAW_UUID "fd523592-4fe6-4971-b41d-4e1c42e9852a"
+
+static const struct v1_case v1_responses[] = {
+	{ "captured: plain",
+	    "{\"correlation_id\":\"00000000-0000-4000-8000-00000000000a\","
+	    "\"headers\":\"{\\\"content-type\\\":\\\"text/plain\\\","
+	    "\\\"server\\\":\\\"origin/1\\\",\\\"date\\\":"
+	    "\\\"Mon, 01 Jan 2024 00:00:00 GMT\\\",\\\"content-length\\\":"
+	    "\\\"11\\\"}\",\"body\":\"R0VUIC90L3UgMAo=\","
+	    "\"status_code\":200}",
+	    "{\"type\":\"response\","
+	    "\"correlation_id\":\"00000000-0000-4000-8000-00000000000a\","
+	    "\"status_code\":200,\"reason\":\"\",\"headers\":"
+	    "[[\"content-type\",\"text/plain\"],[\"server\",\"origin/1\"],"
+	    "[\"date\",\"Mon, 01 Jan 2024 00:00:00 GMT\"],"
+	    "[\"content-length\",\"11\"]],\"end\":false}",
+	    "GET /t/u 0\n", 1 },
+	{ "captured: origin gone", V1_RESP("504", "\"{}\"", "\"\""),
+	    V2_RESP("504", ""), "", 1 },
+	{ "captured: Latin-1",
+	    V1_RESP("200", "\"{\\\"x-name\\\":\\\"caf\xc3\xa9\\\"}\"",
+	    "\"b2s=\""), V2_RESP("200", "[\"x-name\",\"caf\xc3\xa9\"]"),
+	    "ok", 1 },
+	{ "order, space, an extra key", "{ \"status_code\" : 201 , \"x\":{},"
+	    "\"body\":\"\" , \"headers\":\"{}\"," ID "}",
+	    V2_RESP("201", ""), "", 1 },
+	{ "id in capitals without dashes", "{\"correlation_id\":"
+	    "\"00112233445566778899AABBCCDDEEFF\",\"headers\":\"{}\","
+	    "\"body\":\"aGk=\",\"status_code\":200}", V2_RESP("200", ""),
+	    "hi", 1 },
+	{ "status in a string", V1_RESP("\"202\"", "\"{}\"", "\"\""),
+	    V2_RESP("202", ""), "", 1 },
+	{ "body escaped", V1_RESP("200", "\"{}\"", "\"\\u0061G\\u006b=\""),
+	    V2_RESP("200", ""), "hi", 1 },
+	{ "names differ in case", V1_RESP("200", "\"{\\\"set-cookie\\\":"
+	    "\\\"a=1\\\",\\\"Set-cookie\\\":\\\"b=2\\\"}\"", "\"\""),
+	    V2_RESP("200", "[\"set-cookie\",\"a=1\"],"
+	    "[\"Set-cookie\",\"b=2\"]"), "", 1 },
+	{ "status 199", V1_RESP("199", "\"{}\"", "\"\""), NULL, "", 1 },
+	{ "status 600", V1_RESP("600", "\"{}\"", "\"\""), NULL, "", 1 },
+	{ "status 999", V1_RESP("999", "\"{}\"", "\"\""), NULL, "", 1 },
+	{ "status 101", V1_RESP("101", "\"{}\"", "\"\""), NULL, "", 1 },
+	{ "status 2e2 in a string", V1_RESP("\"2e2\"", "\"{}\"", "\"\""),
+	    NULL, "", 1 },
+	{ "status of no digits", V1_RESP("\"\"", "\"{}\"", "\"\""), NULL, "",
+	    1 },
+	{ "status of many digits", V1_RESP("\"2000\"", "\"{}\"", "\"\""),
+	    NULL, "", 1 },
+	{ "status null", V1_RESP("null", "\"{}\"", "\"\""), NULL, "", 1 },
+	{ "headers with a list", V1_RESP("200", "\"{\\\"a\\\":[]}\"",
+	    "\"\""), NULL, "", 1 },
+	{ "headers with a number", V1_RESP("200", "\"{\\\"a\\\":1}\"",
+	    "\"\""), NULL, "", 1 },
+	{ "headers above U+00FF", V1_RESP("200",
+	    "\"{\\\"a\\\":\\\"\xe2\x82\xac\\\"}\"", "\"\""), NULL, "", 1 },
+	{ "headers null", V1_RESP("200", "\"null\"", "\"\""), NULL, "", 1 },
+	{ "two bodies", "{" ID ",\"headers\":\"{}\",\"body\":\"\","
+	    "\"body\":\"\",\"status_code\":200}", NULL, "", 0 },
+	{ "broken JSON", "{" ID ",", NULL, "", 0 },
+	{ "an array", "[]", NULL, "", 0 },
+};
+
+static unsigned char v1_space[1024];
+
+static int
+v1_read(int is_request, unsigned char *b, size_t n, int *has_id)
+{
+	memset(&msg, 0xa5, sizeof msg);
+	return is_request ?
+	    ws_v1_request_read(&msg, b, n, has_id, v1_space,
+	    sizeof v1_space) : ws_v1_response_read(&msg, b, n, has_id);
+}
+
+/* A body in a table; "\x00" in words is the octet 0. */
+static int
+v1_body_is(const char *want)
+{
+	unsigned char b[64];
+	size_t n = strlen(want);
+
+	if (strncmp(want, "\\x00", 4) != 0)
+		return view_is(msg.body, want);
+	b[0] = 0;
+	memcpy(b + 1, want + 4, n - 4);
+	return msg.body.n == n - 3 && memcmp(msg.body.p, b, n - 3) == 0;
+}
+
+static void
+v1_check_cuts(const struct v1_case *c, int is_request)
+{
+	unsigned char *b;
+	size_t n = strlen(c->text), cut;
+	int has_id, taken = 0;
+
+	for (cut = 0; cut < n; cut++) {
+		b = check_exact(c->text, cut);
+		taken += v1_read(is_request, b, cut, &has_id) != -1 || has_id;
+		free(b);
+	}
+	CHECK(taken == 0, "%s: %d cut ones taken", c->note, taken);
+}
+
+static void
+v1_check(const struct v1_case *c, int is_request)
+{
+	size_t n = strlen(c->text);
+	unsigned char *b = check_exact(c->text, n);
+	int has_id, r = v1_read(is_request, b, n, &has_id);
+
+	CHECK(r == (c->v2 != NULL ? 0 : -1), "%s: %d", c->note, r);
+	CHECK(has_id == c->has_id, "%s: has_id %d", c->note, has_id);
+	if (r == 0 && c->v2 != NULL) {
+		CHECK(v2_put_is(c->v2), "%s: what was read", c->note);
+		CHECK(v1_body_is(c->body), "%s: body", c->note);
+	}
+	free(b);
+	v1_check_cuts(c, is_request);
+}
+
+static void
+test_v1_read(void)
+{
+	size_t i;
+
+	for (i = 0; i < COUNT(v1_requests); i++)
+		v1_check(&v1_requests[i], 1);
+	for (i = 0; i < COUNT(v1_responses); i++)
+		v1_check(&v1_responses[i], 0);
+}
+
+/* A target that just fits, and does not. */
+static void
+test_v1_space(void)
+{
+	static const char text[] = V1_GET("a b", "[[\\\"k\\\",\\\"v\\\"]]");
+	static const char want[] = "/a%20b?k=v";
+	unsigned char *b, *space;
+	size_t cap;
+	int has_id, r;
+
+	for (cap = 0; cap <= sizeof want; cap++) {
+		b = check_exact(text, sizeof text - 1);
+		space = check_exact(want, cap < sizeof want ? cap : 0);
+		r = ws_v1_request_read(&msg, b, sizeof text - 1, &has_id,
+		    space, cap < sizeof want ? cap : 0);
+		CHECK(r == (cap == sizeof want - 1 ? 0 : -1) && has_id,
+		    "space %zu: %d", cap, r);
+		CHECK(r != 0 || view_is(msg.target, want), "target");
+		free(b);
+		free(space);
+	}
+}
+
+static void
+test_v1_id_find(void)
+{
+	static const struct {
+		const char *text;
+		int found;
+	} cases[] = {
+		{ "{" ID ",\"url_path\":", 1 },
+		{ "{" ID, 1 },
+		{ "{ \"correlation_id\"\n:\t\"" UUID_HEX "\",", 1 },
+		{ "{\"a\":\"correlation_id\"," ID, 0 },
+		{ "{\"a\":\"\\\"correlation_id\\\":\\\"\"," ID, 1 },
+		{ "{\"correlation_id\":7}", 0 },
+		{ "{\"correlation_id\"", 0 },
+		{ "{\"correlation_id\":", 0 },
+		{ "{\"correlation_id\":\"", 0 },
+		{ "{\"correlation_id\":\"zz\"", 0 },
+		{ "", 0 },
+	};
+	unsigned char id[16], *b;
+	size_t i, n;
+	int r;
+
+	for (i = 0; i < COUNT(cases); i++) {
+		n = strlen(cases[i].text);
+		b = check_exact(cases[i].text, n);
+		r = ws_v1_id_find(id, b, n);
+		CHECK(r == cases[i].found, "%s: %d", cases[i].text, r);
+		CHECK(!r || memcmp(id, id_a, 16) == 0, "%s", cases[i].text);
+		free(b);
+	}
+}
+
+/* Messages in v2 words, and how v1 says them. */
+static const struct {
+	const char *note, *v2, *body, *v1;
+} v1_written[] = {
+	{ "a request", "{\"type\":\"request\"," ID ",\"method\":\"POST\","
+	    "\"target\":\"/a%2Fb/c?x=1&x=2&f&&y=%20+%e2%82%ac%ff%4=&=\","
+	    "\"headers\":[[\"Host\",\"h\"],[\"X-A\",\"1\"],[\"COOKIE\","
+	    "\"a=1\"],[\"Accept-Encoding\",\"gzip\"],[\"x-a\",\"\\\"2\\\"\"],"
+	    "[\"cookie\",\"b=2\"],[\"X-a\",\"\"]],\"window\":1}", "hi",
+	    "{" ID ",\"url_path\":\"a%2Fb/c\",\"url_query\":"
+	    "\"[[\\\"x\\\",\\\"1\\\"],[\\\"x\\\",\\\"2\\\"],[\\\"f\\\","
+	    "\\\"\\\"],[\\\"y\\\",\\\"  \xe2\x82\xac\xef\xbf\xbd%4=\\\"],"
+	    "[\\\"\\\",\\\"\\\"]]\",\"method\":\"POST\",\"headers\":"
+	    "\"{\\\"host\\\":\\\"h\\\",\\\"x-a\\\":\\\"1, \\\\\\\"2\\\\\\\", "
+	    "\\\",\\\"cookie\\\":\\\"a=1; b=2\\\",\\\"accept-encoding\\\":"
+	    "\\\"identity\\\"}\",\"body\":\"aGk=\"}" },
+	{ "a bare request", "{\"type\":\"request\"," ID ",\"method\":"
+	    "\"GET\",\"target\":\"/\",\"headers\":[],\"window\":1}", "",
+	    "{" ID ",\"url_path\":\"\",\"url_query\":\"[]\",\"method\":"
+	    "\"GET\",\"headers\":\"{\\\"accept-encoding\\\":\\\"identity\\\","
+	    "\\\"cookie\\\":\\\"\\\"}\",\"body\":\"\"}" },
+	{ "two slashes and an empty query", "{\"type\":\"request\"," ID
+	    ",\"method\":\"GET\",\"target\":\"//x?\",\"headers\":[],"
+	    "\"window\":1}", "",
+	    "{" ID ",\"url_path\":\"/x\",\"url_query\":\"[]\",\"method\":"
+	    "\"GET\",\"headers\":\"{\\\"accept-encoding\\\":\\\"identity\\\","
+	    "\\\"cookie\\\":\\\"\\\"}\",\"body\":\"\"}" },
+	{ "an answer", "{\"type\":\"response\"," ID ",\"status_code\":404,"
+	    "\"reason\":\"Not Found\",\"headers\":[[\"Content-Type\","
+	    "\"text/plain\"],[\"Set-Cookie\",\"a=1\"],[\"Vary\",\"a\"],"
+	    "[\"Set-Cookie\",\"b=2\"],[\"vary\",\"caf\xc3\xa9\"],"
+	    "[\"set-cookie\",\"c=3\"],[\"SET-COOKIE\",\"d=4\"]]}", "x",
+	    "{" ID ",\"headers\":\"{\\\"content-type\\\":"
+	    "\\\"text/plain\\\",\\\"set-cookie\\\":\\\"a=1\\\","
+	    "\\\"vary\\\":\\\"a, caf\xc3\xa9\\\",\\\"Set-cookie\\\":"
+	    "\\\"b=2\\\",\\\"sEt-cookie\\\":\\\"c=3\\\","
+	    "\\\"SEt-cookie\\\":\\\"d=4\\\"}\",\"body\":\"eA==\","
+	    "\"status_code\":404}" },
+	{ "a bare answer", "{\"type\":\"response\"," ID
+	    ",\"status_code\":204,\"headers\":[]}", "",
+	    "{" ID ",\"headers\":\"{}\",\"body\":\"\",\"status_code\":204}" },
+};
+
+/* Writes msg with body as v1; out has cap octets, *o says what was needed. */
+static void
+v1_put(struct json_out *o, const char *body)
+{
+	unsigned char b64[64];
+	size_t n = base64_encode(b64, body, strlen(body));
+
+	if (msg.type == WS_MSG_REQUEST)
+		ws_v1_request_put(o, &msg);
+	else
+		ws_v1_response_put(o, &msg);
+	json_put_raw(o, b64, n);
+	ws_v1_tail_put(o, &msg);
+}
+
+static void
+test_v1_written(void)
+{
+	unsigned char out[1024], *b, *small;
+	struct json_out o = { out, sizeof out, 0, 0 };
+	struct view got;
+	size_t i, cap;
+
+	for (i = 0; i < COUNT(v1_written); i++) {
+		CHECK(v2_read_exact(&b, v1_written[i].v2,
+		    strlen(v1_written[i].v2)) == 0, "%s", v1_written[i].note);
+		o.p = out;
+		o.cap = sizeof out;
+		o.len = 0;
+		v1_put(&o, v1_written[i].body);
+		got.p = out;
+		got.n = o.len;
+		CHECK(view_is(got, v1_written[i].v1) && o.nest == 0,
+		    "%s:\n%.*s\n%s", v1_written[i].note, (int)got.n,
+		    (const char *)out, v1_written[i].v1);
+		for (cap = 0; cap < got.n; cap++) {
+			small = check_exact(out, cap);
+			o.p = small;
+			o.cap = cap;
+			o.len = 0;
+			v1_put(&o, v1_written[i].body);
+			CHECK(o.len == got.n, "%s: room for %zu",
+			    v1_written[i].note, cap);
+			free(small);
+		}
+		free(b);
+	}
+}
+
+/* As many cookies as a head can hold: no name twice. */
+static void
+test_v1_cookies(void)
+{
+	static unsigned char out[65536];
+	static struct http_field seen[HTTP_OUT_FIELDS];
+	struct json_out o = { out, sizeof out, 0, 0 };
+	size_t i, k, same = 0;
+	int has_id;
+
+	memset(&msg, 0, sizeof msg);
+	msg.type = WS_MSG_RESPONSE;
+	msg.status = 200;
+	for (msg.nfields = 0; msg.nfields < HTTP_OUT_FIELDS; msg.nfields++) {
+		msg.field[msg.nfields].name = text_view("Set-Cookie");
+		msg.field[msg.nfields].value = text_view("a=1");
+	}
+	v1_put(&o, "");
+	CHECK(ws_v1_response_read(&msg, out, o.len, &has_id) == 0 &&
+	    msg.nfields == HTTP_OUT_FIELDS, "%zu cookies", msg.nfields);
+	memcpy(seen, msg.field, sizeof seen);
+	for (i = 0; i < HTTP_OUT_FIELDS; i++) {
+		same += !http_equal_nocase(seen[i].name, "set-cookie");
+		for (k = 0; k < i; k++)
+			same += memcmp(seen[i].name.p, seen[k].name.p, 10) == 0;
+	}
+	CHECK(same == 0, "%zu names twice", same);
+}
+
+/* ----------------------------------------------------------------- halves */
+
+static void
+test_half_credit(void)
+{
+	struct ws_half h;
+
+	ws_half_init(&h, 10, -1);
+	CHECK(ws_half_pass(&h, 11, 0) == -1002 && h.credit == 10 &&
+	    h.state == WS_HALF_OPEN, "past the credit");
+	CHECK(ws_half_pass(&h, 10, 0) == 0 && h.credit == 0, "all of it");
+	CHECK(ws_half_pass(&h, 1, 1) == -1002 && h.state == WS_HALF_OPEN,
+	    "one more");
+	CHECK(ws_half_pass(&h, SIZE_MAX, 0) == -1002, "very many");
+	CHECK(ws_half_grant(&h, 5) == 0 && h.credit == 5, "granted");
+	CHECK(ws_half_grant(&h, -1) == -1002 && h.credit == 5, "negative");
+	CHECK(ws_half_grant(&h, (1LL << 40) - 5) == 0 &&
+	    h.credit == 1LL << 40, "up to 2^40");
+	CHECK(ws_half_grant(&h, 1) == -1002 && h.credit == 1LL << 40,
+	    "past 2^40");
+	CHECK(ws_half_grant(&h, 0x7fffffffffffffffLL) == -1002, "the most");
+	CHECK(ws_half_pass(&h, 0, 0) == 0 && ws_half_pass(&h, 0, 1) == 0 &&
+	    h.state == WS_HALF_ENDED, "an empty end");
+	CHECK(ws_half_pass(&h, 0, 0) == -1002 &&
+	    ws_half_pass(&h, 0, 1) == -1002 &&
+	    h.state == WS_HALF_ENDED, "after the end");
+}
+
+static void
+test_half_length(void)
+{
+	static const struct {
+		long long length;
+		size_t first;
+		int end_first;
+		size_t second;	/* and the end, if the first was none */
+		int want;
+	} cases[] = {
+		{ 5, 5, 1, 0, 0 }, { 5, 5, 0, 0, 0 }, { 5, 2, 0, 3, 0 },
+		{ 0, 0, 1, 0, 0 }, { 5, 4, 1, 0, -1 }, { 5, 6, 0, 0, -1 },
+		{ 5, 6, 1, 0, -1 }, { 5, 5, 0, 1, -1 }, { 5, 2, 0, 2, -1 },
+		{ 0, 1, 0, 0, -1 }, { 5, 0, 1, 0, -1 }, { -1, 7, 0, 9, 0 },
+	};
+	struct ws_half h;
+	size_t i;
+	int r;
+
+	for (i = 0; i < COUNT(cases); i++) {
+		ws_half_init(&h, 100, cases[i].length);
+		r = ws_half_pass(&h, cases[i].first, cases[i].end_first);
+		if (r == 0 && !cases[i].end_first)
+			r = ws_half_pass(&h, cases[i].second, 1);
+		CHECK(r == cases[i].want && h.state == (r == 0 ?
+		    WS_HALF_ENDED : WS_HALF_RESET), "case %zu: %d", i, r);
+		CHECK(ws_half_pass(&h, 0, 0) == -1002, "case %zu: after", i);
+	}
+}
+
+/* --------------------------------------------------------------- Autobahn
+ * A small echo peer of the pure pieces, fed as the cases say.  What it would
+ * have sent is noted as words, and compared with what the case allows.
+ */
+
+struct peer {
+	char events[300000];
+	size_t nevents;
+	unsigned char in[140000];	/* of one frame at least */
+	size_t nin;
+	unsigned char text[70000];	/* of the message under way */
+	size_t ntext;
+	struct ws_frame f;
+	int in_frame;
+	unsigned long long done;	/* of the frame's payload */
+	unsigned char control[WS_CONTROL_MAX];
+	struct ws_order order;
+	int closed;			/* the code; 0: open */
+};
+
+static struct peer peer;
+
+static void
+peer_note(const char *what, const unsigned char *b, size_t n, int binary)
+{
+	char *at = peer.events + peer.nevents;
+	size_t i, left = sizeof peer.events - peer.nevents;
+	int k;
+
+	if (left < 2 * n + 32)
+		abort();
+	k = snprintf(at, left, "%s %d ", what, binary);
+	for (i = 0; i < n; i++) {
+		at[k++] = "0123456789abcdef"[b[i] >> 4];
+		at[k++] = "0123456789abcdef"[b[i] & 15];
+	}
+	at[k++] = ';';
+	peer.nevents += (size_t)k;
+}
+
+static void
+peer_control(size_t n)
+{
+	struct view reason;
+	int r;
+
+	if (peer.f.opcode == WS_PING)
+		peer_note("pong", peer.control, n, 0);
+	if (peer.f.opcode != WS_CLOSE)
+		return;
+	r = ws_close_parse(&peer.closed, &reason, peer.control, n);
+	if (r != 0)
+		peer.closed = -r;
+}
+
+static void
+peer_data(const unsigned char *b, size_t n, int last)
+{
+	int r, binary = peer.order.opcode == WS_BINARY;
+
+	if (peer.ntext + n > sizeof peer.text)
+		abort();
+	memcpy(peer.text + peer.ntext, b, n);
+	peer.ntext += n;
+	r = ws_order_data(&peer.order, b, n, last);
+	if (r != 0)
+		peer.closed = -r;
+	else if (last) {
+		peer_note("message", peer.text, peer.ntext, binary);
+		peer.ntext = 0;
+	}
+}
+
+/* Takes what is there of a payload, at most n octets at b; returns how many. */
+static size_t
+peer_payload(unsigned char *b, size_t n)
+{
+	unsigned long long left = peer.f.size - peer.done;
+	int ends;
+
+	if (n > left)
+		n = (size_t)left;
+	ws_mask(b, n, peer.f.mask, peer.done);
+	ends = n == left;
+	if (peer.f.opcode & 8)
+		memcpy(peer.control + peer.done, b, n);
+	else
+		peer_data(b, n, ends && peer.f.fin);
+	peer.done += n;
+	if (ends && (peer.f.opcode & 8))
+		peer_control((size_t)peer.f.size);
+	peer.in_frame = !ends;
+	return n;
+}
+
+/* Takes one step; returns the octets used, 0 when more are needed. */
+static size_t
+peer_step(unsigned char *b, size_t n)
+{
+	int r;
+
+	if (peer.in_frame)
+		return n == 0 ? 0 : peer_payload(b, n);
+	r = ws_frame_parse(&peer.f, b, n, 1);
+	if (r > 0 && ws_order_frame(&peer.order, &peer.f) != 0)
+		r = -1002;
+	if (r < 0)
+		peer.closed = -r;
+	if (r <= 0)
+		return 0;
+	peer.in_frame = 1;
+	peer.done = 0;
+	if (peer.f.size == 0)
+		peer_payload(b, 0);
+	return (size_t)r;
+}
+
+static void
+peer_feed(const unsigned char *b, size_t n)
+{
+	size_t used = 0, k;
+
+	if (peer.nin + n > sizeof peer.in)
+		abort();
+	memcpy(peer.in + peer.nin, b, n);
+	peer.nin += n;
+	do {
+		k = peer.closed ? 0 :
+		    peer_step(peer.in + used, peer.nin - used);
+		used += k;
+	} while (k > 0);
+	memmove(peer.in, peer.in + used, peer.nin - used);
+	peer.nin -= used;
+}
+
+static unsigned char *
+unhex(const struct json *v, size_t *n)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char *b = malloc(v->raw.n);
+	const unsigned char *p = v->raw.p + 1;
+	const char *hi, *lo;
+	size_t i;
+
+	if (b == NULL)
+		abort();
+	*n = (v->raw.n - 2) / 2;
+	for (i = 0; i < *n; i++) {
+		hi = strchr(digits, p[2 * i]);
+		lo = strchr(digits, p[2 * i + 1]);
+		if (hi == NULL || lo == NULL)
+			abort();
+		b[i] = (unsigned char)((hi - digits) << 4 | (lo - digits));
+	}
+	return b;
+}
+
+/* Sends one step of a case, in pieces of chop (0: of its own size). */
+static void
+autobahn_send(const struct json *step, long long chop)
+{
+	struct json hex, v;
+	unsigned char *b;
+	size_t n, i, piece;
+
+	CHECK(json_find(step, "hex", &hex) == 1 &&
+	    json_find(step, "chop", &v) == 1, "a step");
+	if (chop < 0)
+		json_integer(&v, &chop);
+	b = unhex(&hex, &n);
+	piece = chop > 0 ? (size_t)chop : n;
+	for (i = 0; i < n; i += piece)
+		peer_feed(b + i, n - i < piece ? n - i : piece);
+	free(b);
+}
+
+/* Notes the events that a case expects as the peer notes its own. */
+static void
+autobahn_expected(const struct json *list)
+{
+	struct json_iter it, parts;
+	struct json event, what, hex, binary;
+	unsigned char *b;
+	size_t n;
+	int is_binary;
+
+	json_iter_init(&it, list);
+	while (json_iter_next(&it, NULL, &event)) {
+		json_iter_init(&parts, &event);
+		json_iter_next(&parts, NULL, &what);
+		json_iter_next(&parts, NULL, &hex);
+		is_binary = json_iter_next(&parts, NULL, &binary) &&
+		    binary.type == JSON_TRUE;
+		b = unhex(&hex, &n);
+		peer_note(json_equal(&what, "pong") ? "pong" : "message", b,
+		    n, is_binary);
+		free(b);
+	}
+}
+
+/* Whether the peer closed with a code that the case names. */
+static int
+autobahn_close_ok(const struct json *v)
+{
+	struct json close, codes, code;
+	struct json_iter it;
+	long long n;
+
+	if (json_find(v, "close", &close) != 1 ||
+	    json_find(&close, "closeCode", &codes) != 1)
+		return 0;
+	json_iter_init(&it, &codes);
+	while (json_iter_next(&it, NULL, &code))
+		if (json_integer(&code, &n) == 0 && n == peer.closed)
+			return 1;
+	return 0;
+}
+
+/* chop -1: as the case says.  Only the verdict OK will do. */
+static void
+autobahn_run(const struct json *v, long long chop)
+{
+	struct json id, steps, step, expected, ok;
+	struct json_iter it;
+	size_t got;
+
+	CHECK(json_find(v, "id", &id) == 1 &&
+	    json_find(v, "steps", &steps) == 1 &&
+	    json_find(v, "expected", &expected) == 1 &&
+	    json_find(&expected, "OK", &ok) == 1, "a case");
+	memset(&peer, 0, sizeof peer);
+	json_iter_init(&it, &steps);
+	while (json_iter_next(&it, NULL, &step))
+		autobahn_send(&step, chop);
+	got = peer.nevents;
+	autobahn_expected(&ok);
+	CHECK(peer.nevents == 2 * got &&
+	    memcmp(peer.events, peer.events + got, got) == 0,
+	    "case %.*s, chop %lld: events", (int)id.raw.n,
+	    (const char *)id.raw.p, chop);
+	CHECK(autobahn_close_ok(v), "case %.*s, chop %lld: close %d",
+	    (int)id.raw.n, (const char *)id.raw.p, chop, peer.closed);
+}
+
+/* The end of the JSON object that starts at p: the whole file has more values
+ * than json_parse takes. */
+static const char *
+object_end(const char *p)
+{
+	int depth = 0, in_string = 0;
+
+	for (; *p != '\0'; p++) {
+		if (in_string && *p == '\\' && p[1] != '\0')
+			p++;
+		else if (*p == '"')
+			in_string = !in_string;
+		else if (!in_string && *p == '{')
+			depth++;
+		else if (!in_string && *p == '}' && --depth == 0)
+			return p + 1;
+	}
+	return NULL;
+}
+
+static void
+test_autobahn(void)
+{
+	static const long long chops[] = { -1, 0, 1, 2, 3, 7 };
+	const char *vectors = check_vectors(), *p, *end;
+	char path[4096], *file;
+	struct json v;
+	size_t n, i, cases = 0;
+
+	if (vectors == NULL) {
+		check_skip("autobahn", "VECTORS is not set");
+		return;
+	}
+	snprintf(path, sizeof path, "%s/autobahn-1-5.json", vectors);
+	file = check_file(path, &n);
+	if (file == NULL) {
+		check_skip("autobahn", "no autobahn-1-5.json in VECTORS");
+		return;
+	}
+	for (p = strchr(file + 1, '{'); p != NULL; p = strchr(end, '{')) {
+		end = object_end(p);
+		if (end == NULL)
+			break;
+		cases++;
+		CHECK(json_parse(&v, (const unsigned char *)p,
+		    (size_t)(end - p)) == 0, "case %zu is JSON", cases);
+		for (i = 0; i < COUNT(chops); i++)
+			autobahn_run(&v, chops[i]);
+	}
+	CHECK(cases == 64, "%zu cases", cases);
+	free(file);
+}
+
+void
+test_ws(void)
+{
+	test_frames_good();
+	test_frames_bad();
+	test_frames_opcodes();
+	test_frames_put();
+	test_mask_example();
+	test_mask();
+	test_utf8_exhaustive();
+	test_utf8_four();
+	test_utf8_cases();
+	test_order();
+	test_close_codes();
+	test_close_parse();
+	test_close_put();
+	test_uuid();
+	test_offers();
+	test_accept();
+	test_dial();
+	test_answers();
+	test_v2_good();
+	test_v2_bad();
+	test_v2_unknown();
+	test_v2_zeroed();
+	test_v2_field_limit();
+	test_v2_room();
+	test_v1_read();
+	test_v1_space();
+	test_v1_id_find();
+	test_v1_written();
+	test_v1_cookies();
+	test_half_credit();
+	test_half_length();
+	test_autobahn();
+}
