@@ -1010,6 +1010,22 @@ def switch_octets(handshake, fields=(), accept=None):
             "".join("%s: %s\r\n" % f for f in lines) + "\r\n").encode("latin-1")
 
 
+def ask(t, server, target="/demo/x", method="GET", fields=(), body=None):
+    """A caller's connection with a request under way."""
+    return t.conn(server).send(request_octets(method, target, fields, body))
+
+
+def ended(conn):
+    """Whether the peer has ended conn."""
+    conn.sock.settimeout(0.05)
+    try:
+        return conn.sock.recv(1, socket.MSG_PEEK) == b""
+    except socket.timeout:
+        return False
+    except OSError:
+        return True
+
+
 # ----------------------------------------------------- a scenario's workshop
 
 

@@ -4,8 +4,7 @@ import json
 import uuid
 
 import harness
-from harness import scenario, equal, contains, check, pattern, Closed, Failed, TEXT, BINARY_FRAME, PING, PONG
-from scenarios_v2 import ask
+from harness import scenario, equal, contains, check, ask, pattern, Closed, Failed, TEXT, PING, PONG
 
 PYTHON = [("User-Agent", "Python/3.13 websockets/15.0.1")]
 

@@ -1,23 +1,14 @@
 """The v2 wire, each end of it met by a peer written by hand."""
 import json
-import os
 import struct
 import time
 import uuid
 
 import harness
-from harness import (scenario, equal, contains, check, pattern, token, Closed, Failed, TEXT,
-                     BINARY_FRAME, CLOSE, PING, PONG)
+from harness import (scenario, equal, contains, check, ask, ended, pattern, token, Closed, Failed,
+                     TEXT, BINARY_FRAME, CLOSE, PING, PONG)
 
 GOOD = {"type": "window", "correlation_id": str(uuid.UUID(int=1)), "bytes": 1}
-
-
-def ask(t, server, target="/demo/x", **how):
-    """A caller's request under way, and its connection."""
-    conn = t.conn(server)
-    how.setdefault("fields", ())
-    conn.send(harness.request_octets(how.pop("method", "GET"), target, **how))
-    return conn
 
 
 def exchange(t, server, peer, answer=b"answer"):
@@ -924,19 +915,9 @@ def reset_by_the_server(t):
     origin.wait_seen("/never")
     conn = origin.requests[0].conn
     peer.send_reset(stream, 499, "caller left")
-    conn.sock.settimeout(5)
     t.wait(lambda: ended(conn), "the end of the origin connection")
     peer.send_request("/204")
     equal(peer.recv_type("response")["status_code"], 204, "another request")
-
-
-def ended(conn):
-    try:
-        return conn.sock.recv(1, harness.socket.MSG_PEEK) == b""
-    except harness.socket.timeout:
-        return False
-    except OSError:
-        return True
 
 
 @scenario()
@@ -947,7 +928,6 @@ def link_lost_drops_origins(t):
     origin.wait_seen("/never")
     conn = origin.requests[0].conn
     peer.conn.abort()
-    conn.sock.settimeout(5)
     t.wait(lambda: ended(conn), "the end of the origin connection")
     fresh = server.accept()
     fresh.send_request("/204")
