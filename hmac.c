@@ -65,7 +65,7 @@ hash_tail(unsigned char out[2 * HASH_BLOCK], const unsigned char *b,
 static void
 sha1_expand(uint32_t w[80], const unsigned char *b)
 {
-	int i;
+	size_t i;
 
 	for (i = 0; i < 16; i++)
 		w[i] = word_get(b + 4 * i);
@@ -154,7 +154,7 @@ static void
 sha256_expand(uint32_t w[64], const unsigned char *b)
 {
 	uint32_t s0, s1;
-	int i;
+	size_t i;
 
 	for (i = 0; i < 16; i++)
 		w[i] = word_get(b + 4 * i);

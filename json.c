@@ -412,8 +412,9 @@ skip_string(const unsigned char *p, const unsigned char *end)
 		q = memchr(q, '"', (size_t)(end - q));
 		if (q == NULL)
 			return end;
-		for (s = q; s[-1] == '\\'; s--)
-			continue;
+		s = q;
+		while (s[-1] == '\\')
+			s--;
 	} while ((q - s) % 2 == 1);
 	return q + 1;
 }

@@ -311,7 +311,9 @@ rsp_run(const char *file)
 static void
 test_cavp(void)
 {
-	static const char *const names[] = { "SHA256ShortMsg", "SHA256LongMsg" };
+	static const char *const names[] = {
+		"SHA256ShortMsg", "SHA256LongMsg"
+	};
 	char path[1024], *file;
 	size_t i, n;
 
@@ -630,7 +632,8 @@ test_jws_rfc(void)
 	static const char secret[] =
 	    "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0i"
 	    "PS4hcgUuTwjAzZr1Z9CAow";
-	static const char want[] = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+	static const char want[] =
+	    "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 	unsigned char k[64], mac[SHA256_SIZE], text[64];
 
 	CHECK(base64url_decode(k, (const unsigned char *)secret,
@@ -995,8 +998,9 @@ test_jwt_peek(void)
 		const char *claims;
 		int got;
 	} t[] = {
-		{ "{\"sub\":\"app\",\"exp\":7}", 0 }, { "{\"sub\":\"app\"}", -1 },
-		{ "{\"exp\":7}", -1 }, { "{\"sub\":\"a b\",\"exp\":7}", -1 },
+		{ "{\"sub\":\"app\",\"exp\":7}", 0 },
+		{ "{\"sub\":\"app\"}", -1 }, { "{\"exp\":7}", -1 },
+		{ "{\"sub\":\"a b\",\"exp\":7}", -1 },
 		{ "{\"sub\":\"app\",\"exp\":\"7\"}", -1 }, { "[]", -1 },
 		{ "", -1 }, { "{\"sub\":\"app\",\"exp\":7,\"exp\":7}", -1 },
 	};
