@@ -77,7 +77,8 @@ int json_find(const struct json *v, const char *name, struct json *val);
 
 /* Unescapes string v as UTF-8 into out[0..cap).  Returns the length (no NUL
  * is added), or -1 if v is no string or does not fit.  out may be the start
- * of v's own octets (v->raw.p): unescaping never grows. */
+ * of v's own octets (v->raw.p): unescaping never grows.  v's octets are then
+ * spoilt, so find what else is wanted of the text around it first. */
 long json_string(const struct json *v, unsigned char *out, size_t cap);
 
 /* The same, one octet for each code point U+0000 to U+00FF; -1 also where a
