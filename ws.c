@@ -1583,19 +1583,36 @@ v1_target_put(struct json_out *o, struct view target)
 	json_put(o, "\"");
 }
 
+static int
+v1_has(const struct ws_msg *m, const char *name)
+{
+	return http_field_find(m->field, m->nfields, name) != NULL;
+}
+
+static void
+v1_member_put(struct json_out *o, const char *text, size_t *count)
+{
+	v1_comma_put(o, count);
+	json_put(o, text);
+}
+
 static void
 v1_request_headers_put(struct json_out *o, const struct ws_msg *m)
 {
+	static const char identity[] = "\"accept-encoding\":\"identity\"";
 	size_t i, count = 0;
 
 	json_put(o, "{");
-	for (i = 0; i < m->nfields; i++)
+	for (i = 0; i < m->nfields; i++) {
 		if (!http_equal_nocase(m->field[i].name, "accept-encoding"))
 			v1_field_put(o, m, i, &count);
-	v1_comma_put(o, &count);
-	json_put(o, "\"accept-encoding\":\"identity\"");
-	if (http_field_find(m->field, m->nfields, "cookie") == NULL)
-		json_put(o, ",\"cookie\":\"\"");
+		else if (!v1_is_repeated(m, i))
+			v1_member_put(o, identity, &count);
+	}
+	if (!v1_has(m, "accept-encoding"))
+		v1_member_put(o, identity, &count);
+	if (!v1_has(m, "cookie"))
+		v1_member_put(o, "\"cookie\":\"\"", &count);
 	json_put(o, "}");
 }
 
