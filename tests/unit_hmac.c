@@ -838,6 +838,9 @@ test_jwt_unsigned(void)
 		{ "eyJhbGciOiJIUzI1NiJ9.e30.", "token has a bad signature" },
 		{ "eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 		    "AAAAAAAAAAA", "token has a bad signature" },
+		{ "eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		    "token has a bad signature" },
 		{ "eyJhbGciOiJub25lIn0.e30.", BAD_ALG },
 		{ "eyJhbGciOiJIUzUxMiJ9.e30.AAAA", BAD_ALG },
 		{ "e30.e30.AAAA", BAD_ALG },
@@ -968,7 +971,7 @@ test_jwt_make_odd(void)
 	static char issuer[JWT_SIZE_MAX];
 	struct jwt_key k = key;
 	struct jwt_claims c, got;
-	char out[JWT_SIZE_MAX + 1];
+	char out[2 * JWT_SIZE_MAX];
 	long n;
 
 	memset(&c, 0, sizeof(c));
