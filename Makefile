@@ -39,6 +39,8 @@ SRC = pipegate.c $(CODECS)
 OBJ = pipegate.o json.o http.o hmac.o ws.o
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
 	tests/unit_ws.c
+FUZZ = tests/fuzz.c tests/fuzz_json.c tests/fuzz_http.c tests/fuzz_hmac.c \
+	tests/fuzz_ws.c
 
 .SUFFIXES: .c .o
 
@@ -80,9 +82,9 @@ build/pipegate-san: $(SRC) pipegate.h Makefile
 san: build/pipegate-san build/unit-san
 	./build/unit-san
 
-build/fuzz: tests/fuzz.c $(CODECS) pipegate.h Makefile
+build/fuzz: $(FUZZ) $(CODECS) pipegate.h Makefile
 	@mkdir -p build
-	$(FUZZ_CC) $(OUR_CFLAGS) $(FUZZ_FLAGS) -I. -o $@ tests/fuzz*.c $(CODECS)
+	$(FUZZ_CC) $(OUR_CFLAGS) $(FUZZ_FLAGS) -I. -o $@ $(FUZZ) $(CODECS)
 
 fuzz: build/fuzz
 	@sh tests/fuzz.sh $(FUZZ_RUNS)

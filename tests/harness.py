@@ -424,6 +424,13 @@ def request_octets(method, target, fields=(), body=None, host="h"):
     return "\r\n".join(lines + ["", ""]).encode("latin-1") + (body or b"")
 
 
+def free_port():
+    """A port that the kernel has just handed out, for programs that cannot
+    be told to take any."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 def pattern(n, seed=1):
     """n octets that betray any loss, repetition or change of place."""
     block = b"".join(hashlib.sha256(struct.pack(">II", seed, i)).digest()
@@ -1071,8 +1078,9 @@ class Scenario:
         process.status = process.wait_exit(seconds)
         return process
 
-    def server(self, *args, env=None, nofile=None, port=0, ready=True):
-        argv = [BINARY, "server", "--port", str(port)] + list(args)
+    def server(self, *args, env=None, nofile=None, port=0, ready=True, under=()):
+        """under: a program before ours, such as valgrind with its options."""
+        argv = list(under) + [BINARY, "server", "--port", str(port)] + list(args)
         if "--host" not in args:
             argv += ["--host", "127.0.0.1"]
         server = self.spawn(argv, env, "server", nofile)
@@ -1085,12 +1093,12 @@ class Scenario:
             server.url = "ws://127.0.0.1:%d/" % server.port
         return server
 
-    def client(self, server, target, sub="demo", env=None, ready=True, args=(), nofile=None):
+    def client(self, server, target, sub="demo", env=None, ready=True, args=(), nofile=None, under=()):
         """server: what t.server() gave, a TunnelServer, or a URL."""
         url = server if isinstance(server, str) else server.url
         changes = {"PIPEGATE_TOKEN": token(sub)}
         changes.update(env or {})
-        argv = [BINARY, "client"] + list(args) + [getattr(target, "url", target), url]
+        argv = list(under) + [BINARY, "client"] + list(args) + [getattr(target, "url", target), url]
         client = self.spawn(argv, changes, "client", nofile)
         if ready:
             client.wait_out("http://127.0.0.1:%d/%s/" % (server.port, sub))

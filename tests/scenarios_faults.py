@@ -93,11 +93,8 @@ def answers_that_only_the_close_ends(t):
 @scenario()
 def origin_refuses(t):
     """An origin that cannot be reached gives 504, soon."""
-    closed = socket.create_server(("127.0.0.1", 0))
-    port = closed.getsockname()[1]
-    closed.close()
     server = t.server()
-    t.client(server, "http://127.0.0.1:%d" % port)
+    t.client(server, "http://127.0.0.1:%d" % harness.free_port())
     start = time.monotonic()
     equal(t.get(server, "/demo/x").status, 504, "status")
     check(time.monotonic() - start < 6, "after %.1f s" % (time.monotonic() - start))
@@ -365,9 +362,7 @@ def client_restarts(t):
 @scenario()
 def client_dials_before_the_server_is_there(t):
     """A client that is started first connects when the server comes."""
-    probe = socket.create_server(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-    probe.close()
+    port = harness.free_port()
     client = t.client("ws://127.0.0.1:%d/" % port, t.origin(), ready=False)
     t.wait(lambda: client.out() + client.err(), "a word about the failure")
     t.server(port=port)

@@ -618,9 +618,21 @@ static const struct {
 	    0, "", 0, 0, -1, -1, 0, 0 },
 	{ "two hellos", HS_HEAD "X-PipeGate: {}\r\nX-PipeGate: {}\r\n",
 	    0, "", 0, 0, -1, -1, 0, 0 },
-	{ "hello out of range", HS_HEAD "X-PipeGate: {\"streams\":-1,"
+	{ "hello out of range", HS_HEAD "X-PipeGate: {\"streams\":-2,"
 	    "\"window\":1e30,\"instance\":\"x\"}\r\n",
 	    0, "", 0, 0, -1, -1, 1, 0 },
+	{ "hello past the edge", HS_HEAD "X-PipeGate: {\"streams\":7.5,"
+	    "\"window\":1099511627777}\r\n", 0, "", 0, 0, -1, -1, 1, 0 },
+	{ "hello that says a count twice", HS_HEAD
+	    "X-PipeGate: {\"streams\":1,\"streams\":1,\"window\":2}\r\n",
+	    0, "", 0, 0, -1, 2, 1, 0 },
+	{ "agent of the bare name", HS_HEAD "User-Agent: websockets/\r\n",
+	    0, "", 0, 1, -1, -1, 0, 0 },
+	{ "agent nearly so", HS_HEAD "User-Agent: websocket/ websockets\r\n",
+	    0, "", 0, 0, -1, -1, 0, 0 },
+	{ "an empty token in the query", "GET /?token= HTTP/1.1\r\n"
+	    "Host: h\r\n" HS_UP HS_13 HS_KEY "Authorization: Bearer b\r\n",
+	    0, "b", 0, 0, -1, -1, 0, 0 },
 	{ "hello at the edge", HS_HEAD "X-PipeGate: {\"streams\":0,"
 	    "\"window\":1099511627776,\"instance\":7}\r\n",
 	    0, "", 0, 0, 0, 1099511627776LL, 1, 0 },
@@ -645,6 +657,10 @@ static const struct {
 	{ "key of 17 octets", HS_GET HS_UP HS_13
 	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWU=\r\n", -400, NULL, 0,
 	    0, 0, 0, 0, 0 },
+	{ "a long key", HS_GET HS_UP HS_13 "Sec-WebSocket-Key: "
+	    "dGhlIHNhbXBsZSBub25jdGhlIHNhbXBsZSBub25jdGhlIHNhbXBsZSBub25j"
+	    "dGhlIHNhbXBsZSBub25jdGhlIHNhbXBsZSBub25jdGhlIHNhbXBsZSBub25j"
+	    "ZQ==\r\n", -400, NULL, 0, 0, 0, 0, 0, 0 },
 	{ "key with spare bits", HS_GET HS_UP HS_13
 	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n", -400, NULL, 0,
 	    0, 0, 0, 0, 0 },
@@ -800,44 +816,45 @@ test_dial(void)
 #define ANS_101 "HTTP/1.1 101 Switching Protocols\r\n"
 #define ANS_ACC "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 
+static const struct {
+	const char *note, *text;
+	int want, v2, present;
+} answers[] = {
+	{ "v1", ANS_101 HS_UP ANS_ACC, 0, 0, 0 },
+	{ "uvicorn", ANS_101 HS_UP ANS_ACC
+	    "date: Sun, 22 Nov 2026 18:17:09 GMT\r\n"
+	    "server: uvicorn\r\n", 0, 0, 0 },
+	{ "v2", ANS_101 HS_UP ANS_ACC
+	    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
+	    "X-PipeGate: {\"received\":0}\r\n", 0, 1, 1 },
+	{ "a protocol not offered", ANS_101 HS_UP ANS_ACC
+	    "Sec-WebSocket-Protocol: chat\r\n", -502, 0, 0 },
+	{ "two protocols", ANS_101 HS_UP ANS_ACC
+	    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
+	    "Sec-WebSocket-Protocol: pipegate.v2\r\n", -502, 0, 0 },
+	{ "a list of protocols", ANS_101 HS_UP ANS_ACC
+	    "Sec-WebSocket-Protocol: pipegate.v2, x\r\n", -502, 0, 0 },
+	{ "an extension", ANS_101 HS_UP ANS_ACC
+	    "Sec-WebSocket-Extensions: permessage-deflate\r\n", -502,
+	    0, 0 },
+	{ "no accept", ANS_101 HS_UP, -502, 0, 0 },
+	{ "two accepts", ANS_101 HS_UP ANS_ACC ANS_ACC, -502, 0, 0 },
+	{ "a wrong accept", ANS_101 HS_UP "Sec-WebSocket-Accept: "
+	    "s3pPLMBiTxaQ9kYGzzhZRbK+xOp=\r\n", -502, 0, 0 },
+	{ "no upgrade", ANS_101 "Connection: Upgrade\r\n" ANS_ACC,
+	    -502, 0, 0 },
+	{ "no connection", ANS_101 "Upgrade: websocket\r\n" ANS_ACC,
+	    -502, 0, 0 },
+	{ "200", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", -200, 0,
+	    0 },
+	{ "403", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n",
+	    -403, 0, 0 },
+	{ "404", "HTTP/1.1 404 Not Found\r\n", -404, 0, 0 },
+};
+
 static void
 test_answers(void)
 {
-	static const struct {
-		const char *note, *text;
-		int want, v2, present;
-	} cases[] = {
-		{ "v1", ANS_101 HS_UP ANS_ACC, 0, 0, 0 },
-		{ "uvicorn", ANS_101 HS_UP ANS_ACC
-		    "date: Sun, 22 Nov 2026 18:17:09 GMT\r\n"
-		    "server: uvicorn\r\n", 0, 0, 0 },
-		{ "v2", ANS_101 HS_UP ANS_ACC
-		    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
-		    "X-PipeGate: {\"received\":0}\r\n", 0, 1, 1 },
-		{ "a protocol not offered", ANS_101 HS_UP ANS_ACC
-		    "Sec-WebSocket-Protocol: chat\r\n", -502, 0, 0 },
-		{ "two protocols", ANS_101 HS_UP ANS_ACC
-		    "Sec-WebSocket-Protocol: pipegate.v2\r\n"
-		    "Sec-WebSocket-Protocol: pipegate.v2\r\n", -502, 0, 0 },
-		{ "a list of protocols", ANS_101 HS_UP ANS_ACC
-		    "Sec-WebSocket-Protocol: pipegate.v2, x\r\n", -502, 0, 0 },
-		{ "an extension", ANS_101 HS_UP ANS_ACC
-		    "Sec-WebSocket-Extensions: permessage-deflate\r\n", -502,
-		    0, 0 },
-		{ "no accept", ANS_101 HS_UP, -502, 0, 0 },
-		{ "two accepts", ANS_101 HS_UP ANS_ACC ANS_ACC, -502, 0, 0 },
-		{ "a wrong accept", ANS_101 HS_UP "Sec-WebSocket-Accept: "
-		    "s3pPLMBiTxaQ9kYGzzhZRbK+xOp=\r\n", -502, 0, 0 },
-		{ "no upgrade", ANS_101 "Connection: Upgrade\r\n" ANS_ACC,
-		    -502, 0, 0 },
-		{ "no connection", ANS_101 "Upgrade: websocket\r\n" ANS_ACC,
-		    -502, 0, 0 },
-		{ "200", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", -200, 0,
-		    0 },
-		{ "403", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n",
-		    -403, 0, 0 },
-		{ "404", "HTTP/1.1 404 Not Found\r\n", -404, 0, 0 },
-	};
 	struct ws_dial d;
 	struct ws_hello hello;
 	const char *why;
@@ -846,19 +863,19 @@ test_answers(void)
 	int n, r, v2;
 
 	dial_example(&d);
-	for (i = 0; i < COUNT(cases); i++) {
-		n = snprintf(b, sizeof b, "%s\r\n", cases[i].text);
+	for (i = 0; i < COUNT(answers); i++) {
+		n = snprintf(b, sizeof b, "%s\r\n", answers[i].text);
 		scanned = 0;
 		CHECK(http_answer_parse(&head, (unsigned char *)b, (size_t)n,
 		    &scanned, text_view("GET")) == n, "%s: head",
-		    cases[i].note);
+		    answers[i].note);
 		r = ws_answer_check(&head, &d, &v2, &hello, &why);
-		CHECK(r == cases[i].want, "%s: %d", cases[i].note, r);
+		CHECK(r == answers[i].want, "%s: %d", answers[i].note, r);
 		CHECK((why != NULL) == (r == -502), "%s: why",
-		    cases[i].note);
-		CHECK(r != 0 || (v2 == cases[i].v2 &&
-		    hello.present == cases[i].present), "%s: v2",
-		    cases[i].note);
+		    answers[i].note);
+		CHECK(r != 0 || (v2 == answers[i].v2 &&
+		    hello.present == answers[i].present), "%s: v2",
+		    answers[i].note);
 	}
 	CHECK(view_is(v_of_field("no-such"), ""), "no such field");
 }
@@ -913,6 +930,15 @@ static const struct {
 	{ "reset out of range", "{\"type\":\"reset\"," ID
 	    ",\"status_code\":200}", "{\"type\":\"reset\"," ID
 	    ",\"status_code\":502,\"reason\":\"\"}" },
+	{ "reset just below", "{\"type\":\"reset\"," ID
+	    ",\"status_code\":399,\"reason\":\"\"}", "{\"type\":\"reset\","
+	    ID ",\"status_code\":502,\"reason\":\"\"}" },
+	{ "reset at the low edge", "{\"type\":\"reset\"," ID
+	    ",\"status_code\":400,\"reason\":\"\"}", "{\"type\":\"reset\","
+	    ID ",\"status_code\":400,\"reason\":\"\"}" },
+	{ "reset just above", "{\"type\":\"reset\"," ID
+	    ",\"status_code\":600,\"reason\":\"\"}", "{\"type\":\"reset\","
+	    ID ",\"status_code\":502,\"reason\":\"\"}" },
 	{ "reset far out of range", "{\"type\":\"reset\"," ID
 	    ",\"status_code\":1e99,\"reason\":\"x\"}", "{\"type\":\"reset\","
 	    ID ",\"status_code\":502,\"reason\":\"x\"}" },
@@ -1424,7 +1450,8 @@ static const struct {
 	    "\"target\":\"/a%2Fb/c?x=1&x=2&f&&y=%20+%e2%82%ac%ff%4=&=\","
 	    "\"headers\":[[\"Host\",\"h\"],[\"X-A\",\"1\"],[\"COOKIE\","
 	    "\"a=1\"],[\"Accept-Encoding\",\"gzip\"],[\"x-a\",\"\\\"2\\\"\"],"
-	    "[\"cookie\",\"b=2\"],[\"X-a\",\"\"]],\"window\":1}", "hi",
+	    "[\"cookie\",\"b=2\"],[\"X-a\",\"\"],"
+	    "[\"accept-encoding\",\"br\"]],\"window\":1}", "hi",
 	    "{" ID ",\"url_path\":\"a%2Fb/c\",\"url_query\":"
 	    "\"[[\\\"x\\\",\\\"1\\\"],[\\\"x\\\",\\\"2\\\"],[\\\"f\\\","
 	    "\\\"\\\"],[\\\"y\\\",\\\"  \xe2\x82\xac\xef\xbf\xbd%4=\\\"],"
