@@ -818,19 +818,19 @@ ws_close_parse(int *code, struct view *reason, const unsigned char *b,
 size_t
 ws_close_put(unsigned char out[WS_CONTROL_MAX], int code, const char *reason)
 {
-	size_t n = strlen(reason);
+	struct view text = view_of(reason, strlen(reason));
 
 	if (code == 1005)
 		return 0;
-	if (n > WS_CONTROL_MAX - 2) {
-		n = WS_CONTROL_MAX - 2;
-		while (n > 0 && (reason[n] & 0xc0) == 0x80)
-			n--;
+	if (text.n > WS_CONTROL_MAX - 2) {
+		text.n = WS_CONTROL_MAX - 2;
+		while (text.n > 0 && (text.p[text.n] & 0xc0) == 0x80)
+			text.n--;
 	}
 	out[0] = (unsigned char)(code >> 8);
 	out[1] = (unsigned char)(code & 0xff);
-	memcpy(out + 2, reason, n);
-	return n + 2;
+	memcpy(out + 2, text.p, text.n);
+	return text.n + 2;
 }
 
 /* ---------------------------------------------------- members of messages
@@ -1410,7 +1410,8 @@ ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n, int *has_id,
 static struct view
 v1_skip_space(struct view v)
 {
-	while (v.n > 0 && memchr(" \t\r\n", v.p[0], 4) != NULL)
+	while (v.n > 0 && (*v.p == ' ' || *v.p == '\t' || *v.p == '\r' ||
+	    *v.p == '\n'))
 		v = view_of(v.p + 1, v.n - 1);
 	return v;
 }

@@ -563,16 +563,6 @@ test_uuid(void)
 
 static struct http_head head;
 
-static struct view
-v_of_field(const char *name)
-{
-	const struct http_field *f;
-	struct view none = { NULL, 0 };
-
-	f = http_field_find(head.field, head.nfields, name);
-	return f == NULL ? none : f->value;
-}
-
 static const struct {
 	const char *note, *text;
 	int want;
@@ -877,7 +867,6 @@ test_answers(void)
 		    hello.present == answers[i].present), "%s: v2",
 		    answers[i].note);
 	}
-	CHECK(view_is(v_of_field("no-such"), ""), "no such field");
 }
 
 /* --------------------------------------------------------------------- v2 */
