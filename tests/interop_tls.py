@@ -1,0 +1,200 @@
+"""wss:// through real terminators, Caddy and stunnel, with real certificates;
+and --connect, the user's own way to a server."""
+import os
+import subprocess
+
+import harness
+from harness import scenario, equal, check, contains, free_port
+
+STUNNEL = ("stunnel4", "openssl")
+CADDY = ("caddy", "openssl")
+
+
+def openssl(folder, *args):
+    done = subprocess.run(("openssl",) + args, cwd=folder, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    equal(done.returncode, 0, "openssl %s: %s" % (args[0], done.stdout.decode()))
+
+
+def authority(t, name):
+    """A certificate authority of its own: the file of its certificate."""
+    openssl(t.folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name,
+            "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", name + ".key", "-out", name + ".pem")
+    return os.path.join(t.folder, name + ".pem")
+
+
+def certificate(t, ca, name, alternatives):
+    """A certificate for names, signed: the files of it and of its key."""
+    base = os.path.splitext(ca)[0]
+    with open(os.path.join(t.folder, name + ".ext"), "w") as f:
+        f.write("subjectAltName=%s\n" % alternatives)
+    openssl(t.folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=" + name,
+            "-keyout", name + ".key", "-out", name + ".csr")
+    openssl(t.folder, "x509", "-req", "-in", name + ".csr", "-CA", ca, "-CAkey", base + ".key", "-CAcreateserial",
+            "-days", "2", "-extfile", name + ".ext", "-out", name + ".pem")
+    return [os.path.join(t.folder, name + end) for end in (".pem", ".key")]
+
+
+def listening(port):
+    try:
+        harness.socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def stunnel(t, server, cert, key):
+    """stunnel before the server: its port."""
+    port = free_port()
+    path = os.path.join(t.folder, "stunnel-%d.conf" % port)
+    with open(path, "w") as f:
+        f.write("foreground = yes\npid =\n[pipegate]\naccept = 127.0.0.1:%d\nconnect = 127.0.0.1:%d\n"
+                "cert = %s\nkey = %s\n" % (port, server.port, cert, key))
+    t.spawn(["stunnel4", path])
+    t.wait(lambda: listening(port), "stunnel")
+    return port
+
+
+def caddy(t, server):
+    """Caddy before the server, with its internal authority: (port, CA file)."""
+    port = free_port()
+    path = os.path.join(t.folder, "Caddyfile")
+    with open(path, "w") as f:
+        f.write("{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tstorage file_system %s/caddy\n}\n"
+                "https://localhost:%d {\n\tbind 127.0.0.1\n\ttls internal\n\treverse_proxy 127.0.0.1:%d\n}\n"
+                % (t.folder, port, server.port))
+    t.spawn(["caddy", "run", "--config", path, "--adapter", "caddyfile"], {"HOME": t.folder})
+    root = os.path.join(t.folder, "caddy/pki/authorities/local/root.crt")
+    t.wait(lambda: os.path.exists(root) and listening(port), "Caddy", 20)
+    return port, root
+
+
+def tunnel_through(t, server, origin, url, env):
+    client = t.client(url, origin, ready=False, env=env)
+    client.wait_out("/demo/", 20)
+    equal(t.get(server, "/demo/echo").status, 200, "status")
+    body = harness.pattern(300000)
+    check(t.conn(server).request("POST", "/demo/raw", body=body, seconds=30).body == body, "a body")
+    return client
+
+
+def refused(t, origin, url, env):
+    """The client does not get through, and says why; no request passes."""
+    client = t.client(url, origin, ready=False, env=env)
+    t.wait(lambda: client.err() or not client.running(), "a word about it", 20)
+    t.holds(lambda: "/demo/" not in client.out(), "it connected", 2)
+    client.terminate()
+
+
+def no_children(t, client):
+    pids = client.children()
+    client.terminate()
+    t.wait(lambda: not any(os.path.exists("/proc/%d" % p) for p in pids), "the end of its children")
+
+
+@scenario(needs=CADDY)
+def through_caddy(t):
+    """wss:// through Caddy works, trusted through SSL_CERT_FILE; callers come through it too."""
+    origin, server = t.origin(), t.server()
+    port, root = caddy(t, server)
+    client = tunnel_through(t, server, origin, "wss://localhost:%d/" % port, {"SSL_CERT_FILE": root})
+    done = t.spawn(["curl", "-sS", "--cacert", root, "https://localhost:%d/demo/echo" % port])
+    equal(done.wait_exit(20), 0, "curl: " + done.err())
+    got = origin.requests[-1]
+    equal((got.get("x-forwarded-proto"), got.get("x-forwarded-host")), ("https", "localhost:%d" % port), "X-Forwarded-*")
+    no_children(t, client)
+
+
+@scenario(needs=CADDY)
+def caddy_untrusted(t):
+    """Without its authority among the trusted ones Caddy is refused."""
+    origin, server = t.origin(), t.server()
+    port, _ = caddy(t, server)
+    refused(t, origin, "wss://localhost:%d/" % port, {})
+
+
+@scenario(needs=STUNNEL)
+def through_stunnel(t):
+    """wss:// through stunnel works, by name and by address, and is dialled again when stunnel's server restarts."""
+    origin, server = t.origin(), t.server()
+    ca = authority(t, "ca")
+    port = stunnel(t, server, *certificate(t, ca, "good", "DNS:localhost,IP:127.0.0.1"))
+    env = {"SSL_CERT_FILE": ca}
+    client = tunnel_through(t, server, origin, "wss://localhost:%d/" % port, env)
+    server.kill()
+    again = t.server(port=server.port)
+    equal(t.get(again, "/demo/echo", seconds=20).status, 200, "after the restart")
+    no_children(t, client)
+    tunnel_through(t, again, origin, "wss://127.0.0.1:%d/" % port, env)
+
+
+@scenario(needs=STUNNEL)
+def wrong_certificates(t):
+    """A certificate for another name, or of an authority that is not trusted, or a plain server, is refused."""
+    origin, server = t.origin(), t.server()
+    ca, other = authority(t, "ca"), authority(t, "other")
+    wrong_name = stunnel(t, server, *certificate(t, ca, "wrong", "DNS:elsewhere.test"))
+    good = stunnel(t, server, *certificate(t, ca, "good", "DNS:localhost"))
+    refused(t, origin, "wss://localhost:%d/" % wrong_name, {"SSL_CERT_FILE": ca})
+    refused(t, origin, "wss://127.0.0.1:%d/" % good, {"SSL_CERT_FILE": ca})
+    refused(t, origin, "wss://localhost:%d/" % good, {"SSL_CERT_FILE": other})
+    refused(t, origin, "wss://localhost:%d/" % good, {})
+    refused(t, origin, "wss://localhost:%d/" % server.port, {"SSL_CERT_FILE": ca})
+
+
+@scenario(needs=STUNNEL)
+def connect_command(t):
+    """--connect COMMAND and PIPEGATE_CONNECT carry the link over a command's stdin and stdout."""
+    origin, server = t.origin(), t.server()
+    ca = authority(t, "ca")
+    port = stunnel(t, server, *certificate(t, ca, "good", "DNS:localhost"))
+    command = ("exec openssl s_client -quiet -verify_quiet -verify_return_error -CAfile %s "
+               "-verify_hostname localhost -connect 127.0.0.1:%d 2>/dev/null" % (ca, port))
+    url = "wss://localhost:%d/" % port
+    for args, env in ((("--connect", command), {}), (("--connect=" + command,), {}), ((), {"PIPEGATE_CONNECT": command})):
+        client = t.client(url, origin, ready=False, args=args, env=env)
+        client.wait_out("/demo/", 20)
+        equal(t.get(server, "/demo/echo").status, 200, "status")
+        no_children(t, client)
+
+
+@scenario()
+def connect_command_that_fails(t):
+    """A command that fails is tried again; a client that ends leaves none behind."""
+    origin, server = t.origin(), t.server()
+    client = t.client(server, origin, ready=False, args=("--connect", "exit 3"))
+    t.wait(lambda: client.err() != "", "a word about it")
+    t.holds(client.running, "it ended", 2)
+    client.terminate()
+    client = t.client(server, origin, ready=False, args=("--connect", "exec sleep 1000"))
+    t.wait(lambda: client.children() != [], "the command")
+    no_children(t, client)
+
+
+@scenario()
+def connect_command_whose_server_dies(t):
+    """When the link ends, its command ends, and a new one is started."""
+    origin, server = t.origin(), t.tunnel_server()
+    helper = "exec %s -c %s" % (harness.sys.executable, harness.shlex.quote(
+        "import os, socket, threading\n"
+        "s = socket.create_connection(('127.0.0.1', %d))\n"
+        "def up():\n"
+        "    while True:\n"
+        "        b = os.read(0, 65536)\n"
+        "        if not b: os._exit(0)\n"
+        "        s.sendall(b)\n"
+        "threading.Thread(target=up, daemon=True).start()\n"
+        "while True:\n"
+        "    b = s.recv(65536)\n"
+        "    if not b: break\n"
+        "    os.write(1, b)\n" % server.port))
+    client = t.client(server, origin, ready=False, args=("--connect", helper))
+    for _ in range(2):
+        peer = server.accept()
+        pids = client.children()
+        equal(len(pids), 1, "children")
+        peer.send_request("/204")
+        equal(peer.recv_type("response")["status_code"], 204, "status")
+        peer.close()
+        t.wait(lambda: not set(client.children()) & set(pids), "the end of the command")
+    contains(client.out(), "/demo/", "stdout")
