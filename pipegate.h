@@ -476,7 +476,8 @@ struct ws_offer {
 
 /* Reads the WebSocket handshake in request h (its path is "/").  Returns 0,
  * or minus the status to answer: -400, or -426 (no Upgrade to websocket, or a version other
- * than 13: the answer names 13).  A second token in the query: -400. */
+ * than 13: the answer names 13).  A second token in the query, or a body:
+ * -400.  An empty ?token= counts as none. */
 int ws_offer_read(struct ws_offer *o, const struct http_head *h);
 
 /* Writes the server's 101 for the offer, with pipegate.v2 and X-PipeGate when
@@ -603,7 +604,8 @@ struct ws_msg {
  * status is 100 to 599 here. */
 int ws_v2_read(struct ws_msg *m, unsigned char *p, size_t n);
 
-/* Writes a v2 text message.  Whether it fitted: o->len <= o->cap. */
+/* Writes a v2 text message of any type but WS_MSG_UNKNOWN, with o->nest 0.
+ * Whether it fitted: o->len <= o->cap. */
 void ws_v2_put(struct json_out *o, const struct ws_msg *m);
 
 /* v1: the server reads answers, the client requests.  As ws_v2_read: p is
@@ -621,13 +623,14 @@ int ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n,
 int ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n);
 
 /* v1 writers.  The message is put in two parts around the body's base64,
- * which the caller places between them: everything up to body's opening
- * quote; then ws_v1_tail() from the closing quote on.  Requests: names in
- * lower case, repeated fields joined by ", " ("; " for cookie), target split
- * at '?' into url_path (escapes kept) and decoded url_query pairs,
- * accept-encoding: identity in place of the caller's, cookie: empty where
- * there is none.  Responses: several Set-Cookie under keys that differ in
- * case; others joined; m->status stands in the tail. */
+ * which the caller places between them: everything up to and with body's
+ * opening quote; then ws_v1_tail_put(), from the closing quote on.  Requests:
+ * names in lower case, repeated fields joined by ", " ("; " for cookie),
+ * target split at '?' into url_path (escapes kept) and decoded url_query
+ * pairs, accept-encoding: identity in place of the caller's, cookie: empty
+ * where there is none.  Responses: several Set-Cookie under keys that differ
+ * in case; others joined, names in lower case; m->status stands in the tail.
+ * o->nest is 0; a target is HTTP_TARGET_MAX octets at most. */
 void ws_v1_request_put(struct json_out *o, const struct ws_msg *m);
 void ws_v1_response_put(struct json_out *o, const struct ws_msg *m);
 void ws_v1_tail_put(struct json_out *o, const struct ws_msg *m);

@@ -1231,6 +1231,7 @@ v1_inner(struct json *inner, const struct msg_text *t, const struct json *v)
 	if (msg_string(&text, t, v, json_string) == -1)
 		return -1;
 	inner->type = JSON_NULL;
+	inner->raw = text;
 	return text.n == 0 ? 0 : json_parse(inner, text.p, text.n);
 }
 
