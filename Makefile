@@ -108,7 +108,7 @@ lint:
 	shellcheck test.sh contrib/*.sh tests/*.sh
 	shellcheck -s bash .ci/run
 	@if grep -nE '\<(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)[[:space:]]*\(' \
-	    *.c tests/*.c; then echo 'banned calls' >&2; exit 1; fi
+	    $(SRC); then echo 'banned calls' >&2; exit 1; fi
 
 install: pipegate
 	mkdir -p $(DESTDIR)$(PREFIX)/bin
