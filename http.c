@@ -339,6 +339,18 @@ static const struct name names[][5] = {
 static const struct name name_gateway = { "", N_OTHER, R_KEPT | R_HEAD };
 static const struct name name_other = { "", N_OTHER, 0 };
 
+/* Whether v is text, which has its length and is in lower case. */
+static int
+name_is(struct view v, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < v.n; i++)
+		if (octet_fold(v.p[i]) != (unsigned char)text[i])
+			return 0;
+	return 1;
+}
+
 static const struct name *
 name_find(struct view v)
 {
@@ -346,9 +358,10 @@ name_find(struct view v)
 
 	if (v.n < sizeof(names) / sizeof(names[0]))
 		for (row = names[v.n]; row->text != NULL; row++)
-			if (http_equal_nocase(v, row->text))
+			if (name_is(v, row->text))
 				return row;
-	if (view_begins(v, "x-forwarded-") || view_begins(v, "x-pipegate-"))
+	if (v.n > 0 && octet_fold(v.p[0]) == 'x' &&
+	    (view_begins(v, "x-forwarded-") || view_begins(v, "x-pipegate-")))
 		return &name_gateway;
 	return &name_other;
 }
@@ -1077,10 +1090,13 @@ http_put(struct http_out *o, const char *s)
 void
 http_put_field(struct http_out *o, struct view name, struct view value)
 {
+	static const struct view colon = { (const unsigned char *)": ", 2 };
+	static const struct view crlf = { (const unsigned char *)"\r\n", 2 };
+
 	http_put_view(o, name);
-	http_put(o, ": ");
+	http_put_view(o, colon);
 	http_put_view(o, value);
-	http_put(o, "\r\n");
+	http_put_view(o, crlf);
 }
 
 static void

@@ -197,8 +197,8 @@ fuzz_answer(const unsigned char *p, size_t n)
 	return 0;
 }
 
-/* Decodes p[0..n) in pieces whose sizes step is made of; the body goes to
- * out.  Returns the last event, *used is how far it came. */
+/* Decodes p[0..n) whole where step is 0, else in pieces whose sizes step is
+ * made of; the body goes to out.  Returns the last event, *used is how far it came. */
 static enum http_body_event
 decode(struct http_body *d, const unsigned char *p, size_t n, unsigned step,
     unsigned char *out, size_t *len, size_t *used)
@@ -210,9 +210,9 @@ decode(struct http_body *d, const unsigned char *p, size_t n, unsigned step,
 	*used = *len = 0;
 	do {
 		if (*used == end && end < n) {
-			step = step * 1103515245U + 12345U;
-			end += 1 + step / 65536U % 9;
-			end = step == 0 || end > n ? n : end;
+			end += step == 0 ? n : 1 + step / 65536U % 9;
+			end = end > n ? n : end;
+			step *= 1103515245U;
 		}
 		event = http_body_next(d, p + *used, end - *used, &took,
 		    &data);
@@ -305,9 +305,10 @@ fuzz_body(const unsigned char *p, size_t n)
 		return 0;
 	framing = framings[p[0] % 8];
 	http_body_init(&d, framing, p[1]);
-	whole = decode(&d, p + 2, n - 2, 0U - 12345U, body, &len, &used);
+	whole = decode(&d, p + 2, n - 2, 0, body, &len, &used);
 	http_body_init(&d, framing, p[1]);
-	pieces = decode(&d, p + 2, n - 2, p[1], other, &len2, &used2);
+	pieces = decode(&d, p + 2, n - 2, p[1] * 2U + 1U, other, &len2,
+	    &used2);
 	must(whole == pieces && len == len2 && used == used2);
 	must(len == 0 || memcmp(body, other, len) == 0);
 	must(framing != HTTP_LENGTH || len <= p[1]);
