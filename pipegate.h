@@ -180,9 +180,13 @@ const struct http_field *http_field_find(const struct http_field *f, size_t n,
  * Host checked.  *scanned must be 0 at first and is for the parser: it lets a
  * head that comes octet by octet cost linear time; keep it with the buffer.
  * Returns the size of the head (the body starts there), 0 if it is not
- * complete yet, or minus the status to answer: -400, -405 (CONNECT and TRACE), -414, -417,
- * -431, -501, -505.  With -405 and -417 the head is filled in as far as the
- * request line goes.  h may be large: keep it off deep stacks. */
+ * complete yet, or minus the status to answer: -400, -405 (CONNECT and
+ * TRACE), -414, -417, -431 (also for more than 64 elements in Connection),
+ * -501 (a coding, or a method over 64 octets), -505.  A bad first line is
+ * refused as soon as it is whole.  With -405 and -417 the head is filled in
+ * as far as the request line goes.  An absolute-form target without a path
+ * has "/" (or "*" for OPTIONS), a static view; one with a query but no path
+ * is -400.  h may be large: keep it off deep stacks. */
 int http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
     size_t *scanned);
 
@@ -198,7 +202,7 @@ struct http_body {
 	enum http_framing framing;
 	int state;		/* of the chunk decoder */
 	long long left;		/* of the Content-Length or of the chunk */
-	size_t overhead;	/* chunk extensions and sizes so far, less what data pays for */
+	size_t overhead;	/* chunk extensions so far, less what data pays for */
 	size_t digits;		/* of the chunk size being read */
 };
 
@@ -248,9 +252,10 @@ struct http_forwarding {
  * peer are kept, For appended to, Proto and Host kept; those of others are replaced (Proto: http).
  * Forwarded is dropped unless trusted.  Content-Length stays only if the
  * framing is HTTP_LENGTH.  TE: trailers is made anew when h->te_trailers;
- * Upgrade and Connection: Upgrade when h->upgrade and keep_upgrade.  Composed
- * values are written to scratch[0..cap).  Returns how many, or -431 when a limit
- * is passed. */
+ * Upgrade and Connection: Upgrade when h->upgrade and keep_upgrade.  The
+ * Max-Forwards of an OPTIONS is one less (0 is the caller's to answer).
+ * Composed values are written to scratch[0..cap).  Returns how many, or -431
+ * where they do not fit there. */
 int http_request_fields(struct http_field *out, const struct http_head *h,
     const struct http_forwarding *f, int keep_upgrade, unsigned char *scratch,
     size_t cap);
@@ -303,7 +308,10 @@ struct http_answer_shape {
 };
 
 /* Writes an answer's head: status line, f less hop-by-hop fields and less
- * what framing forbids, then what shape adds. */
+ * what framing forbids, then what shape adds.  A reason that holds a CTL is
+ * not used.  Connection: close is written, and the connection must be closed,
+ * also where framing is until close, or chunked to a 1.0 caller.  A 101 keeps
+ * Upgrade and gets Connection: Upgrade. */
 void http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
     const struct http_field *f, size_t n);
 
@@ -337,7 +345,8 @@ struct http_error {
 	struct view correlation_id;	/* empty: none */
 };
 
-/* Writes a whole error answer: {"detail":"..."} as application/json, or a plain HTML page. */
+/* Writes a whole error answer: {"detail":"..."} as application/json, or a
+ * plain HTML page.  A 426 names websocket and version 13. */
 void http_error_put(struct http_out *o, const struct http_error *e);
 
 /* Whether Accept of the request ranks text/html above application/json

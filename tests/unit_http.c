@@ -1134,6 +1134,9 @@ static const struct {
 	{ "max-forwards", 0, 0,
 	    "OPTIONS /id/ HTTP/1.1\r\n" H "Max-Forwards: 10\r\n\r\n",
 	    H "Max-Forwards: 9\r\n" FORWARDED "X-Forwarded-Host: h\r\n" TAIL },
+	{ "max-forwards at its end", 0, 0,
+	    "OPTIONS /id/ HTTP/1.1\r\n" H "Max-Forwards: 0\r\n\r\n",
+	    H "Max-Forwards: 0\r\n" FORWARDED "X-Forwarded-Host: h\r\n" TAIL },
 	{ "max-forwards of another method", 0, 0,
 	    "GET /id/ HTTP/1.1\r\n" H "Max-Forwards: 10\r\n\r\n",
 	    H "Max-Forwards: 10\r\n" FORWARDED "X-Forwarded-Host: h\r\n" TAIL }
@@ -1274,6 +1277,46 @@ test_method_and_path_ok(void)
 		CHECK(http_path_ok(v(paths[i])), "%s", paths[i]);
 	for (i = 0; i < COUNT(no_paths); i++)
 		CHECK(!http_path_ok(v(no_paths[i])), "%s", no_paths[i]);
+}
+
+#define ALNUM "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+/* Each octet, in each place where a kind of octets may stand. */
+static void
+test_octets(void)
+{
+	char text[] = "GET / HTTP/1.0\r\nHost: axb\r\n\r\n";
+	char value[24], path[3] = "/", id[4] = "/x/";
+	struct http_field f;
+	struct view route_id, rest;
+	size_t at, scanned;
+	int c;
+
+	f.name = v("A");
+	f.value = view_n(value, sizeof(value));
+	for (c = 1; c < 256; c++) {
+		for (at = 0; at < sizeof(value); at++) {
+			memset(value, 'x', sizeof(value));
+			value[at] = (char)c;
+			CHECK(http_fields_ok(&f, 1) == (c == '\t' ||
+			    (c >= ' ' && c != 0x7f)), "%02x at %d", c,
+			    (int)at);
+		}
+		path[1] = id[1] = text[23] = (char)c;
+		CHECK(http_method_ok(v(path + 1)) ==
+		    (strchr("!#$%&'*+-.^_`|~" ALNUM, c) != NULL),
+		    "%02x in a token", c);
+		CHECK(http_path_ok(v(path)) ==
+		    (c > ' ' && c < 0x7f && c != '#'), "%02x in a path", c);
+		CHECK((http_route(v(id), &route_id, &rest) ==
+		    HTTP_ROUTE_TUNNEL) == (strchr("-_~" ALNUM, c) != NULL),
+		    "%02x as an id", c);
+		scanned = 0;
+		CHECK((http_request_parse(&head, v(text).p, strlen(text),
+		    &scanned) > 0) == (c != ':' &&
+		    strchr("-._~!$&'()*+;=" ALNUM, c) != NULL),
+		    "%02x in a host", c);
+	}
 }
 
 /* Fields of a text that looks like a head's. */
@@ -2169,6 +2212,7 @@ test_http(void)
 	test_answer_fields();
 	test_fields_ok();
 	test_method_and_path_ok();
+	test_octets();
 	test_request_put();
 	test_answer_put();
 	test_last_chunk();
