@@ -22,7 +22,6 @@ import hmac
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -276,7 +275,7 @@ class Conn:
 
     def __init__(self, sock):
         self.sock = sock
-        self.buf = b""
+        self.buf = bytearray()
         self.eof = False
         self.reset = False
 
@@ -305,9 +304,9 @@ class Conn:
             return False
         self.sock.settimeout(seconds)
         try:
-            data = self.sock.recv(65536)
+            data = self.sock.recv(262144)
         except socket.timeout:
-            raise Failed("nothing came for %.1f s; so far %s" % (seconds, brief(self.buf)))
+            raise Failed("nothing came for %.1f s; so far %s" % (seconds, brief(bytes(self.buf[:1000]))))
         except OSError:
             self.reset = True
             return False
@@ -320,17 +319,19 @@ class Conn:
         while not enough():
             if not self.more(max(0.01, end - time.monotonic())):
                 raise Failed("connection %s while waiting for %s; so far %s" % (
-                    "reset" if self.reset else "closed", what, brief(self.buf)))
+                    "reset" if self.reset else "closed", what, brief(bytes(self.buf[:1000]))))
 
     def take(self, n, seconds=10):
         self.fill(lambda: len(self.buf) >= n, "%d octets" % n, seconds)
-        data, self.buf = self.buf[:n], self.buf[n:]
-        return data
+        return self.cut(n)
 
     def until(self, mark, seconds=10):
         self.fill(lambda: mark in self.buf, repr(mark), seconds)
-        at = self.buf.index(mark) + len(mark)
-        data, self.buf = self.buf[:at], self.buf[at:]
+        return self.cut(self.buf.index(mark) + len(mark))
+
+    def cut(self, n):
+        data = bytes(memoryview(self.buf)[:n])
+        del self.buf[:n]
         return data
 
     def rest(self, seconds=10):
@@ -338,8 +339,7 @@ class Conn:
         end = deadline(seconds)
         while self.more(max(0.01, end - time.monotonic())):
             pass
-        data, self.buf = self.buf, b""
-        return data
+        return self.cut(len(self.buf))
 
     def closed(self, seconds=10):
         """Waits for the end of the connection; nothing may come before it."""
@@ -498,7 +498,7 @@ class Origin:
         while b"\r\n\r\n" not in conn.buf:
             if not conn.more(600):
                 if conn.buf:
-                    self.faults.append("stray octets: %s" % brief(conn.buf))
+                    self.faults.append("stray octets: %s" % brief(bytes(conn.buf)))
                 return False
         raw = conn.until(b"\r\n\r\n")
         try:
@@ -676,8 +676,7 @@ def answer_upgrade(request, conn, origin):
     conn.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\n"
               "Connection: Upgrade\r\n\r\n" % request.get("upgrade"))
     while conn.more(60):
-        data, conn.buf = conn.buf, b""
-        conn.send(data.upper())
+        conn.send(conn.cut(len(conn.buf)).upper())
     return True
 
 

@@ -1,6 +1,7 @@
 """wss:// through real terminators, Caddy and stunnel, with real certificates;
 and --connect, the user's own way to a server."""
 import os
+import shlex
 import subprocess
 
 import harness
@@ -175,7 +176,7 @@ def connect_command_that_fails(t):
 def connect_command_whose_server_dies(t):
     """When the link ends, its command ends, and a new one is started."""
     origin, server = t.origin(), t.tunnel_server()
-    helper = "exec %s -c %s" % (harness.sys.executable, harness.shlex.quote(
+    helper = "exec %s -c %s" % (harness.sys.executable, shlex.quote(
         "import os, socket, threading\n"
         "s = socket.create_connection(('127.0.0.1', %d))\n"
         "def up():\n"

@@ -413,3 +413,27 @@ def token_goes_as_it_came(t):
     check(head.target.startswith("/deep/er?x=1"), head.target)
     check(head.get("authorization") == "Bearer " + text or "token=" + text in head.target,
           "no token in %r" % head)
+
+
+@scenario()
+def demo(t):
+    """contrib/demo.sh prints a curl line that works as printed, and Ctrl-C ends all that it started."""
+    shell = t.spawn(["sh", os.path.join(harness.ROOT, "contrib", "demo.sh")], {"PIPEGATE": harness.BINARY}, "demo")
+    line = re.search(r"curl http://127\.0\.0\.1:(\d+)(/demo/healthz)", shell.wait_out("Ctrl-C", 20))
+    equal(t.get(int(line.group(1)), line.group(2)).json(), {"status": "ok"}, "answer")
+    pids = shell.children()
+    check(len(pids) >= 2, "children: %s" % pids)
+    os.killpg(shell.pid, signal.SIGINT)
+    shell.wait_exit()
+    t.wait(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "the end of all of them")
+
+
+@scenario()
+def demo_of_a_service(t):
+    """With TARGET the demo leads to that service."""
+    origin = t.origin()
+    env = {"PIPEGATE": harness.BINARY, "TARGET": origin.url}
+    shell = t.spawn(["sh", os.path.join(harness.ROOT, "contrib", "demo.sh")], env, "demo")
+    line = re.search(r"curl http://127\.0\.0\.1:(\d+)(/demo/)\n", shell.wait_out("Ctrl-C", 20))
+    equal(t.get(int(line.group(1)), line.group(2)).status, 200, "status")
+    equal(origin.requests[0].target, "/", "target")

@@ -435,7 +435,7 @@ def length_that_is_not_kept(t):
     server = t.server()
     peer = t.tunnel(server)
     for body in (b"short", b"x" * 11):
-        conn = ask(t, server)
+        conn = ask(t, server, fields=[("Connection", "close")])
         stream = peer.recv_request()["correlation_id"]
         peer.send_response(stream, end=False, fields=[("content-length", "10")])
         peer.send_body(stream, body)
@@ -503,7 +503,7 @@ def too_many_interim_answers(t):
         peer.send_response(stream, 103, end=False)
     peer.send_response(stream)
     equal(len(conn.answer().interim), 16, "interim answers")
-    conn = ask(t, server)
+    conn = ask(t, server, fields=[("Connection", "close")])
     stream = peer.recv_request()["correlation_id"]
     for _ in range(17):
         peer.send_response(stream, 103, end=False)
