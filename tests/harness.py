@@ -766,6 +766,7 @@ class WebSocket:
         self.conn = conn
         self.masks = masks
         self.answers_pings = True
+        self.one_frame = False
         self.pings = 0
 
     def frame(self, opcode, payload=b"", fin=1, rsv=0, masked=None, length=None):
@@ -812,21 +813,41 @@ class WebSocket:
         payload = self.conn.take(n, seconds)
         return a >> 7, a & 15, xor(payload, key) if key else payload
 
-    def recv(self, seconds=10):
-        """The next data message as (opcode, payload).  Answers pings."""
+    def recv_any(self, seconds=10):
+        """The next frame that is no ping.  Answers pings."""
         end = deadline(seconds)
         while True:
             fin, opcode, payload = self.recv_frame(max(0.01, end - time.monotonic()) / SLOW)
-            check(fin == 1, "a fragment came")
-            if opcode == PING:
-                self.pings += 1
-                if self.answers_pings:
-                    self.send(PONG, payload)
-            elif opcode == CLOSE:
+            if opcode == CLOSE:
                 code = struct.unpack(">H", payload[:2])[0] if payload else 1005
                 raise Closed(code, payload[2:].decode())
-            elif opcode != PONG:
-                return opcode, payload
+            if opcode != PING:
+                return fin, opcode, payload
+            self.pings += 1
+            if self.answers_pings:
+                self.send(PONG, payload)
+
+    def recv(self, seconds=10):
+        """The next data message as (opcode, payload)."""
+        end = deadline(seconds)
+        kind, parts, fin = None, [], 0
+        while not fin or kind is None:
+            last, opcode, payload = self.recv_any(max(0.01, end - time.monotonic()) / SLOW)
+            if opcode == PONG:
+                continue
+            check((opcode == 0) == (kind is not None), "opcode %d out of order" % opcode)
+            kind, fin = kind or opcode, last
+            check(fin or not self.one_frame, "a v2 message in pieces")
+            parts.append(payload)
+        return kind, b"".join(parts)
+
+    def ping(self, payload=b"x"):
+        """Pings, and waits for the pong; nothing else may come between."""
+        self.send(PING, payload)
+        self.pong(payload)
+
+    def pong(self, payload):
+        equal(self.recv_any()[1:], (PONG, payload), "pong")
 
     def recv_json(self, seconds=10):
         opcode, payload = self.recv(seconds)
@@ -923,7 +944,7 @@ class Peer(WebSocket):
             message = json.loads(payload)
             if message.get("type") == kind:
                 return message
-            check(message.get("type") in ("ack", "window", "leave"),
+            check(message.get("type") in ("ack", "window", "leave", "reset"),
                   "expected %s, got %s" % (kind, brief(message)))
 
     def recv_request(self, seconds=10):
@@ -973,6 +994,7 @@ class TunnelClient(Peer):
         equal(self.answer.get("sec-websocket-accept"), accept_of(key), "accept key")
         self.v2 = self.answer.get("sec-websocket-protocol") == "pipegate.v2"
         WebSocket.__init__(self, conn, masks=True)
+        self.one_frame = self.v2
 
 
 class TunnelServer:
@@ -1002,6 +1024,7 @@ class TunnelServer:
                      ("X-PipeGate", '{"received":0}')]
         conn.send(switch_octets(conn.handshake, more))
         peer = Peer(conn, masks=False)
+        peer.one_frame = v2
         peer.handshake = conn.handshake
         return peer
 
@@ -1160,7 +1183,7 @@ class Scenario:
         for end in reversed(self.ends):
             try:
                 end()
-            except OSError:
+            except (OSError, Failed):
                 pass
         for process in reversed(self.processes):
             faults += process.finish()

@@ -389,12 +389,11 @@ def server_ends_with_requests(t):
 def second_signal(t):
     """A second signal ends the server at once although a peer does not answer the close."""
     server = t.server()
-    t.tunnel(server)
-    conn = t.conn(server)
-    conn.send("GET /demo/x HT")
+    peer = t.tunnel(server)
     server.send_signal(signal.SIGTERM)
+    peer.wait_close(1001)
     server.send_signal(signal.SIGTERM)
-    server.wait_exit(1.5)
+    server.wait_exit(1)
 
 
 @scenario()

@@ -4,7 +4,7 @@ import json
 import uuid
 
 import harness
-from harness import scenario, equal, contains, check, ask, pattern, Closed, Failed, TEXT, PING, PONG
+from harness import scenario, equal, contains, check, ask, pattern, Closed, Failed, TEXT
 
 PYTHON = [("User-Agent", "Python/3.13 websockets/15.0.1")]
 
@@ -85,7 +85,7 @@ def v1_error_answers(t):
     server = t.server()
     peer = v1(t, server)
     conn = ask(t, server)
-    peer.send_json({"correlation_id": request_of(peer)["correlation_id"], "headers": "", "body": "", "status_code": 504})
+    peer.send_json({"correlation_id": request_of(peer)["correlation_id"], "headers": "{}", "body": "", "status_code": 504})
     equal(conn.answer().status, 504, "status")
 
 
@@ -234,8 +234,7 @@ def v1_answers_for_others(t):
     conn = ask(t, server)
     stream = request_of(victim)["correlation_id"]
     thief.send_answer_v1(stream, body=b"evil")
-    thief.send(PING, b"x")
-    equal(thief.recv_frame()[1:], (PONG, b"x"), "the thief's link")
+    thief.ping()
     victim.send_answer_v1(stream, body=b"good")
     equal(conn.answer().body, b"good", "answer")
 
@@ -268,8 +267,7 @@ def v1_link_of_an_expired_token(t):
             pass
         return conn.answer().status == 503
     t.wait(refused, "no new requests")
-    peer.send(PING, b"x")
-    equal(peer.recv_frame()[1:], (PONG, b"x"), "pong")
+    peer.ping()
 
 
 @scenario()
@@ -384,7 +382,8 @@ def hostile_v1_requests(t):
             continue
         equal(message["correlation_id"], stream, name)
     for request in origin.requests:
-        check(request.get("evil") is None and "evil" not in request.line.replace("%", ""), repr(request))
+        check(request.get("evil") is None, repr(request))
+    check(not origin.seen("/evil"), "a second request was smuggled")
     equal(origin.faults, [], "faults at the origin")
     for text in ("{", "", "[]", '{"correlation_id":1}'):
         peer.send(TEXT, text)
