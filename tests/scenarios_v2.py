@@ -52,9 +52,9 @@ def bad_tokens(t):
         "alg in lower case": (token(header={"alg": "hs256"}), "alg"),
         "alg none, no MAC": (token(header=none).rpartition(".")[0] + ".", ""),
         "crit": (token(header={"alg": "HS256", "crit": ["x"]}), "header"),
-        "no exp": (token(exp=None), "exp"), "no sub": (token(sub=None), "sub"), "no jti": (token(jti=None), "jti"),
+        "no exp": (token(exp=None), "exp"), "no sub": (token(sub=None), "connection id"), "no jti": (token(jti=None), "jti"),
         "exp as text": (token(exp=str(now + 60)), "exp"), "exp a fraction": (token(exp=now + 60.5), ""),
-        "sub healthz": (token("healthz"), "sub"), "sub with slash": (token("a/b"), "sub"),
+        "sub healthz": (token("healthz"), "connection id"), "sub with slash": (token("a/b"), "connection id"),
         "aud a list without us": (token(aud=["x", "y"]), "audience"),
         "four parts": (token() + ".x", ""), "padded": (token() + "=", ""),
         "two subs": (harness.token_of(json.dumps(harness.claims())[:-1] + ', "sub": "other"}'), ""),
@@ -217,7 +217,7 @@ def pings_are_echoed(t):
     for octet in peer.frame(PING, b"p" * 125):
         peer.conn.send(bytes([octet]))
     peer.pong(b"p" * 125)
-    peer.send(PONG, b"unasked")
+    peer.send(harness.PONG, b"unasked")
     exchange(t, server, peer)
 
 
