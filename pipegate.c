@@ -803,6 +803,7 @@ static const unsigned int conn_may_follow[CONN_STATES] = {
 	[CONN_STREAM] = TO(CONN_HEAD) | TO(CONN_IDLE) | TO(CONN_LINGER),
 	[CONN_IDLE] = TO(CONN_STREAM),
 	[CONN_OPEN] = TO(CONN_CLOSING),
+	[CONN_CLOSING] = TO(CONN_LINGER),
 };
 
 struct kind {
@@ -1838,6 +1839,7 @@ lookup_start(struct endpoint *e, void (*done)(struct endpoint *, const char *))
 #define LINK_CONTROLS_MAX 500		/* control or empty frames in a second */
 #define V1_MESSAGE_MAX (16u << 20)
 #define V1_KEPT (16u << 10)		/* of a message that is too large */
+#define V1_FRAME_MAX (1u << 20)		/* a larger message goes in fragments */
 
 struct link_ops {
 	/* A whole message.  p may be written to, and is good for the call. */
@@ -1864,6 +1866,8 @@ struct link {
 	struct stream *fifo_head, *fifo_tail;
 	long long nstreams, max_streams;
 	long long window;		/* credit that a request body starts with */
+	unsigned char tx_mask[4];	/* v1: of the frame that is going out, */
+	size_t tx_left, tx_at;		/* its octets to come, and gone */
 	unsigned long long sent, received;	/* messages, but for acks */
 	unsigned long long late;	/* for streams that are not there */
 	long long tx_ms;
@@ -1915,13 +1919,13 @@ link_writable(const struct link *l)
 }
 
 /* Room for a payload of n octets behind the frames that wait.  NULL: the
- * link is closing, or there is no memory. */
+ * link is closing or inside a frame, or there is no memory. */
 static unsigned char *
 link_begin(struct link *l, size_t n)
 {
 	unsigned char *p;
 
-	if (!link_writable(l))
+	if (!link_writable(l) || l->tx_left > 0)
 		return NULL;
 	p = buf_space(&l->tx, WS_FRAME_HEAD_MAX + n, LINK_TX_MAX);
 	return p == NULL ? NULL : p + ws_frame_head_size(1024, l->masks);
@@ -2036,6 +2040,14 @@ link_ping(struct link *l)
 	long long us = clock_us();
 
 	link_control(l, WS_PING, &us, sizeof(us));
+}
+
+/* The first ping of a v2 link tells its round trip, for the windows. */
+static void
+link_measure(struct link *l)
+{
+	if (l->v2)
+		link_ping(l);
 }
 
 static void
@@ -3017,30 +3029,58 @@ hold_end(struct stream *s)
 	return hold_put(s, text, o.len);
 }
 
-/* Moves a piece of the message into the link: one frame if it is small, else
- * fragments, so that pings and pongs come through between them. */
+/* Starts a frame of the message: a fragment where it is very large, so that
+ * pings and pongs come through between them. */
+static int
+hold_begin_frame(struct stream *s)
+{
+	struct link *l = s->link;
+	size_t n = min_size(s->hold.len, V1_FRAME_MAX);
+	unsigned char *p = link_begin(l, 0);
+
+	if (p == NULL)
+		return -1;
+	if (l->masks)
+		random_bytes(l->tx_mask, sizeof(l->tx_mask));
+	p = l->tx.p + l->tx.off + l->tx.len;
+	l->tx.len += ws_frame_put(p, s->hold_begun ? WS_CONTINUATION : WS_TEXT,
+	    n == s->hold.len, n, l->masks ? l->tx_mask : NULL);
+	l->tx_left = n;
+	l->tx_at = 0;
+	s->hold_begun = 1;
+	return 0;
+}
+
+/* Moves a piece of the message into the link. */
 static void
 hold_send(struct stream *s)
 {
-	size_t n = min_size(s->hold.len, LINK_BODY_ROOM), at = 0;
-	unsigned char *p = link_begin(s->link, n);
+	struct link *l = s->link;
+	size_t n, at, k;
+	unsigned char *p;
 
+	if (l->tx_left == 0 && hold_begin_frame(s) == -1)
+		return;
+	n = min_size(l->tx_left, LINK_BODY_ROOM);
+	p = buf_space(&l->tx, n, LINK_TX_MAX);
 	if (p == NULL)
 		return;
-	while (at < n) {
+	for (at = 0; at < n; at += k) {
 		struct block *b = s->hold.head;
-		size_t k = min_size(b->len, n - at);
 
+		k = min_size(b->len, n - at);
 		memcpy(p + at, b->data + b->off, k);
 		chain_consume(&s->hold, k);
-		at += k;
 	}
-	link_commit(s->link, s->hold_begun ? WS_CONTINUATION : WS_TEXT,
-	    s->hold.len == 0, n);
-	s->hold_begun = 1;
+	if (l->masks)
+		ws_mask(p, n, l->tx_mask, l->tx_at);
+	l->tx_at += n;
+	l->tx_left -= n;
+	l->tx.len += n;
+	link_later(l);
 	if (s->hold.len > 0)
 		return;
-	s->link->sent++;
+	l->sent++;
 	s->hold_begun = 0;
 	s->send_due = 0;
 	if (s->up.state == WS_HALF_OPEN)
@@ -3326,12 +3366,16 @@ link_serve(struct link *l)
 		l->pong_due = 0;
 	while (link_writable(l) && link_unwritten(l) < LINK_BODY_ROOM &&
 	    (s = fifo_take(l)) != NULL) {
-		if (!stream_turn(s) || s->freed_flag)
+		int more = stream_turn(s);
+
+		if (s->freed_flag)
 			continue;
-		if (s->hold_begun)
+		if (more && s->hold_begun)
 			fifo_put_back(l, s);
-		else
+		else if (more)
 			fifo_add(s);
+		else if (s->http != NULL)
+			conn_touch(s->http);
 	}
 	if (l->leave_due && !l->left && link_writable(l)) {
 		memset(&msg_out, 0, offsetof(struct ws_msg, field));
@@ -3844,6 +3888,7 @@ static struct {
 } srv = { .spare_fd = -1 };
 
 static const struct role server_role;
+static const char nobody_there[] = "no client is connected for this id";
 
 /* --- answers of our own */
 
@@ -4036,10 +4081,24 @@ wait_add(struct stream *s)
 	conn_touch(s->http);
 }
 
+/* Whether a client takes new requests for t now. */
+static int
+tunnel_is_served(const struct tunnel *t)
+{
+	int i;
+
+	for (i = 0; i < t->nlinks; i++)
+		if (!t->link[i]->leaving)
+			return 1;
+	return 0;
+}
+
 /* Whether one more request may wait in t, or in a tunnel yet to be made. */
 static int
 wait_has_room(const struct tunnel *t)
 {
+	if (t != NULL && !tunnel_is_served(t) && now_ms >= t->until_ms)
+		return 0;
 	return (t == NULL || t->nwait < opt.queue_depth) &&
 	    opt.queue_depth > 0 &&
 	    srv.wait_octets < budget.max / 4 &&
@@ -4075,19 +4134,28 @@ tunnel_free(struct tunnel *t)
 	free(t);
 }
 
-/* Nobody serves t any more, nor will soon. */
+/* A link of t is gone or leaves.  If nobody serves t now, requests wait for as
+ * long as a client may come back.  t is freed by its timer alone: who replaces
+ * a link still holds it. */
 static void
-tunnel_give_up(struct tunnel *t)
+tunnel_unserved(struct tunnel *t, long long wait_ms)
 {
-	while (t->wait_head != NULL)
-		stream_refuse(t->wait_head, 503, "no client is connected for this id");
-	tunnel_free(t);
+	if (tunnel_is_served(t))
+		return;
+	t->until_ms = now_ms + wait_ms;
+	timer_set(&t->timer, t->until_ms);
 }
 
+/* Nobody came back in time. */
 static void
 tunnel_timer(struct timer *timer)
 {
-	tunnel_give_up(CONTAINER(timer, struct tunnel, timer));
+	struct tunnel *t = CONTAINER(timer, struct tunnel, timer);
+
+	while (t->wait_head != NULL)
+		stream_refuse(t->wait_head, 503, nobody_there);
+	if (t->nlinks == 0)
+		tunnel_free(t);
 }
 
 static struct tunnel *
@@ -4258,7 +4326,7 @@ forward_refusal(const struct stream *s, int status)
 	default:
 		return s->tunnel->nlinks > 0 ?
 		    "the server is short of memory: try again" :
-		    "no client is connected for this id";
+		    nobody_there;
 	}
 }
 
@@ -4419,12 +4487,12 @@ caller_tunnel(struct conn *c, struct view id)
 		caller_refuse(c, 508, "this request has come through this "
 		    "tunnel already: its target leads back here");
 	} else if (t == NULL) {
-		caller_refuse(c, 503, "no client is connected for this id");
+		caller_refuse(c, 503, nobody_there);
 	} else if ((l = t->wait_head == NULL ? tunnel_pick(t) : NULL) == NULL &&
 	    !wait_has_room(t)) {
-		caller_refuse(c, 503, t->nlinks > 0 ?
+		caller_refuse(c, 503, tunnel_is_served(t) ?
 		    "too many requests wait for this client: try again" :
-		    "no client is connected for this id");
+		    nobody_there);
 	} else if (budget_free() == 0 || (s = request_stream(c, h, t)) == NULL) {
 		caller_refuse(c, 503, "the server is short of memory: try again");
 	} else if (l != NULL) {
@@ -4536,7 +4604,7 @@ client_join(struct conn *c, struct tunnel *t, const struct ws_offer *offer,
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
 	    "clients=%d", t->id, addr_text(&c->peer, ip), l->v2 ? 2 : 1,
 	    t->nlinks);
-	link_ping(l);
+	link_measure(l);
 	link_later(l);
 	tunnel_dispatch(t);
 	link_input(l);
@@ -4607,11 +4675,8 @@ link_ops_gone(struct link *l, int code, const char *why)
 	streams_orphan(l, srv.stopping ? "the server is stopping" :
 	    "the tunnel client went away");
 	l->tunnel = NULL;
-	if (t->nlinks > 0 || srv.stopping)
-		return;
-	/* Not freed here: who replaces a link still holds t. */
-	timer_set(&t->timer, code == 1000 ? now_ms :
-	    now_ms + opt.offline_wait_s * 1000);
+	if (!srv.stopping)
+		tunnel_unserved(t, code == 1000 ? 0 : opt.offline_wait_s * 1000);
 }
 
 /* --- answers */
@@ -4868,6 +4933,15 @@ link_ops_oversize(struct link *l, const unsigned char *p, size_t n)
 }
 
 static void
+link_stop_serving(struct link *l)
+{
+	if (l->leaving)
+		return;
+	l->leaving = 1;
+	tunnel_unserved(l->tunnel, opt.offline_wait_s * 1000);
+}
+
+static void
 take_v2(struct link *l, unsigned char *p, size_t n)
 {
 	struct stream *s;
@@ -4876,7 +4950,7 @@ take_v2(struct link *l, unsigned char *p, size_t n)
 		return;
 	switch (msg_in.type) {
 	case WS_MSG_LEAVE:
-		l->leaving = 1;
+		link_stop_serving(l);
 		l->leave_due = 1;
 		link_later(l);
 		break;
@@ -5464,7 +5538,7 @@ links_expire(void)
 		next = l->next;
 		if (l->is_gone || l->expires > wall)
 			continue;
-		l->leaving = 1;
+		link_stop_serving(l);
 		if (!l->v2)
 			continue;
 		l->leave_due = 1;
@@ -5763,6 +5837,8 @@ person_connected(int v2)
 		return;
 	}
 	cli.told_url = 1;
+	cli.warned_expiry = jwt_peek(&claims, token) == 0 &&
+	    claims.exp - clock_wall() < TOKEN_WARN_S;
 	if (jwt_peek(&claims, token) == -1) {
 		person_note("connected");
 		return;
@@ -6625,7 +6701,7 @@ dial_accepted(struct conn *c, int v2)
 	l->v2 = v2 != 0;
 	l->max_streams = v2 ? cli.dial.streams : LLONG_MAX;
 	person_connected(v2);
-	link_ping(l);
+	link_measure(l);
 	link_later(l);
 	link_input(l);
 }
@@ -6681,10 +6757,9 @@ dial_answer(struct conn *c)
 static void
 dial_ended(struct conn *c, const char *why)
 {
-	char text[1024], buf[1024];
+	char text[1024], buf[1024] = "";
 	size_t n;
 
-	memset(buf, 0, sizeof(buf));
 	while (cli.helper_err != NULL &&
 	    conn_read(cli.helper_err, buf, sizeof(buf), &n) == IO_DATA)
 		helper_note(buf, n);
@@ -6816,7 +6891,8 @@ helper_err_ready(struct conn *c, short revents)
 	enum io io = conn_read(c, buf, sizeof(buf), &n);
 
 	(void)revents;
-	helper_note(buf, n);
+	if (io == IO_DATA)
+		helper_note(buf, n);
 	if (io == IO_EOF || io == IO_ERROR) {
 		cli.helper_err = NULL;
 		conn_kill(c);
@@ -7133,7 +7209,8 @@ token_run(void)
 	ws_hex_put(hex, id);
 	sub = view_of(opt.connection_id != NULL ? opt.connection_id : hex);
 	if (!jwt_sub_ok(sub))
-		die("\"%.200s\" cannot be a connection id: use 1 to %d of "
+		die("\"%.200s\" (from --connection-id or "
+		    "PIPEGATE_CONNECTION_ID) cannot be a connection id: use 1 to %d of "
 		    "A-Z a-z 0-9 . _ ~ - (not \".\", \"..\" or \"healthz\")",
 		    (const char *)sub.p, JWT_SUB_MAX);
 	memcpy(c.sub, sub.p, sub.n);
@@ -7229,16 +7306,17 @@ trusted_read(void)
 
 	p = text == NULL ? "127.0.0.0/8,::1" : text;
 	while (*p != '\0') {
-		size_t n = strcspn(p, ", ");
+		size_t n = strcspn(p, ",");
 
-		if (n > 0 && (opt.ntrusted == TRUSTED_MAX ||
-		    cidr_read(&opt.trusted[opt.ntrusted++], p, n) == -1))
+		if (opt.ntrusted == TRUSTED_MAX ||
+		    cidr_read(&opt.trusted[opt.ntrusted++], p, n) == -1)
 			die("PIPEGATE_TRUSTED_PROXIES is \"%.200s\": it must "
 			    "be addresses or networks with commas between "
 			    "them, such as 127.0.0.0/8,::1 (%d at most)",
 			    text != NULL ? text : "", TRUSTED_MAX);
 		p += n;
-		p += strspn(p, ", ");
+		if (*p == ',')
+			p += 1 + strspn(p + 1, " ");
 	}
 }
 
@@ -7566,7 +7644,7 @@ url_split(struct url *u, const char *text)
 			return -1;
 	}
 	u->path = view_until(&rest, "#");
-	return u->host.n == 0 || u->host.n > 255 || u->port.n > 5 ||
+	return u->host.n == 0 || u->host.n > 255 || http_equal(u->port, "0") ||
 	    memchr(u->host.p, '@', u->host.n) != NULL ? -1 : 0;
 }
 

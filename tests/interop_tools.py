@@ -72,7 +72,8 @@ link.on('close', (code, reason) => { console.log('closed ' + code + ' ' + reason
 link.on('error', (error) => { console.log('error ' + error.message); });
 """
 NODE_SERVER = """
-const server = new WebSocket.Server({port: 0, host: '127.0.0.1'}, () => console.log('port ' + server.address().port));
+const server = new WebSocket.Server({port: 0, host: '127.0.0.1', handleProtocols: () => false},
+  () => console.log('port ' + server.address().port));
 server.on('connection', (link) => {
   link.on('message', (data) => console.log('answer ' + data));
   link.send(JSON.stringify({correlation_id: '00000000-0000-4000-8000-000000000001', url_path: 'status/201',

@@ -21,7 +21,7 @@ SERVER_VARIABLES = [
     ("PIPEGATE_RESPONSE_TIMEOUT", ["", "never", "-1"]),
     ("PIPEGATE_MAX_MEMORY", ["", "64M", "-1"]),
     ("PIPEGATE_MAX_CONNECTIONS", ["", "many", "-1"]),
-    ("PIPEGATE_TRUSTED_PROXIES", ["localhost", "10.0.0.0/33", "1.2.3", "::1/129", "1.2.3.4 5.6.7.8"]),
+    ("PIPEGATE_TRUSTED_PROXIES", ["localhost", "10.0.0.0/33", "1.2.3", "::1/129"]),
 ]
 
 
