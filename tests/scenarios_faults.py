@@ -407,12 +407,28 @@ def peers_that_do_not_close(t):
 
 
 @scenario()
-def client_ends_with_requests(t):
-    """A client that ends mid-request leaves 502, and no child behind."""
+def client_finishes_its_requests(t):
+    """A client that is told to end serves what it has begun, then ends with exit 0."""
+    origin, server, client = t.trio()
+    conn = ask(t, server, "/demo/gate/a")
+    origin.wait_seen("/gate/a")
+    client.send_signal(signal.SIGTERM)
+    conn.silent(0.5)
+    origin.gate("a").set()
+    equal(conn.answer().body, b"let go", "answer")
+    equal(client.wait_exit(5), 0, "exit")
+
+
+@scenario()
+def client_told_twice(t):
+    """A second signal ends it at once; what it was serving is 502."""
     origin, server, client = t.trio()
     conn = ask(t, server, "/demo/never")
     origin.wait_seen("/never")
-    equal(client.terminate(), 0, "exit")
+    client.send_signal(signal.SIGTERM)
+    conn.silent(0.5)
+    client.send_signal(signal.SIGTERM)
+    client.wait_exit(3)
     equal(conn.answer().status, 502, "status")
 
 
