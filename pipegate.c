@@ -3299,8 +3299,11 @@ up_piece(struct stream *s)
 		stream_up_ended(s);
 		return 0;
 	}
-	return step == STEP_TRAILERS ? up_trailers(s) :
-	    n == cap || s->http->rx.len > 0;
+	if (step == STEP_TRAILERS)
+		return up_trailers(s);
+	/* An end that is known already makes no further event. */
+	return n == cap || s->http->rx.len > 0 || s->http->rd_eof ||
+	    s->http->rd_failed;
 }
 
 /* v1: reads the body into the message.  Returns 1 if there is more to do. */
@@ -4146,7 +4149,15 @@ tunnel_unserved(struct tunnel *t, long long wait_ms)
 	timer_set(&t->timer, t->until_ms);
 }
 
-/* Nobody came back in time. */
+/* Until then an id that nobody serves may be one from before the start. */
+static long long
+srv_young_until(void)
+{
+	return srv.start_ms + opt.offline_wait_s * 1000;
+}
+
+/* Nobody came back in time.  A goodbye is remembered while the server is
+ * young, since an unknown id would be waited for. */
 static void
 tunnel_timer(struct timer *timer)
 {
@@ -4154,7 +4165,11 @@ tunnel_timer(struct timer *timer)
 
 	while (t->wait_head != NULL)
 		stream_refuse(t->wait_head, 503, nobody_there);
-	if (t->nlinks == 0)
+	if (t->nlinks > 0)
+		return;
+	if (now_ms < srv_young_until())
+		timer_set(&t->timer, srv_young_until());
+	else
 		tunnel_free(t);
 }
 
@@ -4411,11 +4426,10 @@ static struct tunnel *
 tunnel_for(struct view id)
 {
 	struct tunnel *t = tunnel_find(id);
-	long long until = srv.start_ms + opt.offline_wait_s * 1000;
 
-	if (t != NULL || now_ms >= until || !wait_has_room(NULL))
+	if (t != NULL || now_ms >= srv_young_until() || !wait_has_room(NULL))
 		return t;
-	return tunnel_new(id, until);
+	return tunnel_new(id, srv_young_until());
 }
 
 /* HTTP/2 over cleartext is not tunnelled: such a request goes on without its
@@ -5696,6 +5710,7 @@ srv_run(void)
 #define BACKOFF_MAX_S 60
 #define STEADY_MS 60000			/* a link that stood so long resets the back-off */
 #define DRAIN_MS 10000
+#define LEAVE_MS 2000			/* for the server to answer leave */
 #define TOKEN_WARN_S (3 * 86400)
 
 static struct {
@@ -7109,8 +7124,8 @@ client_settle(void)
 	if (cli.drain_ms == 0 || loop.stop)
 		return;
 	if (l == NULL || now_ms >= cli.drain_ms ||
-	    (l->nstreams == 0 && (l->peer_left || !l->v2) &&
-	    l->tx.len == 0))
+	    (l->nstreams == 0 && l->tx.len == 0 && (l->peer_left || !l->v2 ||
+	    now_ms >= cli.drain_ms - DRAIN_MS + LEAVE_MS)))
 		client_end(cli.close_code);
 }
 
