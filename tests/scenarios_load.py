@@ -1,0 +1,882 @@
+"""Attacks by many and by the hostile.  Meanwhile callers of another tunnel on
+the same server must see no fault, and the server must keep to its memory; and
+afterwards everything comes back.  Most come in two sizes: a short one, and
+one "in full" for LONG=1."""
+import json
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+import uuid
+
+import harness
+from harness import (scenario, equal, contains, check, ask, pattern, reply,
+                     request_octets, token, Conn, Failed,
+                     TEXT, BINARY_FRAME, CLOSE, PING)
+
+MIB = 1 << 20
+SANITIZED = "san" in os.path.basename(harness.BINARY)
+
+_, FD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (FD_LIMIT, FD_LIMIT))
+
+
+def sizes(short, full):
+    """Makes two scenarios of a function(t, size)."""
+    def mark(function):
+        def small(t):
+            function(t, short)
+
+        def large(t):
+            function(t, full)
+        for made, name, long in ((small, function.__name__, False),
+                                 (large, function.__name__ + "_in_full", True)):
+            made.__name__, made.__doc__ = name, function.__doc__
+            scenario(long=long, alone=long)(made)
+        return function
+    return mark
+
+
+# ---------------------------------------------------------------- the besieged
+
+
+class Calm:
+    """Twenty callers of a tunnel that is not attacked.  Each answer of theirs
+    must be right, and come within a few seconds."""
+
+    def __init__(self, t, server, callers=20, seconds=8):
+        self.origin = t.origin()
+        self.client = t.client(server, self.origin, "calm")
+        self.conns = [t.conn(server) for _ in range(callers)]
+        self.seconds, self.rounds, self.slowest = seconds, 0, 0
+        self.over = threading.Event()
+        self.round()
+        self.work = t.background(self.run)
+        t.defer(self.over.set)
+
+    def run(self):
+        while not self.over.is_set():
+            self.round()
+            self.over.wait(0.03)
+
+    def round(self):
+        start = time.monotonic()
+        want = pattern(1000 + self.rounds % 50)
+        for conn in self.conns:
+            conn.send(request_octets("GET", "/calm/size/%d" % len(want)))
+        for conn in self.conns:
+            answer = conn.answer(seconds=self.seconds)
+            equal((answer.status, answer.body == want), (200, True),
+                  "answer to a calm caller, %s" % answer.body[:200])
+        self.rounds += 1
+        self.slowest = max(self.slowest, time.monotonic() - start)
+
+    def stop(self):
+        self.over.set()
+        self.work.result(40)
+        check(self.rounds > 1, "the calm callers had no turn")
+
+
+class Siege:
+    """A server under attack, its calm callers, and what it was like before."""
+
+    def __init__(self, t, budget=64 * MIB, calm=True, **env):
+        self.t, self.budget = t, budget
+        env = dict({"PIPEGATE_MAX_MEMORY": str(budget)}, **env)
+        self.server = t.server(env=env)
+        self.calm = Calm(t, self.server) if calm else None
+        self.processes = [self.server] + ([self.calm.client] if calm else [])
+        self.fds = self.server.descriptors()
+        self.kb = self.server.status_kb("VmRSS")
+        self.crowd = []
+
+    def gather(self, n, octets=b"", rcvbuf=None):
+        """n connections, each of which sends octets (or octets(i))."""
+        for i in range(n):
+            sock = socket.socket()
+            if rcvbuf:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+            sock.settimeout(20 * harness.SLOW)
+            sock.connect(("127.0.0.1", self.server.port))
+            sock.settimeout(None)
+            self.crowd.append(sock)
+            self.t.defer(sock.close)
+            said = octets(i) if callable(octets) else octets
+            if said:
+                sock.setblocking(False)
+                try:
+                    sock.send(said)
+                except OSError:
+                    pass
+        return self.crowd
+
+    def say(self, octets):
+        """One more word of each of the crowd."""
+        for sock in self.crowd:
+            try:
+                sock.send(octets)
+            except OSError:
+                pass
+
+    def disperse(self):
+        for sock in self.crowd:
+            sock.close()
+        self.crowd = []
+
+    def within_memory(self):
+        peak = self.server.status_kb("VmHWM")
+        check(SANITIZED or peak * 1024 < self.budget + 16 * MIB,
+              "%d KiB at the peak, with a budget of %d KiB" % (peak, self.budget // 1024))
+
+    def end(self, slack_kb=6144):
+        """Ends the attack, and sees everything come back."""
+        self.disperse()
+        self.within_memory()
+        self.t.wait(lambda: self.server.descriptors() <= self.fds + 2,
+                    "the descriptors to come back to %d (%d)" % (self.fds, self.server.descriptors()), 20)
+        if self.calm:
+            self.calm.stop()
+        if not SANITIZED:
+            self.t.wait(lambda: self.server.status_kb("VmRSS") <= self.kb + slack_kb,
+                        "memory to come back to %d KiB (%d)" % (self.kb, self.server.status_kb("VmRSS")))
+        self.within_memory()
+        for process in self.processes:
+            idle(self.t, process)
+        if self.calm:
+            self.calm.round()
+
+
+def idle(t, process, seconds=1):
+    """The process does nothing to speak of."""
+    before = process.cpu_seconds()
+    t.holds(process.running, "%s ended" % process.name, seconds)
+    spent = process.cpu_seconds() - before
+    check(spent < 0.15 * seconds * harness.SLOW, "%s used %.2f s of %g s" % (process.name, spent, seconds))
+
+
+def reading(t, peer):
+    """Reads all that comes to a raw peer, and throws it away.  It answers
+    pings, since each of its reads does."""
+    def loop():
+        try:
+            while True:
+                peer.recv(600)
+        except (Failed, OSError):
+            return
+    return t.background(loop)
+
+
+def plain(opcode, payload=b"", fin=1):
+    """A client's frame under the mask 0, quick to make."""
+    n = len(payload)
+    size = (bytes([0x80 | n]) if n < 126 else
+            b"\xfe" + struct.pack(">H", n) if n < 65536 else
+            b"\xff" + struct.pack(">Q", n))
+    return bytes([fin << 7 | opcode]) + size + b"\0\0\0\0" + payload
+
+
+def flood(peer, octets, seconds):
+    """Sends octets over and over, as long as the peer lets us, without ever
+    reading.  Returns how many were taken."""
+    end, sent = time.monotonic() + seconds, 0
+    peer.conn.sock.settimeout(0.2)
+    while time.monotonic() < end:
+        try:
+            sent += peer.conn.sock.send(octets[sent % len(octets):])
+        except socket.timeout:
+            pass
+        except OSError:
+            break
+    return sent
+
+
+# --------------------------------------------------------------- many callers
+
+
+@sizes(800, 5000)
+def slow_heads(t, n):
+    """Heads that come an octet at a time are cut off after 10 s, and harm nobody before."""
+    siege = Siege(t)
+    siege.gather(n, b"GET /calm/echo HTTP/1.1\r\nHost: h\r\nX-A: ")
+    for _ in range(4 if n < 5000 else 14):
+        siege.say(b"a")
+        time.sleep(0.25 if n < 5000 else 1)
+    if n == 5000:
+        open_ones = [s for s in siege.crowd if not gone(s)]
+        equal(len(open_ones), 0, "heads that are still awaited")
+    siege.end()
+
+
+def gone(sock):
+    """Whether the peer has ended this connection; what it said is dropped."""
+    sock.setblocking(False)
+    try:
+        while sock.recv(4096):
+            pass
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@sizes(800, 5000)
+def slow_bodies(t, n):
+    """Bodies that come an octet at a time hold up nobody else."""
+    siege = Siege(t)
+    peer = t.tunnel(siege.server, sub="slow", streams=1024)
+    reading(t, peer)
+    siege.fds += 1
+    siege.gather(n, b"POST /slow/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(4 if n < 5000 else 10):
+        siege.say(b"a")
+        time.sleep(0.25 if n < 5000 else 1)
+    siege.end()
+
+
+@sizes(1000, 5000)
+def idle_callers(t, n):
+    """Connections that say nothing cost little, and no CPU."""
+    siege = Siege(t)
+    siege.gather(n)
+    siege.calm.stop()
+    time.sleep(1)
+    idle(t, siege.server, 2)
+    for sock in siege.crowd[::100]:
+        check(not gone(sock), "closed at once")
+    siege.end()
+
+
+@sizes(5000, 100000)
+def invented_ids(t, n):
+    """Ids that nobody serves get 503, and leave nothing behind."""
+    siege = Siege(t, budget=16 * MIB, PIPEGATE_OFFLINE_WAIT="0")
+    names = random.Random(1)
+    conns = [t.conn(siege.server) for _ in range(10)]
+    for _ in range(n // 100):
+        for conn in conns:
+            conn.send(b"".join(request_octets("GET", "/%x/x" % names.getrandbits(256))
+                               for _ in range(10)))
+        for conn in conns:
+            for _ in range(10):
+                equal(conn.answer().status, 503, "status")
+    for conn in conns:
+        conn.close()
+    siege.end(2048)
+
+
+@sizes(1500, 6000)
+def invented_ids_that_may_come(t, n):
+    """Nor do ids that somebody could be coming back for after a start: some wait, the others get 503."""
+    siege = Siege(t, budget=16 * MIB)
+    siege.gather(n, lambda i: request_octets("GET", "/may-come-%d/x" % i, fields=[("X-A", "a" * 5000)]))
+    time.sleep(0.5)
+    siege.end()
+
+
+@sizes(300, 1000)
+def bad_upgrades(t, n):
+    """WebSocket handshakes without a token or with a bad one are soon rid of, though they never close."""
+    siege = Siege(t)
+    octets = [harness.upgrade_octets("/"), harness.upgrade_octets("/?token=x.y.z"),
+              harness.upgrade_octets("/?token=" + token(secret="another secret, of 32 octets and more"))]
+    siege.gather(n, lambda i: octets[i % 3])
+    t.wait(lambda: all(map(gone, siege.crowd)), "their end", 20)
+    siege.end()
+
+
+@sizes(300, 1000)
+def half_done_upgrades(t, n):
+    """Handshakes that never come to their end are cut off as slow heads are."""
+    siege = Siege(t)
+    whole = harness.upgrade_octets("/?token=" + token("calm"))
+    siege.gather(n, lambda i: whole[:len(whole) - 1 - i % 40])
+    t.wait(lambda: all(map(gone, siege.crowd)), "their end", 20)
+    siege.end()
+
+
+@sizes(150, 600)
+def big_heads(t, n):
+    """Heads of 32 KiB that all wait for their last octet stay within the budget."""
+    siege = Siege(t, budget=16 * MIB if n < 600 else 64 * MIB)
+    head = b"GET /calm/x HTTP/1.1\r\nHost: h\r\n" + b"X-A: " + b"a" * 32000 + b"\r\n"
+    siege.gather(n, head)
+    time.sleep(1)
+    siege.end()
+
+
+@sizes(40, 100)
+def large_v1_bodies(t, n):
+    """Bodies of 10 MB towards a v1 client are taken while there is room, and refused with 503 when not."""
+    siege = Siege(t, budget=32 * MIB if n < 100 else 64 * MIB)
+    peer = t.tunnel(siege.server, sub="heavy", v2=False)
+    siege.fds += 1
+    body = b"x" * 10000000
+    head = b"POST /heavy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n"
+    siege.gather(n, head)
+    left = {s: memoryview(body) for s in siege.crowd}
+    end = time.monotonic() + (3 if n < 100 else 10)
+    while left and time.monotonic() < end:
+        _, ready, _ = select.select([], list(left), [], 0.2)
+        for sock in ready:
+            try:
+                left[sock] = left[sock][sock.send(left[sock][:262144]):]
+            except OSError:
+                del left[sock]
+                continue
+            if not left[sock]:
+                del left[sock]
+    siege.within_memory()
+    statuses = {said(s)[9:12] for s in siege.crowd}
+    check(statuses <= {b"", b"503"} and b"503" in statuses, "answers %r" % statuses)
+    peer.conn.abort()
+    siege.fds -= 1
+    siege.end()
+
+
+def said(sock):
+    """What has come on it so far."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(65536)
+    except OSError:
+        return b""
+
+
+def large_download(request, conn, origin):
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
+    for _ in range(100):
+        conn.send(HUNDRED_KB)
+
+
+HUNDRED_KB = b"d" * 100000
+
+
+@sizes(100, 300)
+def callers_that_stop_reading(t, n):
+    """Callers that ask for 10 MB each and read none of it hold up nobody, within the budget of both sides."""
+    siege = Siege(t, budget=24 * MIB if n < 300 else 64 * MIB)
+    origin = t.origin().on("/large", large_download)
+    client = t.client(siege.server, origin, "stuck", env={"PIPEGATE_MAX_MEMORY": str(siege.budget)})
+    siege.processes.append(client)
+    siege.fds += 1
+    fds = client.descriptors()
+    siege.gather(n, request_octets("GET", "/stuck/large"), rcvbuf=4096)
+    time.sleep(2 if n < 300 else 10)
+    siege.end()
+    t.wait(lambda: client.descriptors() <= fds + 2, "the client's descriptors", 20)
+    check(SANITIZED or client.status_kb("VmHWM") * 1024 < siege.budget + 16 * MIB,
+          "the client: %d KiB" % client.status_kb("VmHWM"))
+
+
+@sizes(60, 300)
+def uploads_that_nobody_takes(t, n):
+    """Nor do bodies that a client gives no end of credit for and never reads."""
+    siege = Siege(t, budget=16 * MIB if n < 300 else 64 * MIB)
+    peer = t.tunnel(siege.server, sub="deaf", window=1 << 40, streams=1024)
+    siege.fds += 1
+    siege.gather(n, b"POST /deaf/x HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n")
+    end = time.monotonic() + (2 if n < 300 else 8)
+    while time.monotonic() < end:
+        siege.say(HUNDRED_KB)
+        time.sleep(0.01)
+    siege.within_memory()
+    peer.conn.abort()
+    siege.fds -= 1
+    siege.end()
+
+
+@scenario()
+def absurd_credit(t):
+    """Credit past 2^40 closes the link; just under it, it is only a number."""
+    server = t.server()
+    for window in (1 << 40, 0):
+        peer = t.tunnel(server, window=window)
+        conn = ask(t, server, "/demo/x", method="POST", body=b"x" * 50000)
+        stream = peer.recv_request()["correlation_id"]
+        for grant in (1 << 40, 1 << 62, (1 << 63) - 1, 1 << 40):
+            peer.conn.send_quietly(peer.frame(TEXT, json.dumps(
+                {"type": "window", "correlation_id": stream, "bytes": grant})))
+        peer.wait_close(1002)
+        peer.close()
+        check(conn.answer().status in (502, 503), "the caller")
+    for window in (-1, 1 << 64, 1 << 63, 1.5, "x", None):
+        conn = t.conn(server).send(harness.upgrade_octets("/?token=" + token(), [
+            ("Sec-WebSocket-Protocol", "pipegate.v2"),
+            ("X-PipeGate", json.dumps({"instance": str(uuid.uuid4()), "streams": window, "window": window}))]))
+        conn.head()
+        conn.close()
+    equal(t.get(server, "/healthz").status, 200, "health")
+
+
+# -------------------------------------------------------------- hostile links
+
+
+def links_attack(t, octets, seconds, v2=True, links=4, greeting=b"", budget=32 * MIB, reads=False):
+    """links tunnel clients, each of which sends octets over and over."""
+    siege = Siege(t, budget=budget)
+    peers = [t.tunnel(siege.server, sub="hostile-%d" % i, v2=v2) for i in range(links)]
+
+    def attack(peer):
+        peer.conn.send_quietly(greeting)
+        return flood(peer, octets, seconds)
+    works = [t.background(lambda p=p: attack(p)) for p in peers]
+    if reads:
+        for peer in peers:
+            reading(t, peer)
+    taken = sum(w.result(seconds + 20) for w in works)
+    check(taken > 0, "nothing was taken")
+    siege.within_memory()
+    for peer in peers:
+        peer.conn.abort()
+    siege.end()
+    return siege
+
+
+@sizes(1.5, 10)
+def ping_flood(t, seconds):
+    """Pings as fast as they go starve nobody."""
+    links_attack(t, plain(PING, b"p" * 125) * 500, seconds)
+    links_attack(t, plain(PING) * 5000, seconds, links=2)
+
+
+@sizes(1.5, 10)
+def fragments_of_one_octet(t, seconds):
+    """A message in fragments of one octet, and pings between them, starve nobody."""
+    for v2 in (True, False):
+        links_attack(t, plain(0, b" ", fin=0) * 5000, seconds, v2=v2, links=2,
+                     greeting=plain(TEXT, b"{", fin=0))
+
+
+@sizes(1.5, 10)
+def empty_continuations(t, seconds):
+    """Nor does a message that goes on for ever with nothing in it."""
+    for v2 in (True, False):
+        links_attack(t, plain(0, fin=0) * 5000, seconds, v2=v2, links=2, greeting=plain(TEXT, fin=0))
+
+
+@sizes(1.5, 10)
+def message_floods(t, seconds):
+    """Small messages that change nothing starve nobody, and are not kept."""
+    stream = str(uuid.uuid4())
+    texts = [{"type": "window", "correlation_id": stream, "bytes": 1},
+             {"type": "reset", "correlation_id": stream, "status_code": 504, "reason": "x"},
+             {"type": "ack", "received": 1}, {"type": "leave"}, {"type": "x"},
+             {"type": "response", "correlation_id": stream, "status_code": 200, "reason": "", "headers": [], "end": True}]
+    octets = b"".join(plain(TEXT, json.dumps(x).encode()) for x in texts)
+    octets += plain(BINARY_FRAME, b"\1" + uuid.UUID(stream).bytes + b"x" * 100)
+    links_attack(t, octets * 50, seconds)
+
+
+def bombs():
+    """JSON that is meant to cost time, stack or memory: (name, octets)."""
+    many = 30000
+    yield "deep lists", b"[" * 100000
+    yield "deep and closed", b'{"a":' + b"[" * 60000 + b"]" * 60000 + b"}"
+    yield "deep objects", b'{"a":' * 20000 + b"1" + b"}" * 20000
+    yield "members", b"{" + b",".join(b'"%x":1' % i for i in range(10000)) + b"}"
+    yield "one name", b"{" + b",".join([b'"type":1'] * 10000) + b"}"
+    yield "values", b'{"type":"x","a":[' + b"1," * many + b"1]}"
+    yield "escapes", b'{"type":"' + b"\\u0041" * 20000 + b'"}'
+    yield "escaped names", b"{" + b",".join([b'"\\u0074ype":"x"'] * 6000) + b"}"
+    yield "pairs", b'{"type":"' + b"\\ud83d\\ude00" * 10000 + b'"}'
+    yield "quotes", b'{"type":"' + b'\\"' * 60000 + b'"}'
+    yield "digits", b'{"type":"ack","received":' + b"9" * 120000 + b"}"
+    yield "fraction", b'{"type":"ack","received":1.' + b"0" * 120000 + b"1}"
+    yield "exponent", b'{"type":"ack","received":1e' + b"9" * 60 + b"}"
+    yield "white space", b" " * 130000 + b"{}"
+    yield "open string", b'{"type":"' + b"a" * 130000
+    yield "fields", (b'{"type":"response","correlation_id":"%s","status_code":200,"reason":"","end":true,"headers":['
+                     % str(uuid.uuid4()).encode() + b",".join([b'["a","b"]'] * 10000) + b"]}")
+
+
+@scenario()
+def bombs_over_v2(t):
+    """JSON bombs in v2 messages close their link, or pass by, at once."""
+    siege = Siege(t)
+    for name, octets in bombs():
+        peer = t.tunnel(siege.server, sub="hostile")
+        start = time.monotonic()
+        peer.conn.send_quietly(plain(TEXT, octets[:131072]) + plain(PING, b"after"))
+        try:
+            while peer.recv_any() [1:] != (harness.PONG, b"after"):
+                pass
+        except harness.Closed as closed:
+            check(closed.code in (1002, 1007, 1009), "%s: %s" % (name, closed))
+        check(time.monotonic() - start < 2 * harness.SLOW, "%s took long" % name)
+        peer.conn.abort()
+    siege.end()
+
+
+def v1_answers(stream, size):
+    """Bombs in each part of a v1 answer that is size octets or so."""
+    start = b'{"correlation_id":"%s",' % stream
+    end = b'"body":"","status_code":200}'
+    pad = [(n, (b * (size // len(b) + 1))[:size // len(b) * len(b)]) for n, b in (
+        ("escapes", b"\\u0041"), ("quotes", b'\\\\\\"'), ("letters", b"a"), ("pairs", b"\\ud83d\\ude00"))]
+    for name, text in pad:
+        yield "headers of " + name, start + b'"headers":"' + text + b'",' + end
+        yield "a header of " + name, start + b'"headers":"{\\"a\\":\\"' + text + b'\\"}",' + end
+        yield "unknown of " + name, start + b'"x":"' + text + b'","headers":"{}",' + end
+        yield "body of " + name, start + b'"headers":"{}","body":"' + text + b'","status_code":200}'
+    many = size // 12
+    yield "members", start + b",".join(b'"m%x":1' % i for i in range(many)) + b',"headers":"{}",' + end
+    yield "inner members", (start + b'"headers":"{' + b",".join(b'\\"m%x\\":\\"\\"' % i for i in range(many)) +
+                            b'}",' + end)
+    yield "deep", start + b'"x":' + b"[" * (size // 2) + b"]" * (size // 2) + b',"headers":"{}",' + end
+    yield "inner depth", start + b'"headers":"' + b"[" * size + b'",' + end
+    yield "status", start + b'"headers":"{}","body":"","status_code":2' + b"0" * size + b"}"
+
+
+@sizes(300000, 9000000)
+def bombs_over_v1(t, size):
+    """JSON bombs in v1 answers give 502 or an answer, and take no time and little memory."""
+    siege = Siege(t)
+    for name, _ in v1_answers(b"", 100):
+        peer = t.tunnel(siege.server, sub="hostile", v2=False)
+        conn = ask(t, siege.server, "/hostile/x")
+        stream = peer.recv_json()["correlation_id"].encode()
+        octets = plain(TEXT, dict(v1_answers(stream, size))[name]) + plain(PING, b"after")
+        start = time.monotonic()
+        peer.conn.send_quietly(octets)
+        try:
+            peer.pong(b"after")
+        except harness.Closed:
+            pass
+        check(time.monotonic() - start < (2 + size / 3e6) * harness.SLOW, "%s took %.1f s" % (
+            name, time.monotonic() - start))
+        peer.conn.abort()
+        check(conn.answer().status in (200, 502, 503), "%s: status" % name)
+        conn.close()
+    siege.end()
+
+
+@sizes(4, 16)
+def large_v1_answers_at_once(t, n):
+    """Answers of 10 MB in v1 messages, from several links at once, stay within the budget."""
+    siege = Siege(t, budget=24 * MIB if n < 16 else 64 * MIB)
+    conns, peers = [], []
+    for i in range(n):
+        peers.append(t.tunnel(siege.server, sub="v1-%d" % i, v2=False))
+        conns.append(ask(t, siege.server, "/v1-%d/x" % i))
+    streams = [p.recv_json()["correlation_id"] for p in peers]
+    body = "eHh4" * 3000000
+
+    def answer(peer, stream):
+        peer.conn.send_quietly(plain(TEXT, ('{"correlation_id":"%s","headers":"{}","body":"%s","status_code":200}'
+                                            % (stream, body)).encode()))
+    works = [t.background(lambda p=p, s=s: answer(p, s)) for p, s in zip(peers, streams)]
+    for conn in conns:
+        status = conn.head(30).status
+        check(status in (200, 502, 503), "status %d" % status)
+    for work in works:
+        work.result(40)
+    siege.within_memory()
+    for peer in peers:
+        peer.conn.abort()
+    for conn in conns:
+        conn.abort()
+    siege.end()
+
+
+@sizes(400, 3000)
+def links_and_streams_that_collude(t, n):
+    """A client with room for any number of streams, and callers of its own, cannot take the others' memory."""
+    siege = Siege(t)
+    peer = t.tunnel(siege.server, sub="greedy", streams=1000000, window=1 << 40)
+    reading(t, peer)
+    siege.fds += 1
+    siege.gather(n, request_octets("GET", "/greedy/x"))
+    time.sleep(1)
+    siege.end()
+
+
+# ------------------------------------------------------------ hostile origins
+
+
+ENDLESS = {
+    "head": (b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"a" * 1000 + b"\r\n"),
+    "field": (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 1000),
+    "status line": (b"HTTP/1.1 200 ", b"O" * 1000),
+    "interim": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"),
+    "100": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunk extension": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;", b"a=b;" * 100),
+    "chunks with extensions": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                               b"1;" + b"a" * 1000 + b"\r\nx\r\n"),
+    "chunk size": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0" * 1000),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: " + b"a" * 1000 + b"\r\n"),
+    "empty lines": (b"", b"\r\n" * 500),
+    "NULs": (b"", b"\0" * 1000),
+}
+
+
+def endless(request, conn, origin):
+    start, more = ENDLESS[request.path.rsplit("/", 1)[1].replace("-", " ")]
+    conn.sock.settimeout(5)
+    conn.sock.sendall(start)
+    for _ in range(20000):
+        conn.sock.sendall(more)
+    origin.endless.append(request.path)
+    return True
+
+
+@scenario()
+def endless_answers(t):
+    """An origin that never comes to its point is cut off, and its caller gets 502 or a break."""
+    siege = Siege(t)
+    origin = t.origin().on("/endless", endless)
+    origin.endless = []
+    client = t.client(siege.server, origin, "endless")
+    siege.fds += 1
+    for name in ENDLESS:
+        conn = ask(t, siege.server, "/endless/endless/" + name.replace(" ", "-"), fields=[("Connection", "close")])
+        left = conn.rest(20)
+        while left.startswith(b"HTTP/1.1 1"):
+            left = left.partition(b"\r\n\r\n")[2]
+        head, _, body = left.partition(b"\r\n\r\n")
+        check(not left or b" 502 " in head.split(b"\r\n")[0] or not body.endswith(b"0\r\n\r\n"),
+              "%s: %r" % (name, left[:300]))
+        conn.close()
+    equal(origin.endless, [], "answers that were taken to their end")
+    equal(t.get(siege.server, "/endless/echo").status, 200, "afterwards")
+    siege.processes.append(client)
+    siege.end()
+
+
+# ------------------------------------------------------------ hostile servers
+
+
+def dialled(t, origin, budget=32 * MIB):
+    raw = t.tunnel_server()
+    client = t.client(raw, origin, env={"PIPEGATE_MAX_MEMORY": str(budget)}, ready=False)
+    return raw, raw.accept(), client
+
+
+@sizes(300, 3000)
+def server_that_asks_too_much(t, n):
+    """Requests past what the client agreed to close the link; within it, they stay within its memory."""
+    origin = t.origin()
+    raw, peer, client = dialled(t, origin)
+    reading(t, peer)
+    for i in range(min(n, 1000)):
+        peer.conn.send_quietly(peer.frame(TEXT, json.dumps({
+            "type": "request", "correlation_id": str(uuid.uuid4()), "method": "POST", "target": "/never",
+            "headers": [["x-a", "a" * 20000]], "window": 1 << 40, "end": False})))
+    time.sleep(0.5)
+    peak = client.status_kb("VmHWM")
+    check(SANITIZED or peak < 48 * 1024, "%d KiB at the peak" % peak)
+    check(client.running(), "it ended")
+    peer.conn.abort()
+    t.wait(lambda: client.descriptors() < 20, "its descriptors", 20)
+    idle(t, client)
+
+
+@scenario()
+def server_that_throws_bombs(t):
+    """JSON bombs from a server close the link, or pass by, and the client dials again."""
+    origin = t.origin()
+    for name, octets in bombs():
+        raw, peer, client = dialled(t, origin)
+        start = time.monotonic()
+        peer.conn.send_quietly(peer.frame(TEXT, octets[:131072]) + peer.frame(PING, b"after"))
+        try:
+            while peer.recv_any()[1:] != (harness.PONG, b"after"):
+                pass
+        except harness.Closed as closed:
+            check(closed.code in (1002, 1007, 1009), "%s: %s" % (name, closed))
+        check(time.monotonic() - start < 2 * harness.SLOW, "%s took long" % name)
+        check(client.running(), name)
+        peer.conn.abort()
+        client.terminate()
+
+
+@sizes(1.5, 10)
+def server_that_floods(t, seconds):
+    """Floods of pings, of body past all ends and of grants leave the client small."""
+    origin = t.origin()
+    stream = uuid.uuid4()
+    window = json.dumps({"type": "window", "correlation_id": str(stream), "bytes": 1}).encode()
+    for opcode, payload in ((PING, b"p" * 125), (TEXT, window), (BINARY_FRAME, b"\0" + stream.bytes + b"x" * 16384)):
+        raw, peer, client = dialled(t, origin)
+        flood(peer, peer.frame(opcode, payload) * 200, seconds)
+        peak = client.status_kb("VmHWM")
+        check(SANITIZED or peak < 48 * 1024, "%d KiB at the peak" % peak)
+        check(client.running(), "it ended")
+        peer.conn.abort()
+        raw.accept(seconds=15)
+        idle(t, client)
+        client.terminate()
+
+
+# ------------------------------------------------------- descriptors, the log
+
+
+@scenario()
+def sixty_four_descriptors(t):
+    """With 64 descriptors and 1,000 connections the server neither ends nor spins, and serves afterwards."""
+    server = t.server(nofile=64)
+    socks = []
+    for _ in range(1000):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", server.port))
+        socks.append(sock)
+        t.defer(sock.close)
+    time.sleep(0.5)
+    idle(t, server, 2)
+    for sock in socks:
+        sock.close()
+    t.wait(lambda: healthy(t, server), "an answer", 20)
+    t.wait(lambda: server.descriptors() < 15, "its descriptors", 20)
+    idle(t, server)
+
+
+def healthy(t, server):
+    try:
+        return t.get(server, "/healthz", seconds=2).status == 200
+    except (Failed, OSError):
+        return False
+
+
+@scenario()
+def started_with_nothing_open(t):
+    """Started with stdin, stdout and stderr closed, server and client serve, and no log gets into a connection."""
+    port = harness.free_port()
+    shut = ("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
+    server = t.server(port=port, ready=False, under=shut)
+    server.port, server.url = port, "ws://127.0.0.1:%d/" % port
+    t.wait(lambda: healthy(t, server), "an answer")
+    origin = t.origin()
+    client = t.client(server, origin, ready=False, under=shut)
+    conns = [ask(t, server, "/demo/size/%d" % (5000 * i)) for i in range(20)]
+    for i, conn in enumerate(conns):
+        check(conn.answer().body == pattern(5000 * i), "answer %d" % i)
+    t.conn(server).send_quietly(b"rubbish\r\n\r\n").rest()
+    equal(t.get(server, "/demo/echo").status, 200, "afterwards")
+    for process in (client, server):
+        equal(process.terminate(), 0, "exit status")
+
+
+@scenario()
+def log_that_nobody_reads(t):
+    """A stderr that is a full pipe blocks nothing, and says afterwards how much it missed."""
+    path = os.path.join(t.folder, "full")
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    t.defer(lambda: os.close(pipe))
+    try:
+        while True:
+            os.write(pipe, b"." * 4096)
+    except BlockingIOError:
+        pass
+    into = ("/bin/sh", "-c", 'pipe=$1; shift; exec "$@" 2>"$pipe"', "sh", path)
+    server = t.server(under=into)
+    origin = t.origin()
+    client = t.client(server, origin, under=into)
+    conn = t.conn(server)
+    for _ in range(600):
+        equal(conn.get("/demo/size/10").status, 200, "status")
+        equal(conn.get("/none%d" % _ + "a" * 100).status, 307, "status")
+    for process in (server, client):
+        idle(t, process)
+    left = b""
+    while True:
+        try:
+            left = os.read(pipe, 1 << 20)[-100:]
+        except BlockingIOError:
+            break
+    conn.get("/demo/size/10")
+    t.get(server, "/healthz")
+
+    def noted():
+        nonlocal left
+        try:
+            left += os.read(pipe, 1 << 20)
+        except BlockingIOError:
+            conn.get("/demo/size/10")
+        return b"lines dropped" in left or b"event" in left
+    t.wait(noted, "a line in the log")
+
+
+# ------------------------------------------------------- stopped, and killed
+
+
+@sizes(1.5, 8)
+def stopped_and_continued(t, seconds):
+    """SIGSTOP and SIGCONT of either side under load cost nobody an answer."""
+    server = t.server()
+    calm = Calm(t, server, seconds=seconds + 8)
+    for process in (server, calm.client, server):
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.3)
+    calm.stop()
+    check(calm.slowest >= seconds / 2, "nobody was stopped")
+    for process in (server, calm.client):
+        idle(t, process)
+
+
+def visible(octets, method, body):
+    """Whether what a caller got is the right answer, an error's, or a break
+    that shows; the reason if not."""
+    head, mark, got = octets.partition(b"\r\n\r\n")
+    if not mark:
+        return None
+    answer = harness.Answer(head + mark)
+    if answer.status in (502, 503, 504):
+        return None
+    if answer.status != 200:
+        return "status %d" % answer.status
+    if answer.get("content-length") is not None:
+        whole = len(got) == int(answer.get("content-length"))
+        if len(got) > int(answer.get("content-length")):
+            return "more than it said"
+        return "wrong" if whole and got != body or body[:len(got)] != got else None
+    if got.endswith(b"0\r\n\r\n"):
+        conn = Conn(None)
+        conn.buf += got
+        return None if conn.chunks(answer) == body else "wrong and ended"
+    return None
+
+
+@sizes(8, 30)
+def killed_at_any_moment(t, rounds):
+    """Whoever is killed whenever: each caller has its right answer or a break that shows, and no POST comes twice."""
+    origin = t.origin()
+    dice = random.Random(7)
+    for n in range(rounds):
+        server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
+        client = t.client(server, origin)
+        cases = []
+        for i in range(12):
+            body = pattern(dice.choice((0, 10, 40000, 700000)), i)
+            post = i % 3 == 0
+            if post:
+                octets = request_octets("POST", "/demo/raw/%d/%d" % (n, i), [("Connection", "close")], body)
+            else:
+                body = pattern(len(body))
+                octets = request_octets("GET", "/demo/%s/%d" % (("size", "chunked")[i % 2], len(body)),
+                                        [("Connection", "close")])
+            conn = t.conn(server)
+            cases.append((conn, octets, "POST" if post else "GET", body))
+
+        def whole(case):
+            conn, octets, method, body = case
+            conn.send_quietly(octets)
+            conn.reset = False
+            return visible(conn.rest(20), method, body)
+        works = [t.background(lambda c=c: whole(c)) for c in cases]
+        time.sleep(dice.random() * 0.06 * harness.SLOW)
+        (server if n % 2 else client).kill()
+        for work, case in zip(works, cases):
+            fault = work.result(30)
+            check(fault is None, "round %d: %s: %r" % (n, fault, case[1][:60]))
+        (client if n % 2 else server).kill()
+    paths = [r.path for r in origin.seen("/raw/")]
+    equal(len(paths), len(set(paths)), "POSTs, each once")
