@@ -24,9 +24,11 @@ SAN_FLAGS = -O1 -g -fno-omit-frame-pointer \
 
 # Never -static-pie: some musl-gcc quietly make that a dynamic program.
 STATIC_CC = $$(command -v musl-gcc || echo $(CC))
-STATIC_FLAGS = -Os -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fstack-protector-strong \
-	-static -s -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack
+# -fno-pie: tables of pointers are then constants in read-only memory.
+STATIC_FLAGS = -Oz -flto -flto-partition=one -fno-pie \
+	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -fstack-protector \
+	-static -no-pie -s -Wl,--gc-sections -Wl,--build-id=none \
+	-Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro
 STATIC_MAX = 160000
 
 FUZZ_CC = clang
@@ -78,6 +80,11 @@ build/unit-san: $(UNIT) $(CODECS) pipegate.h tests/check.h Makefile
 build/pipegate-san: $(SRC) pipegate.h Makefile
 	@mkdir -p build
 	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(SRC)
+
+# A long, narrow wire for the scenarios.
+build/relay: tests/relay.c Makefile
+	@mkdir -p build
+	$(CC) $(ALL_CFLAGS) -o $@ tests/relay.c $(ALL_LDFLAGS)
 
 san: build/pipegate-san build/unit-san
 	./build/unit-san

@@ -6,6 +6,7 @@
  * The sections, in reading order.  A section uses those above it; it reaches
  * one below only through a row of handlers (struct kind, struct role).
  *
+ *	text	formatting
  *	log	lines to people and to the log, written once a turn
  *	clock	time, random bytes
  *	memory	the budget; pooled blocks; struct buf and struct chain
@@ -39,7 +40,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -47,7 +47,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -83,6 +83,241 @@ view_of(const char *s)
 	return v;
 }
 
+/* -------------------------------------------------------------------- text
+ * Formatting into a given space.  A printf() that knows just what is used
+ * here: libc's brings wide characters and floating point along, a tenth of
+ * the static program.
+ */
+
+struct text {
+	char *p;
+	size_t cap;		/* with room for the NUL */
+	size_t len;		/* what is stored, below cap */
+};
+
+static void
+text_char(struct text *t, char ch)
+{
+	if (t->len + 1 < t->cap)
+		t->p[t->len++] = ch;
+}
+
+/* Appends s[0..n) in a field of width: to its left end where width < 0. */
+static void
+text_field(struct text *t, const char *s, size_t n, int width, char fill)
+{
+	size_t w = (size_t)(width < 0 ? -width : width), i;
+
+	for (i = n; width > 0 && i < w; i++)
+		text_char(t, fill);
+	for (i = 0; i < n; i++)
+		text_char(t, s[i]);
+	for (i = n; width < 0 && i < w; i++)
+		text_char(t, ' ');
+}
+
+static void
+text_number(struct text *t, unsigned long long v, int negative, int width,
+    char fill)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	if (negative)
+		digits[--at] = '-';
+	text_field(t, digits + at, sizeof(digits) - at, width, fill);
+}
+
+/* One conversion as the format spells it. */
+struct conversion {
+	int width, precision;	/* precision -1: none */
+	char fill;
+	char size;		/* 'l' (long), 'q' (long long), 'z', or 0 */
+};
+
+static const char *
+text_digits(const char *f, int *n, va_list *ap)
+{
+	if (*f == '*') {
+		*n = va_arg(*ap, int);
+		return f + 1;
+	}
+	for (*n = 0; *f >= '0' && *f <= '9'; f++)
+		*n = *n * 10 + (*f - '0');
+	return f;
+}
+
+/* Reads flags, width, precision and size.  Returns where the letter is. */
+static const char *
+text_conversion(struct conversion *c, const char *f, va_list *ap)
+{
+	int left = *f == '-';
+
+	f += left;
+	c->fill = *f == '0' ? '0' : ' ';
+	f = text_digits(f, &c->width, ap);
+	if (left)
+		c->width = -c->width;
+	c->precision = -1;
+	if (*f == '.')
+		f = text_digits(f + 1, &c->precision, ap);
+	c->size = 0;
+	for (; *f == 'l' || *f == 'z'; f++)
+		c->size = c->size == 'l' ? 'q' : *f;
+	return f;
+}
+
+static void
+text_signed(struct text *t, const struct conversion *c, va_list *ap)
+{
+	long long v;
+
+	if (c->size == 'q')
+		v = va_arg(*ap, long long);
+	else if (c->size == 'l')
+		v = va_arg(*ap, long);
+	else
+		v = va_arg(*ap, int);
+	text_number(t, v < 0 ? 0 - (unsigned long long)v :
+	    (unsigned long long)v, v < 0, c->width, c->fill);
+}
+
+static void
+text_unsigned(struct text *t, const struct conversion *c, va_list *ap)
+{
+	unsigned long long v;
+
+	if (c->size == 'z')
+		v = va_arg(*ap, size_t);
+	else if (c->size == 'l')
+		v = va_arg(*ap, unsigned long);
+	else
+		v = va_arg(*ap, unsigned int);
+	text_number(t, v, 0, c->width, c->fill);
+}
+
+static void
+text_string(struct text *t, const struct conversion *c, const char *v)
+{
+	size_t n = 0, max = c->precision < 0 ? SIZE_MAX : (size_t)c->precision;
+
+	while (n < max && v[n] != '\0')
+		n++;
+	text_field(t, v, n, c->width, ' ');
+}
+
+/* Appends as printf() would, for %s %c %d %u and %%, with '-', '0', width,
+ * precision, l, ll and z. */
+static void
+text_vadd(struct text *t, const char *f, va_list *ap)
+{
+	struct conversion c;
+
+	for (; *f != '\0'; f++) {
+		if (*f != '%') {
+			text_char(t, *f);
+			continue;
+		}
+		f = text_conversion(&c, f + 1, ap);
+		if (*f == 's')
+			text_string(t, &c, va_arg(*ap, const char *));
+		else if (*f == 'd')
+			text_signed(t, &c, ap);
+		else if (*f == 'u')
+			text_unsigned(t, &c, ap);
+		else if (*f == 'c')
+			text_char(t, (char)va_arg(*ap, int));
+		else
+			text_char(t, *f);
+	}
+}
+
+/* Writes to out[0..cap) with a NUL, cutting what does not fit.  Returns the
+ * length that is there. */
+static size_t PRINTF_LIKE(3, 4)
+text_put(char *out, size_t cap, const char *fmt, ...)
+{
+	struct text t = { out, cap, 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	text_vadd(&t, fmt, &ap);
+	va_end(ap);
+	out[t.len] = '\0';
+	return t.len;
+}
+
+/* Where what first stands in s, or NULL. */
+static const char *
+text_find(const char *s, const char *what)
+{
+	size_t n = strlen(what);
+
+	for (; *s != '\0'; s++)
+		if (strncmp(s, what, n) == 0)
+			return s;
+	return NULL;
+}
+
+/* Makes a peer's bytes fit for a terminal and a log: what is not printable
+ * ASCII, and quotes, become \xHH.  Cuts where out is full. */
+static const char *
+text_safe(char *out, size_t cap, struct view v)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t i, o = 0;
+
+	for (i = 0; i < v.n && o + 5 < cap; i++) {
+		unsigned char ch = v.p[i];
+
+		if (ch >= 0x20 && ch < 0x7f && ch != '"' && ch != '\\') {
+			out[o++] = (char)ch;
+			continue;
+		}
+		out[o++] = '\\';
+		out[o++] = 'x';
+		out[o++] = hex[ch >> 4];
+		out[o++] = hex[ch & 15];
+	}
+	out[o] = '\0';
+	return out;
+}
+
+/* An assertion that stays in releases: our own bugs end the program, loudly. */
+#define must(fact) ((fact) ? (void)0 : must_fail(#fact, __LINE__))
+
+/* Writes all of it, for what is said before the loop runs or after.  Returns
+ * 0 or -1. */
+static int
+write_all(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t w = write(fd, p, n);
+
+		if (w == -1 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return -1;
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+static void
+must_fail(const char *fact, int line)
+{
+	char text[256];
+	size_t n = text_put(text, sizeof(text), "pipegate: this is a bug: "
+	    "\"%s\" is not true (pipegate.c:%d)\n", fact, line);
+
+	write_all(STDERR_FILENO, text, n);
+	abort();
+}
+
 /* --------------------------------------------------------------------- log
  * Lines are gathered in memory and written once a turn, and never so that the
  * loop could block: a reader that does not keep up costs lines, which are
@@ -92,15 +327,19 @@ view_of(const char *s)
 
 enum log_level { LEVEL_ERROR, LEVEL_INFO, LEVEL_DEBUG };
 
+#define OUT_SIZE 16384
+#define OUT_SPARE 64		/* of it: for the note of what was dropped */
+
 struct out {
 	int fd;
+	char *buf;		/* OUT_SIZE bytes */
 	size_t len;
 	unsigned long dropped;
-	char buf[16384];
 };
 
-static struct out out_log = { .fd = STDERR_FILENO };
-static struct out out_person = { .fd = STDOUT_FILENO };
+static char out_log_buf[OUT_SIZE], out_person_buf[OUT_SIZE];
+static struct out out_log = { .fd = STDERR_FILENO, .buf = out_log_buf };
+static struct out out_person = { .fd = STDOUT_FILENO, .buf = out_person_buf };
 static enum log_level log_level = LEVEL_INFO;
 
 /* Writes what fits without blocking.  POLLOUT on a pipe promises PIPE_BUF. */
@@ -127,16 +366,14 @@ out_flush(struct out *o)
 static void
 out_line(struct out *o, const char *line, size_t n)
 {
-	char note[64];
-
-	if (o->len + n + sizeof(note) > sizeof(o->buf))
+	if (o->len + n + OUT_SPARE > OUT_SIZE)
 		out_flush(o);
-	if (o->len + n + sizeof(note) > sizeof(o->buf)) {
+	if (o->len + n + OUT_SPARE > OUT_SIZE) {
 		o->dropped++;
 		return;
 	}
 	if (o->dropped > 0) {
-		o->len += (size_t)snprintf(o->buf + o->len, sizeof(note),
+		o->len += text_put(o->buf + o->len, OUT_SPARE,
 		    "... %lu lines dropped\n", o->dropped);
 		o->dropped = 0;
 	}
@@ -144,101 +381,105 @@ out_line(struct out *o, const char *line, size_t n)
 	o->len += n;
 }
 
-/* Appends printf-style text as one line. */
+/* Ends t with a newline and queues it as one line. */
 static void
-out_vprintf(struct out *o, size_t start, char *line, size_t cap,
-    const char *fmt, va_list ap)
+out_text(struct out *o, struct text *t)
 {
-	int n = vsnprintf(line + start, cap - start - 1, fmt, ap);
-
-	if (n < 0)
-		return;
-	start += min_size((size_t)n, cap - start - 2);
-	line[start++] = '\n';
-	out_line(o, line, start);
+	if (t->len + 1 >= t->cap)
+		t->len = t->cap - 2;
+	text_char(t, '\n');
+	out_line(o, t->p, t->len);
 }
 
 static void PRINTF_LIKE(1, 2)
 person_say(const char *fmt, ...)
 {
 	char line[2048];
+	struct text t = { line, sizeof(line), 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
-	out_vprintf(&out_person, 0, line, sizeof(line), fmt, ap);
+	text_vadd(&t, fmt, &ap);
 	va_end(ap);
+	out_text(&out_person, &t);
 }
 
-/* One event: "2026-01-01T00:00:00Z info event=... key=value". */
+/* "2026-01-01T00:00:00Z", made once a second. */
+static const char *
+log_stamp(void)
+{
+	static time_t made = -1;
+	static char stamp[40];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (now == made || gmtime_r(&now, &tm) == NULL)
+		return stamp;
+	made = now;
+	text_put(stamp, sizeof(stamp), "%04d-%02d-%02dT%02d:%02d:%02dZ",
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+	    tm.tm_min, tm.tm_sec);
+	return stamp;
+}
+
+/* One event: "2026-01-01T00:00:00Z level=info event=... key=value". */
 static void PRINTF_LIKE(2, 3)
 log_event(enum log_level level, const char *fmt, ...)
 {
 	static const char *const name[] = { "error", "info", "debug" };
-	static time_t stamped = -1;
-	static char stamp[32];
 	char line[2048];
-	time_t t = time(NULL);
-	struct tm tm;
+	struct text t = { line, sizeof(line), 0 };
 	va_list ap;
-	int n;
 
 	if (level > log_level)
 		return;
-	if (t != stamped && gmtime_r(&t, &tm) != NULL) {
-		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		stamped = t;
-	}
-	n = snprintf(line, sizeof(line), "%s level=%s ", stamp, name[level]);
+	t.len = text_put(line, sizeof(line), "%s level=%s ", log_stamp(),
+	    name[level]);
 	va_start(ap, fmt);
-	out_vprintf(&out_log, (size_t)n, line, sizeof(line), fmt, ap);
+	text_vadd(&t, fmt, &ap);
 	va_end(ap);
+	out_text(&out_log, &t);
 }
 
-/* Makes a peer's bytes fit for a terminal and a log: what is not printable
- * ASCII, and quotes, become \xHH.  Cuts where out is full. */
-static const char *
-log_safe(char *out, size_t cap, struct view v)
-{
-	static const char hex[] = "0123456789abcdef";
-	size_t i, o = 0;
-
-	for (i = 0; i < v.n && o + 5 < cap; i++) {
-		unsigned char ch = v.p[i];
-
-		if (ch > 0x20 && ch < 0x7f && ch != '"' && ch != '\\') {
-			out[o++] = (char)ch;
-			continue;
-		}
-		if (ch == ' ') {
-			out[o++] = ' ';
-			continue;
-		}
-		out[o++] = '\\';
-		out[o++] = 'x';
-		out[o++] = hex[ch >> 4];
-		out[o++] = hex[ch & 15];
-	}
-	out[o] = '\0';
-	return out;
-}
-
-/* Ends the program: "pipegate: ...".  A format that ends in ':' has the
+/* Says "pipegate: ..." on stderr, now.  A format that ends in ':' has the
  * reason of errno added. */
-static void PRINTF_LIKE(1, 2)
-die(const char *fmt, ...)
+static void
+complain(const char *fmt, va_list *ap)
 {
+	char line[2048];
+	struct text t = { line, sizeof(line), 0 };
 	int e = errno;
-	va_list ap;
 
 	out_flush(&out_person);
 	out_flush(&out_log);
-	fputs("pipegate: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
+	t.len = text_put(line, sizeof(line), "pipegate: ");
+	text_vadd(&t, fmt, ap);
 	if (fmt[strlen(fmt) - 1] == ':')
-		fprintf(stderr, " %s", strerror(e));
-	fputc('\n', stderr);
+		t.len += text_put(line + t.len, sizeof(line) - t.len, " %s",
+		    strerror(e));
+	line[t.len++] = '\n';
+	write_all(STDERR_FILENO, line, t.len);
+}
+
+static void PRINTF_LIKE(1, 2)
+warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, &ap);
+	va_end(ap);
+}
+
+/* Ends the program with status 1. */
+static void PRINTF_LIKE(1, 2)
+die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, &ap);
+	va_end(ap);
 	exit(1);
 }
 
@@ -306,7 +547,7 @@ random_bytes(void *out, size_t n)
 	static unsigned char pool[4096];
 	static size_t left;
 
-	assert(n <= sizeof(pool));
+	must(n <= sizeof(pool));
 	if (left < n) {
 		random_refill(pool, sizeof(pool));
 		left = sizeof(pool);
@@ -363,7 +604,7 @@ budget_charge(size_t n)
 static void
 budget_return(size_t n)
 {
-	assert(n <= budget.used);
+	must(n <= budget.used);
 	budget.used -= n;
 }
 
@@ -459,17 +700,17 @@ buf_free(struct buf *b)
 static struct view
 buf_view(const struct buf *b)
 {
-	struct view v = { b->p + b->off, b->len };
+	struct view v = { (const unsigned char *)"", b->len };
 
-	if (b->p == NULL)
-		v.p = (const unsigned char *)"";
+	if (b->p != NULL)
+		v.p = b->p + b->off;
 	return v;
 }
 
 static void
 buf_consume(struct buf *b, size_t n)
 {
-	assert(n <= b->len);
+	must(n <= b->len);
 	b->off += n;
 	b->len -= n;
 	if (b->len == 0)
@@ -561,7 +802,7 @@ chain_free(struct chain *q)
 static void
 chain_consume(struct chain *q, size_t n)
 {
-	assert(n <= q->len);
+	must(n <= q->len);
 	q->len -= n;
 	while (n > 0) {
 		size_t k = min_size(n, q->head->len);
@@ -868,7 +1109,7 @@ struct list {
 static void
 list_add(struct list *l, struct conn *c)
 {
-	assert(c->in == NULL);
+	must(c->in == NULL);
 	c->in = l;
 	c->next = NULL;
 	c->prev = l->tail;
@@ -928,7 +1169,7 @@ conn_touch(struct conn *c)
 static void
 conn_state(struct conn *c, enum conn_state s)
 {
-	assert(conn_may_follow[c->state] & TO(s));
+	must(conn_may_follow[c->state] & TO(s));
 	log_event(LEVEL_DEBUG, "event=state conn=%s/%d from=%s to=%s",
 	    c->kind->name, c->fd, conn_state_name[c->state],
 	    conn_state_name[s]);
@@ -1569,14 +1810,65 @@ addr_from(struct addr *a, const struct sockaddr_storage *ss)
 	}
 }
 
+/* Finds the longest run of zero groups, of two at least (RFC 5952 4.2). */
+static int
+addr_zeros(const unsigned char *ip, int *length)
+{
+	int i, run = 0, best = -1;
+
+	*length = 1;
+	for (i = 0; i < 8; i++) {
+		run = ip[2 * i] == 0 && ip[2 * i + 1] == 0 ? run + 1 : 0;
+		if (run > *length) {
+			*length = run;
+			best = i - run + 1;
+		}
+	}
+	return best;
+}
+
+/* A group of an IPv6 address, without leading zeros. */
+static void
+addr_group(struct text *t, unsigned int v)
+{
+	static const char hex[] = "0123456789abcdef";
+	int shift = 12;
+
+	while (shift > 0 && v >> shift == 0)
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		text_char(t, hex[v >> shift & 15]);
+}
+
+/* Writes an address as RFC 5952 has it. */
 static const char *
 addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN])
 {
-	int af = a->family == 4 ? AF_INET : AF_INET6;
+	struct text t = { out, INET6_ADDRSTRLEN, 0 };
+	const unsigned char *ip = a->ip;
+	int i, length, zeros;
 
-	if (a->family == 0 ||
-	    inet_ntop(af, a->ip, out, INET6_ADDRSTRLEN) == NULL)
+	if (a->family == 0)
 		return "unknown";
+	if (a->family == 4) {
+		text_put(out, INET6_ADDRSTRLEN, "%d.%d.%d.%d", ip[0], ip[1],
+		    ip[2], ip[3]);
+		return out;
+	}
+	zeros = addr_zeros(ip, &length);
+	for (i = 0; i < 8; i++) {
+		if (i == zeros) {
+			text_char(&t, ':');
+			i += length - 1;
+			if (i == 7)
+				text_char(&t, ':');
+			continue;
+		}
+		if (i > 0)
+			text_char(&t, ':');
+		addr_group(&t, (unsigned int)ip[2 * i] << 8 | ip[2 * i + 1]);
+	}
+	out[t.len] = '\0';
 	return out;
 }
 
@@ -1591,6 +1883,15 @@ endpoint_take(struct endpoint *e, const struct addrinfo *ai)
 		memcpy(&e->addr[e->n], ai->ai_addr, ai->ai_addrlen);
 		e->len[e->n++] = ai->ai_addrlen;
 	}
+}
+
+static int
+host_is_numeric(const char *host)
+{
+	struct in6_addr any;
+
+	return inet_pton(AF_INET, host, &any) == 1 ||
+	    inet_pton(AF_INET6, host, &any) == 1;
 }
 
 /* Looks up e with the given flags.  Returns 0, or an error for
@@ -2093,7 +2394,7 @@ link_peer_close(struct link *l, const unsigned char *p, size_t n)
 		return;
 	}
 	l->close_code = code;
-	link_gone(l, code, log_safe(why, sizeof(why), reason));
+	link_gone(l, code, text_safe(why, sizeof(why), reason));
 	link_close(l, code, "");
 	link_later(l);
 }
@@ -3656,7 +3957,7 @@ take_reset(struct stream *s, const struct ws_msg *m)
 	int lost = s->down.state == WS_HALF_OPEN;
 	int status = m->status >= 400 && m->status <= 599 ? m->status : 502;
 
-	log_safe(why, sizeof(why), m->reason);
+	text_safe(why, sizeof(why), m->reason);
 	stream_drop_halves(s);
 	s->reset_due = 0;
 	if (lost)
@@ -3888,7 +4189,7 @@ static struct {
 	long long retry_accept_ms;
 	struct http_head head;		/* the request at hand */
 	unsigned char scratch[HTTP_HEAD_MAX + 256];	/* values composed for it */
-} srv = { .spare_fd = -1 };
+} srv;
 
 static const struct role server_role;
 static const char nobody_there[] = "no client is connected for this id";
@@ -4002,12 +4303,12 @@ caller_redirect(struct conn *c, struct view id, struct view query)
 {
 	char to[HTTP_TARGET_MAX + 8];
 	struct http_field f[2];
-	int n = snprintf(to, sizeof(to), "/%.*s/%.*s", (int)id.n,
+	size_t n = text_put(to, sizeof(to), "/%.*s/%.*s", (int)id.n,
 	    (const char *)id.p, (int)query.n, (const char *)query.p);
 
 	f[0].name = view_of("location");
 	f[0].value.p = (const unsigned char *)to;
-	f[0].value.n = (size_t)n;
+	f[0].value.n = n;
 	f[1] = field_of("content-length", "0");
 	caller_answer(c, 307, f, 2, "");
 }
@@ -4236,16 +4537,17 @@ request_message(struct stream *s, const struct http_head *h)
 	static char ip[INET6_ADDRSTRLEN], hex[32], prefix[JWT_SUB_MAX + 2];
 	struct http_forwarding f;
 	struct view id;
+	size_t len;
 	int n;
 
 	msg_start(s, WS_MSG_REQUEST);
 	http_route(h->path, &id, &msg_out.target);
-	n = snprintf(prefix, sizeof(prefix), "/%s", s->tunnel->id);
+	len = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
 	ws_hex_put(hex, s->id);
 	f.peer = view_of(addr_text(&s->http->peer, ip));
 	f.trusted = peer_is_trusted(&s->http->peer);
 	f.prefix.p = (const unsigned char *)prefix;
-	f.prefix.n = (size_t)n;
+	f.prefix.n = len;
 	f.correlation_id.p = (const unsigned char *)hex;
 	f.correlation_id.n = sizeof(hex);
 	msg_out.method = h->method;
@@ -4385,7 +4687,7 @@ tunnel_dispatch(struct tunnel *t)
 
 		wait_leave(s);
 		r = http_request_parse(&srv.head, in.p, in.n, &scanned);
-		assert(r > 0 && (size_t)r == s->http->head_size);
+		must(r > 0 && (size_t)r == s->http->head_size);
 		stream_forward(s, l, &srv.head);
 	}
 }
@@ -4401,8 +4703,8 @@ stream_label(struct stream *s, struct view method, struct view path)
 	for (i = 0; i < path.n && path.p[i] != '?'; i++)
 		;
 	path.n = i;
-	snprintf(s->label, sizeof(s->label), "%s %s",
-	    log_safe(m, sizeof(m), method), log_safe(p, sizeof(p), path));
+	text_put(s->label, sizeof(s->label), "%s %s",
+	    text_safe(m, sizeof(m), method), text_safe(p, sizeof(p), path));
 }
 
 /* Whether a request comes back to the tunnel that it has just passed. */
@@ -4482,7 +4784,7 @@ caller_too_big(struct conn *c)
 {
 	char why[128];
 
-	snprintf(why, sizeof(why), "the body exceeds %lld bytes, the limit "
+	text_put(why, sizeof(why), "the body exceeds %lld bytes, the limit "
 	    "of PIPEGATE_MAX_BODY_BYTES", opt.max_body);
 	caller_refuse(c, 413, why);
 }
@@ -4888,7 +5190,7 @@ v1_mend(const struct stream *s, struct ws_msg *m, char length[24])
 	m->nfields = n;
 	if (bare || n == HTTP_OUT_FIELDS)
 		return;
-	snprintf(length, 24, "%zu", m->body.n);
+	text_put(length, 24, "%zu", m->body.n);
 	m->field[m->nfields++] = field_of("content-length", length);
 }
 
@@ -5039,10 +5341,10 @@ server_fault(struct stream *s, enum source_fault f)
 		break;
 	case SOURCE_TOO_BIG:
 		if (s->up_limit < opt.max_body || opt.max_body == 0)
-			snprintf(why, sizeof(why), "%s",
+			text_put(why, sizeof(why), "%s",
 			    forward_refusal(s, 413));
 		else
-			snprintf(why, sizeof(why), "the body exceeds %lld "
+			text_put(why, sizeof(why), "the body exceeds %lld "
 			    "bytes, the limit of PIPEGATE_MAX_BODY_BYTES",
 			    opt.max_body);
 		caller_break(s, 413, why);
@@ -5530,8 +5832,8 @@ srv_listen(void)
 	static struct endpoint e;
 	int r;
 
-	snprintf(e.host, sizeof(e.host), "%s", opt.host);
-	snprintf(e.port, sizeof(e.port), "%s", opt.port);
+	text_put(e.host, sizeof(e.host), "%s", opt.host);
+	text_put(e.port, sizeof(e.port), "%s", opt.port);
 	r = endpoint_lookup(&e, AI_PASSIVE);
 	if (r != 0 || e.n == 0)
 		die("cannot listen on \"%s\": %s", opt.host, gai_strerror(r));
@@ -5762,24 +6064,29 @@ person_clock(char out[16])
 	time_t t = time(NULL);
 	struct tm tm;
 
-	if (localtime_r(&t, &tm) == NULL || strftime(out, 16, "%H:%M:%S", &tm) == 0)
-		out[0] = '\0';
+	memset(&tm, 0, sizeof(tm));
+	localtime_r(&t, &tm);
+	text_put(out, 16, "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return out;
 }
 
 /* "12 kB" */
 static const char *
-person_size(char out[16], long long n)
+person_size(char out[24], long long n)
 {
 	static const char *const unit[] = { "B", "kB", "MB", "GB", "TB" };
-	double v = (double)n;
+	long long tenths = n > LLONG_MAX / 10 ? LLONG_MAX : n * 10;
 	size_t i = 0;
 
-	while (v >= 1000 && i + 1 < ARRAY_LEN(unit)) {
-		v /= 1000;
+	while (tenths >= 10000 && i + 1 < ARRAY_LEN(unit)) {
+		tenths /= 1000;
 		i++;
 	}
-	snprintf(out, 16, i > 0 && v < 10 ? "%.1f %s" : "%.0f %s", v, unit[i]);
+	if (i > 0 && tenths < 100)
+		text_put(out, 24, "%lld.%lld %s", tenths / 10, tenths % 10,
+		    unit[i]);
+	else
+		text_put(out, 24, "%lld %s", tenths / 10, unit[i]);
 	return out;
 }
 
@@ -5787,13 +6094,15 @@ static void PRINTF_LIKE(1, 2)
 person_note(const char *fmt, ...)
 {
 	char text[1024], at[16];
+	struct text t = { text, sizeof(text), 0 };
 	va_list ap;
 
 	if (log_level < LEVEL_INFO)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	text_vadd(&t, fmt, &ap);
 	va_end(ap);
+	text[t.len] = '\0';
 	person_say("%s%s%s  %s", DIM, person_clock(at), PLAIN, text);
 }
 
@@ -5810,10 +6119,10 @@ status_colour(int status)
 static void
 person_request(const struct stream *s)
 {
-	char in[16], out[16], status[12] = "---";
+	char in[24], out[24], status[12] = "---";
 
 	if (s->status > 0)
-		snprintf(status, sizeof(status), "%d", s->status);
+		text_put(status, sizeof(status), "%d", s->status);
 	person_note("%s%s%s %-40s %6lld ms  %s in, %s out",
 	    status_colour(s->status), status, PLAIN, s->label,
 	    now_ms - s->start_ms, person_size(in, s->down_bytes),
@@ -5825,11 +6134,14 @@ person_expiry(long long exp)
 {
 	long long left = exp - clock_wall();
 	time_t t = (time_t)exp;
-	char when[32] = "";
+	char when[40];
 	struct tm tm;
 
-	if (localtime_r(&t, &tm) != NULL)
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
+	memset(&tm, 0, sizeof(tm));
+	localtime_r(&t, &tm);
+	text_put(when, sizeof(when), "%d-%02d-%02d %02d:%02d",
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+	    tm.tm_min);
 	if (left < 0)
 		person_note("the token has expired (%s): mint a new one with "
 		    "`pipegate token`", when);
@@ -5858,7 +6170,7 @@ person_connected(int v2)
 		person_note("connected");
 		return;
 	}
-	snprintf(cli.public_url, sizeof(cli.public_url), "%s://%s/%s/",
+	text_put(cli.public_url, sizeof(cli.public_url), "%s://%s/%s/",
 	    cli.tls ? "https" : "http", cli.server_host, claims.sub);
 	person_say("%s%s%s  ->  %s%s", BOLD, cli.public_url, PLAIN,
 	    cli.target_url, v2 ? "" :
@@ -5974,10 +6286,7 @@ target_looked_up(struct endpoint *e, const char *error)
 static void
 origin_unreachable(struct stream *s, int err)
 {
-	struct in6_addr any;
-
-	if (inet_pton(AF_INET, cli.target.host, &any) != 1 &&
-	    inet_pton(AF_INET6, cli.target.host, &any) != 1)
+	if (!host_is_numeric(cli.target.host))
 		lookup_start(&cli.target, target_looked_up);
 	client_fail(s, 504, cli.target.n == 0 ?
 	    "cannot look up the name of the service" : connect_why(err));
@@ -6165,9 +6474,9 @@ client_label(struct stream *s, const struct ws_msg *m)
 {
 	char method[32], path[LABEL_MAX];
 
-	snprintf(s->label, sizeof(s->label), "%-6s %s",
-	    log_safe(method, sizeof(method), m->method),
-	    log_safe(path, sizeof(path), m->target));
+	text_put(s->label, sizeof(s->label), "%-6s %s",
+	    text_safe(method, sizeof(method), m->method),
+	    text_safe(path, sizeof(path), m->target));
 }
 
 /* Gives s a conn to the origin and sends it the request's head. */
@@ -6241,7 +6550,7 @@ v1_frame(struct ws_msg *m, char length[24])
 	m->nfields = n;
 	if (!had || n == HTTP_OUT_FIELDS)
 		return;
-	snprintf(length, 24, "%zu", m->body.n);
+	text_put(length, 24, "%zu", m->body.n);
 	m->field[m->nfields++] = field_of("content-length", length);
 }
 
@@ -6600,10 +6909,10 @@ helper_line(struct view line)
 
 	if (line.n == 0)
 		return;
-	log_safe(text, sizeof(text), line);
+	text_safe(text, sizeof(text), line);
 	log_event(LEVEL_DEBUG, "event=helper says=\"%s\"", text);
 	for (i = 0; i < ARRAY_LEN(telling); i++)
-		if (strstr(cli.helper_said, telling[i]) != NULL)
+		if (text_find(cli.helper_said, telling[i]) != NULL)
 			return;
 	memcpy(cli.helper_said, text, sizeof(text));
 }
@@ -6640,8 +6949,7 @@ helper_end(void)
 static void
 client_give_up(const char *why)
 {
-	out_flush(&out_person);
-	fprintf(stderr, "pipegate: the server refused this client: %s\n", why);
+	warn("the server refused this client: %s", why);
 	cli.exit_code = 1;
 	loop.stop = 1;
 }
@@ -6690,7 +6998,7 @@ client_gone(struct link *l, int code, const char *why)
 	}
 	if (now_ms - cli.up_ms >= STEADY_MS)
 		cli.failures = 0;
-	snprintf(text, sizeof(text), "disconnected: %s", why[0] != '\0' ? why :
+	text_put(text, sizeof(text), "disconnected: %s", why[0] != '\0' ? why :
 	    code == 1001 ? "the server is going away" : "the link was closed");
 	client_redial(text);
 }
@@ -6734,10 +7042,10 @@ dial_refused(struct conn *c, int status, const char *why)
 		return;
 	}
 	if (status == 502 && why != NULL)
-		snprintf(text, sizeof(text), "%s does not answer as a pipegate "
+		text_put(text, sizeof(text), "%s does not answer as a pipegate "
 		    "server: %s", cli.server_host, why);
 	else
-		snprintf(text, sizeof(text), "%s answered %d %s instead of "
+		text_put(text, sizeof(text), "%s answered %d %s instead of "
 		    "opening a tunnel", cli.server_host, status,
 		    http_reason(status));
 	dial_failed(c, text);
@@ -6778,7 +7086,7 @@ dial_ended(struct conn *c, const char *why)
 	while (cli.helper_err != NULL &&
 	    conn_read(cli.helper_err, buf, sizeof(buf), &n) == IO_DATA)
 		helper_note(buf, n);
-	snprintf(text, sizeof(text), "cannot connect to %s: %s",
+	text_put(text, sizeof(text), "cannot connect to %s: %s",
 	    cli.server_host, cli.helper_said[0] != '\0' ? cli.helper_said : why);
 	dial_failed(c, text);
 }
@@ -6811,7 +7119,7 @@ dial_next(const char *why)
 		if (cli.dialling != NULL)
 			return;
 	}
-	snprintf(text, sizeof(text), "cannot connect to %s: %s",
+	text_put(text, sizeof(text), "cannot connect to %s: %s",
 	    cli.server_host, why);
 	client_redial(text);
 }
@@ -6891,7 +7199,7 @@ server_looked_up(struct endpoint *e, const char *error)
 		dial_next("no address");
 		return;
 	}
-	snprintf(text, sizeof(text), "cannot look up %s: %s", e->host, error);
+	text_put(text, sizeof(text), "cannot look up %s: %s", e->host, error);
 	client_redial(text);
 }
 
@@ -6932,7 +7240,7 @@ static void
 helper_command(char *out, size_t cap)
 {
 	const char *p = opt.connect_command;
-	size_t n = (size_t)snprintf(out, cap, "exec ");
+	size_t n = text_put(out, cap, "exec ");
 
 	for (; *p != '\0' && n + 1 < cap; p++) {
 		const char *put = NULL;
@@ -6947,7 +7255,7 @@ helper_command(char *out, size_t cap)
 			out[n++] = *p;
 			continue;
 		}
-		n += (size_t)snprintf(out + n, cap - n, "%s", put);
+		n += text_put(out + n, cap - n, "%s", put);
 		p++;
 	}
 	out[min_size(n, cap - 1)] = '\0';
@@ -6958,32 +7266,30 @@ helper_command(char *out, size_t cap)
 static void
 helper_openssl(void)
 {
-	char to[sizeof(cli.server.host) + 16];
-	struct in6_addr any;
-	int v6 = inet_pton(AF_INET6, cli.server.host, &any) == 1;
-	int numeric = v6 || inet_pton(AF_INET, cli.server.host, &any) == 1;
+	static char to[sizeof(cli.server.host) + 16];
+	int v6 = strchr(cli.server.host, ':') != NULL;
+	int numeric = host_is_numeric(cli.server.host);
+	char *const argv[] = {
+		"openssl", "s_client", "-quiet", "-verify_quiet",
+		"-verify_return_error", "-verify", "8", "-connect", to,
+		numeric ? "-noservername" : "-servername",
+		numeric ? "-verify_ip" : cli.server.host,
+		numeric ? cli.server.host : "-verify_hostname",
+		numeric ? NULL : cli.server.host, NULL
+	};
 
-	snprintf(to, sizeof(to), v6 ? "[%s]:%s" : "%s:%s", cli.server.host,
+	text_put(to, sizeof(to), v6 ? "[%s]:%s" : "%s:%s", cli.server.host,
 	    cli.server.port);
-	if (numeric)
-		execlp("openssl", "openssl", "s_client", "-quiet",
-		    "-verify_quiet", "-connect", to,
-		    "-verify_return_error", "-verify", "8", "-noservername",
-		    "-verify_ip", cli.server.host, (char *)NULL);
-	else
-		execlp("openssl", "openssl", "s_client", "-quiet",
-		    "-verify_quiet", "-connect", to,
-		    "-verify_return_error", "-verify", "8", "-servername",
-		    cli.server.host, "-verify_hostname", cli.server.host,
-		    (char *)NULL);
-	dprintf(STDERR_FILENO, "cannot run openssl: %s (install it, or name "
-	    "another program with --connect)\n", strerror(errno));
+	execvp(argv[0], argv);
+	warn("cannot run openssl: %s (install it, or name another program "
+	    "with --connect)", strerror(errno));
 }
 
 static void
 helper_child(int fd, int err)
 {
 	char command[4096];
+	char *const argv[] = { "/bin/sh", "-c", command, NULL };
 
 	unsetenv("PIPEGATE_TOKEN");
 	unsetenv("PIPEGATE_JWT_SECRET");
@@ -6998,8 +7304,8 @@ helper_child(int fd, int err)
 		_exit(127);
 	}
 	helper_command(command, sizeof(command));
-	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-	dprintf(STDERR_FILENO, "cannot run /bin/sh: %s\n", strerror(errno));
+	execvp(argv[0], argv);
+	warn("cannot run /bin/sh:");
 	_exit(127);
 }
 
@@ -7215,8 +7521,9 @@ token_run(void)
 {
 	struct jwt_claims c;
 	unsigned char id[16];
-	char hex[33] = "", token[JWT_SIZE_MAX + 1];
+	char hex[33] = "", token[JWT_SIZE_MAX + 1], out[JWT_SIZE_MAX + 256];
 	struct view sub;
+	size_t n;
 
 	memset(&c, 0, sizeof(c));
 	random_bytes(id, sizeof(id));
@@ -7237,8 +7544,9 @@ token_run(void)
 	if (jwt_make(token, sizeof(token), &c, &opt.key) == -1)
 		die("the token would be too long: shorten "
 		    "PIPEGATE_JWT_ISSUER or PIPEGATE_JWT_AUDIENCE");
-	printf("Connection-id: %s\nJWT Bearer:    %s\n", c.sub, token);
-	if (fflush(stdout) != 0)
+	n = text_put(out, sizeof(out), "Connection-id: %s\n"
+	    "JWT Bearer:    %s\n", c.sub, token);
+	if (write_all(STDOUT_FILENO, out, n) == -1)
 		die("cannot write the token:");
 	return 0;
 }
@@ -7382,8 +7690,8 @@ secret_read(void)
 		    "/dev/urandom | od -An -tx1 | tr -d ' \\n')",
 		    opt.key.secret == NULL ? "not set" : "empty");
 	if (strlen(opt.key.secret) < 32)
-		fprintf(stderr, "pipegate: warning: PIPEGATE_JWT_SECRET is "
-		    "shorter than 32 bytes, which makes it easier to guess\n");
+		warn("warning: PIPEGATE_JWT_SECRET is shorter than 32 bytes, "
+		    "which makes it easier to guess");
 }
 
 static const char *
@@ -7515,20 +7823,28 @@ struct command {
 	int (*run)(const struct command *, char **arg);
 };
 
-/* Ends with status 2: "pipegate server: ...". */
+/* Ends with status 2: "pipegate: server: ...". */
 static void PRINTF_LIKE(2, 3)
 usage_error(const struct command *cmd, const char *fmt, ...)
 {
+	const char *name = cmd != NULL ? cmd->name : "";
+	char text[1024];
+	struct text t = { text, sizeof(text), 0 };
 	va_list ap;
 
-	fprintf(stderr, "pipegate%s%s: ", cmd != NULL ? " " : "",
-	    cmd != NULL ? cmd->name : "");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	text_vadd(&t, fmt, &ap);
 	va_end(ap);
-	fprintf(stderr, "\nTry `pipegate%s%s --help`.\n",
-	    cmd != NULL ? " " : "", cmd != NULL ? cmd->name : "");
+	text[t.len] = '\0';
+	warn("%s%s%s\nTry `pipegate %s%s--help`.", name,
+	    cmd != NULL ? ": " : "", text, name, cmd != NULL ? " " : "");
 	exit(2);
+}
+
+static void
+usage_show(const char *text)
+{
+	exit(write_all(STDOUT_FILENO, text, strlen(text)) == -1);
 }
 
 /* Whether arg is option o; *attached is what follows its '=' or "-p". */
@@ -7586,8 +7902,7 @@ command_parse(const struct command *cmd, int argc, char **argv, char **arg)
 	for (i = 2; i < argc; i++) {
 		if (!only_args && (strcmp(argv[i], "--help") == 0 ||
 		    strcmp(argv[i], "-h") == 0)) {
-			fputs(cmd->usage, stdout);
-			exit(0);
+			usage_show(cmd->usage);
 		}
 		if (!only_args && strcmp(argv[i], "--") == 0) {
 			only_args = 1;
@@ -7635,7 +7950,7 @@ static int
 url_split(struct url *u, const char *text)
 {
 	struct view rest = view_of(text);
-	const char *sep = strstr(text, "://");
+	const char *sep = text_find(text, "://");
 
 	memset(u, 0, sizeof(*u));
 	if (sep == NULL)
@@ -7680,9 +7995,9 @@ port_ok(struct view port)
 static void
 endpoint_set(struct endpoint *e, const struct url *u, const char *port)
 {
-	snprintf(e->host, sizeof(e->host), "%.*s", (int)u->host.n,
+	text_put(e->host, sizeof(e->host), "%.*s", (int)u->host.n,
 	    (const char *)u->host.p);
-	snprintf(e->port, sizeof(e->port), "%.*s", u->port.n > 0 ?
+	text_put(e->port, sizeof(e->port), "%.*s", u->port.n > 0 ?
 	    (int)u->port.n : (int)strlen(port), u->port.n > 0 ?
 	    (const char *)u->port.p : port);
 }
@@ -7694,11 +8009,11 @@ target_parse(const struct command *cmd, const char *text)
 	struct url u;
 
 	if (port_ok(view_of(text)))
-		snprintf(whole, sizeof(whole), "http://localhost:%s", text);
-	else if (strstr(text, "://") == NULL)
-		snprintf(whole, sizeof(whole), "http://%.400s", text);
+		text_put(whole, sizeof(whole), "http://localhost:%s", text);
+	else if (text_find(text, "://") == NULL)
+		text_put(whole, sizeof(whole), "http://%.400s", text);
 	else
-		snprintf(whole, sizeof(whole), "%.500s", text);
+		text_put(whole, sizeof(whole), "%.500s", text);
 	if (url_split(&u, whole) == -1 || !http_equal_nocase(u.scheme, "http") ||
 	    (u.port.n > 0 && !port_ok(u.port)) ||
 	    memchr(u.path.p, '?', u.path.n) != NULL ||
@@ -7709,9 +8024,9 @@ target_parse(const struct command *cmd, const char *text)
 	endpoint_set(&cli.target, &u, "80");
 	while (u.path.n > 0 && u.path.p[u.path.n - 1] == '/')
 		u.path.n--;
-	snprintf(cli.base, sizeof(cli.base), "%.*s", (int)u.path.n,
+	text_put(cli.base, sizeof(cli.base), "%.*s", (int)u.path.n,
 	    (const char *)u.path.p);
-	snprintf(cli.target_url, sizeof(cli.target_url), "%s", whole);
+	text_put(cli.target_url, sizeof(cli.target_url), "%s", whole);
 }
 
 /* Takes token=... out of the query, and keeps the rest of the path. */
@@ -7723,20 +8038,20 @@ server_path_parse(struct view path)
 	char sep = '?';
 
 	piece = view_until(&path, "?");
-	n = (size_t)snprintf(cli.server_path, sizeof(cli.server_path), "%.*s",
+	n = text_put(cli.server_path, sizeof(cli.server_path), "%.*s",
 	    (int)piece.n, (const char *)piece.p);
 	if (n == 0)
-		n = (size_t)snprintf(cli.server_path, sizeof(cli.server_path), "/");
+		n = text_put(cli.server_path, sizeof(cli.server_path), "/");
 	while (path.n > 0 && n < sizeof(cli.server_path)) {
 		view_skip(&path, 1);
 		piece = view_until(&path, "&");
 		if (piece.n > 6 && memcmp(piece.p, "token=", 6) == 0) {
-			snprintf(cli.token, sizeof(cli.token), "%.*s",
+			text_put(cli.token, sizeof(cli.token), "%.*s",
 			    (int)piece.n - 6, (const char *)piece.p + 6);
 			cli.token_in_query = 1;
 			continue;
 		}
-		n += (size_t)snprintf(cli.server_path + n,
+		n += text_put(cli.server_path + n,
 		    sizeof(cli.server_path) - n, "%c%.*s", sep, (int)piece.n,
 		    (const char *)piece.p);
 		sep = '&';
@@ -7762,7 +8077,7 @@ server_parse(const struct command *cmd, const char *text)
 	    http_equal_nocase(u.scheme, "https");
 	usual = cli.tls ? "443" : "80";
 	endpoint_set(&cli.server, &u, usual);
-	snprintf(cli.server_host, sizeof(cli.server_host),
+	text_put(cli.server_host, sizeof(cli.server_host),
 	    strchr(cli.server.host, ':') != NULL ? "[%s]%s%s" : "%s%s%s",
 	    cli.server.host, strcmp(cli.server.port, usual) == 0 ? "" : ":",
 	    strcmp(cli.server.port, usual) == 0 ? "" : cli.server.port);
@@ -7821,7 +8136,7 @@ command_client(const struct command *cmd, char **arg)
 	server_parse(cmd, arg[1]);
 	hmac_wipe(arg[1], strlen(arg[1]));
 	if (cli.token[0] == '\0' && opt.token != NULL)
-		snprintf(cli.token, sizeof(cli.token), "%s", opt.token);
+		text_put(cli.token, sizeof(cli.token), "%s", opt.token);
 	if (cli.token[0] == '\0')
 		usage_error(cmd, "there is no token: put ?token=... "
 		    "at the end of SERVER_URL, or set PIPEGATE_TOKEN (mint "
@@ -7890,12 +8205,10 @@ main(int argc, char **argv)
 	if (argc < 2)
 		usage_error(NULL, "which subcommand: server, client or token?");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		fputs(usage_main, stdout);
-		return 0;
+		usage_show(usage_main);
 	}
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
-		puts("pipegate " PIPEGATE_VERSION);
-		return 0;
+		usage_show("pipegate " PIPEGATE_VERSION "\n");
 	}
 	for (i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
