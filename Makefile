@@ -118,12 +118,15 @@ lint:
 	    $(SRC); then echo 'banned calls' >&2; exit 1; fi
 
 install: pipegate
-	mkdir -p $(DESTDIR)$(PREFIX)/bin
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	cp pipegate $(DESTDIR)$(PREFIX)/bin/pipegate
 	chmod 755 $(DESTDIR)$(PREFIX)/bin/pipegate
+	cp doc/pipegate.1 $(DESTDIR)$(PREFIX)/share/man/man1/pipegate.1
+	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man1/pipegate.1
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/pipegate
+	rm -f $(DESTDIR)$(PREFIX)/bin/pipegate \
+	    $(DESTDIR)$(PREFIX)/share/man/man1/pipegate.1
 
 clean:
 	rm -rf build pipegate pipegate-static $(OBJ)
