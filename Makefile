@@ -117,6 +117,15 @@ lint:
 	@if grep -nE '\<(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)[[:space:]]*\(' \
 	    $(SRC); then echo 'banned calls' >&2; exit 1; fi
 
+bench: pipegate static
+	@python3 bench/run
+
+bench-full: pipegate static
+	@python3 bench/run full
+
+profile: pipegate
+	@python3 bench/run profile
+
 install: pipegate
 	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	cp pipegate $(DESTDIR)$(PREFIX)/bin/pipegate
@@ -131,4 +140,5 @@ uninstall:
 clean:
 	rm -rf build pipegate pipegate-static $(OBJ)
 
-.PHONY: all demo test check soak san fuzz static lint install uninstall clean
+.PHONY: all demo test check soak san fuzz static lint bench bench-full \
+	profile install uninstall clean

@@ -1,0 +1,244 @@
+"""The kinds of measurement.  Each starts its contenders anew in each round,
+and turns their order round by round."""
+import os
+import statistics
+import sys
+import time
+
+import bed
+import load
+import report
+
+# What speaks for memory is the program that is released.
+SHIPPED = "pipegate_static"
+JUDGED = ("pipegate", SHIPPED)
+IDLE = 5000
+SETTLE = 2.5        # seconds until caches and free lists have been trimmed
+
+
+def turned(names, i):
+    return names[i % len(names):] + names[:i % len(names)]
+
+
+def tell(text):
+    sys.stderr.write("\r\033[K%s" % text if sys.stderr.isatty() else "")
+    sys.stderr.flush()
+
+
+def shipped(names):
+    """pipegate stands aside for its static build, where that is there."""
+    if "pipegate" not in names or bed.absent(SHIPPED):
+        return names
+    return [n for n in names if n not in JUDGED] + [SHIPPED]
+
+
+def of(rounds, *path):
+    values = []
+    for r in rounds:
+        for step in path:
+            r = r[step]
+        values.append(r)
+    return values
+
+
+# ----------------------------------------------------- rates, and the start
+
+
+def rates(b, names, cells, opt):
+    rounds = []
+    for i in range(opt.rounds):
+        rounds.append(rates_round(b, turned(names, i), cells, opt, i))
+    tell("")
+    for cell in cells:
+        report.print_cell(cell, of(rounds, cell.key), names, "pipegate")
+    growth(rounds, names)
+    print("\nresident memory at its peak, under all of these loads, KiB")
+    for name in names:
+        report.line(name, report.Spread(of(rounds, "peak", name)).text("%d"))
+    return rounds
+
+
+def rates_round(b, names, cells, opt, i):
+    stands = {name: b.start(name)[0] for name in names}
+    found = {}
+    for k, cell in enumerate(cells):
+        found[cell.key] = {}
+        for name in turned(names, k):
+            tell("round %d, %s, %s" % (i + 1, cell.title(), name))
+            found[cell.key][name] = load.measure(stands[name], cell, opt.seconds)
+    found["peak"] = {n: s.kib("VmHWM") for n, s in stands.items()}
+    for stand in stands.values():
+        b.stop(stand)
+    return found
+
+
+def growth(rounds, names):
+    """Whether many connections cost more than they cost nginx."""
+    few, many = "13@64", "13@1000"
+    if few not in rounds[0] or many not in rounds[0] or "nginx" not in names:
+        return
+    print("\nratio to nginx at 1000 connections : that at 64 (13 B)")
+    for name in names:
+        if name == "nginx":
+            continue
+        pairs = [[r[key][name]["rate"] / r[key]["nginx"]["rate"]
+                  for key in (many, few)] for r in rounds]
+        report.line(name, report.Spread([a / c for a, c in pairs]).text())
+
+
+def start(b, names, cells, opt):
+    rounds = []
+    for i in range(opt.rounds):
+        found = {}
+        for name in turned(names, i):
+            tell("start %d, %s" % (i + 1, name))
+            stand, seconds = b.start(name)
+            found[name] = seconds * 1000
+            b.stop(stand)
+        rounds.append(found)
+    tell("")
+    print("\nfrom start to the first answer, ms; size of the programs, KiB")
+    for name in names:
+        sizes = {path: os.path.getsize(os.path.realpath(path))
+                 for path in bed.contender(name).files()}
+        report.line(name, report.Spread(of(rounds, name)).text("%.1f"),
+                    "%.0f" % (sum(sizes.values()) / 1024) if sizes else "-")
+    return rounds
+
+
+# ------------------------------------------------------------------- memory
+
+
+def memory(b, names, cells, opt):
+    """Resident after one answer, and with callers that keep theirs open."""
+    names = [n for n in shipped(names) if n != "direct"]
+    rounds = []
+    for i in range(opt.rounds):
+        found = {}
+        for name in turned(names, i):
+            tell("memory %d, %s" % (i + 1, name))
+            found[name] = memory_of(b, name)
+        rounds.append(found)
+    tell("")
+    print("\nresident memory, KiB: idle; and bytes per idle caller, of %d" % IDLE)
+    for name in names:
+        for label in rounds[0][name]:
+            memory_line(rounds, name, label)
+    return rounds
+
+
+def memory_line(rounds, name, label):
+    idle = report.Spread(of(rounds, name, label, "idle"))
+    each = report.Spread(of(rounds, name, label, "each"))
+    judged = name in JUDGED
+    report.line("%s %s" % (name, label), idle.text("%d"),
+                report.verdict(idle, 1536, False) if judged else "")
+    report.line("", each.text("%d"),
+                report.verdict(each, 1024, False)
+                if judged and label == "server" else "")
+
+
+def memory_of(b, name):
+    stand, _ = b.start(name)
+    labels = stand.labels()
+    time.sleep(SETTLE)
+    before = {label: stand.kib("VmRSS", label) for label in labels}
+    callers = load.idle_callers(stand.url, IDLE)
+    time.sleep(SETTLE)
+    found = {label: {"idle": before[label], "each":
+                     (stand.kib("VmRSS", label) - before[label]) * 1024 / IDLE}
+             for label in labels}
+    load.close_all(callers)
+    b.stop(stand)
+    return found
+
+
+# ----------------------------------------------- idle callers beside busy ones
+
+
+def idle(b, names, cells, opt):
+    names = [n for n in shipped(names) if n != "direct"]
+    rounds = []
+    for i in range(opt.rounds):
+        found = {}
+        for name in turned(names, i):
+            tell("idle callers %d, %s" % (i + 1, name))
+            found[name] = idle_of(b, name, opt.seconds)
+        rounds.append(found)
+    tell("")
+    print("\nwith %d idle callers: rate of 64 busy ones : rate without; "
+          "processor time for 1000 req/s over 8, %% of one more" % IDLE)
+    for name in names:
+        kept = report.Spread(of(rounds, name, "kept"))
+        more = report.Spread(of(rounds, name, "more"))
+        judged = name in JUDGED
+        report.line(name, kept.text(),
+                    report.verdict(kept, 0.8) if judged else "")
+        report.line("", more.text("%.1f"),
+                    report.verdict(more, 15, False) if judged else "")
+    return rounds
+
+
+def idle_of(b, name, seconds):
+    """The rate without is taken before and after, against slow drift."""
+    stand, _ = b.start(name)
+    busy = load.Cell("13", 64)
+    without = [load.measure(stand, busy, seconds)["rate"]]
+    plain = steady_cost(stand, seconds)
+    callers = load.idle_callers(stand.url, IDLE)
+    time.sleep(SETTLE)
+    crowded = steady_cost(stand, seconds)
+    beside = load.measure(stand, busy, seconds)["rate"]
+    load.close_all(callers)
+    time.sleep(SETTLE)
+    without.append(load.measure(stand, busy, seconds)["rate"])
+    b.stop(stand)
+    return {"kept": beside / statistics.mean(without),
+            "more": (crowded - plain) * 100}
+
+
+def steady_cost(stand, seconds):
+    """Share of a processor for 1000 req/s."""
+    before, began = stand.cpu(), time.monotonic()
+    load.steady(stand.url, 8, 1000, seconds)
+    return (stand.cpu() - before) / (time.monotonic() - began)
+
+
+# ------------------------------------------------------- many streams, one link
+
+
+def streams(b, names, cells, opt):
+    """A request's cost beside 10 and beside 1000 that wait for an answer."""
+    names = [n for n in names if n != "direct"]
+    rounds = []
+    for i in range(opt.rounds):
+        found = {}
+        for name in turned(names, i):
+            tell("open streams %d, %s" % (i + 1, name))
+            found[name] = [streams_of(b, name, count, opt.seconds)
+                           for count in (10, 1000)]
+        rounds.append(found)
+    tell("")
+    print("\nCPU us of a request over 8 beside 10 and 1000 open ones; "
+          "the second : the first")
+    for name in names:
+        few, many = ([r[name][k] for r in rounds] for k in (0, 1))
+        ratio = report.ratios(many, few)
+        report.line(name, "%.1f  %.1f  %s" % (
+            statistics.median(few), statistics.median(many), ratio.text()),
+            report.verdict(ratio, 1.3, False) if name in JUDGED else "")
+    return rounds
+
+
+def streams_of(b, name, count, seconds):
+    stand, _ = b.start(name)
+    callers = load.held_callers(stand.url, count)
+    time.sleep(SETTLE)
+    cost = load.measure(stand, load.Cell("13", 8), seconds)["cpu"]
+    load.close_all(callers)
+    b.stop(stand)
+    return cost
+
+
+ALL = {"rates": rates, "start": start, "memory": memory, "idle": idle,
+       "streams": streams}
