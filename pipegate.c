@@ -55,6 +55,12 @@
 
 #include "pipegate.h"
 
+#ifdef __GNUC__
+#define NORETURN __attribute__((noreturn))
+#else
+#define NORETURN
+#endif
+
 #ifndef POLLRDHUP
 #define POLLRDHUP 0		/* then a caller's leaving is seen when it is read */
 #endif
@@ -135,7 +141,7 @@ text_number(struct text *t, unsigned long long v, int negative, int width,
 struct conversion {
 	int width, precision;	/* precision -1: none */
 	char fill;
-	char size;		/* 'l' (long), 'q' (long long), 'z', or 0 */
+	int size;		/* 'l' (long), 'q' (long long), 'z', or 0 */
 };
 
 static const char *
@@ -307,7 +313,7 @@ write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-static void
+static void NORETURN
 must_fail(const char *fact, int line)
 {
 	char text[256];
@@ -472,7 +478,7 @@ warn(const char *fmt, ...)
 }
 
 /* Ends the program with status 1. */
-static void PRINTF_LIKE(1, 2)
+static void NORETURN PRINTF_LIKE(1, 2)
 die(const char *fmt, ...)
 {
 	va_list ap;
@@ -725,7 +731,7 @@ buf_resize(struct buf *b, size_t cap)
 
 	if (p == NULL)
 		return -1;
-	if (b->len > 0)
+	if (b->p != NULL)
 		memcpy(p, b->p + b->off, b->len);
 	mem_put(b->p, b->cap);
 	b->p = p;
@@ -1810,6 +1816,14 @@ addr_from(struct addr *a, const struct sockaddr_storage *ss)
 	}
 }
 
+static unsigned int
+addr_group(const unsigned char *ip, int i)
+{
+	const unsigned char *g = ip + (ptrdiff_t)2 * i;
+
+	return (unsigned int)g[0] << 8 | g[1];
+}
+
 /* Finds the longest run of zero groups, of two at least (RFC 5952 4.2). */
 static int
 addr_zeros(const unsigned char *ip, int *length)
@@ -1818,7 +1832,7 @@ addr_zeros(const unsigned char *ip, int *length)
 
 	*length = 1;
 	for (i = 0; i < 8; i++) {
-		run = ip[2 * i] == 0 && ip[2 * i + 1] == 0 ? run + 1 : 0;
+		run = addr_group(ip, i) == 0 ? run + 1 : 0;
 		if (run > *length) {
 			*length = run;
 			best = i - run + 1;
@@ -1829,7 +1843,7 @@ addr_zeros(const unsigned char *ip, int *length)
 
 /* A group of an IPv6 address, without leading zeros. */
 static void
-addr_group(struct text *t, unsigned int v)
+addr_group_put(struct text *t, unsigned int v)
 {
 	static const char hex[] = "0123456789abcdef";
 	int shift = 12;
@@ -1866,7 +1880,7 @@ addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN])
 		}
 		if (i > 0)
 			text_char(&t, ':');
-		addr_group(&t, (unsigned int)ip[2 * i] << 8 | ip[2 * i + 1]);
+		addr_group_put(&t, addr_group(ip, i));
 	}
 	out[t.len] = '\0';
 	return out;
@@ -3404,12 +3418,9 @@ source_copy(struct stream *s, unsigned char *out, size_t *n, size_t cap)
 		enum http_body_event ev;
 		size_t used;
 
-		if (s->source.framing != HTTP_CHUNKED)
-			in.n = min_size(in.n, cap - *n);
-		else if (*n == cap)
+		if (*n == cap && s->source.framing == HTTP_CHUNKED)
 			return STEP_DATA;
-		else
-			in.n = min_size(in.n, cap - *n);
+		in.n = min_size(in.n, cap - *n);
 		ev = http_body_next(&s->source, in.p, in.n, &used, &data);
 		if (ev == HTTP_BODY_DATA) {
 			memcpy(out + *n, data.p, data.n);
@@ -3690,39 +3701,44 @@ link_serve(struct link *l)
 
 /* --- what comes down */
 
+/* A large piece: in one write with what goes around it, if nothing waits. */
+static void
+down_write_large(struct conn *c, const unsigned char *p, size_t n,
+    const unsigned char *head, size_t nhead)
+{
+	struct iovec iov[3] = {
+		{ (void *)head, nhead }, { (void *)p, n }, { (void *)"\r\n", 2 }
+	};
+
+	if (c->tx.len > 0)
+		conn_flush(c);
+	if (c->dead)
+		return;
+	if (nhead > 0)
+		conn_write(c, iov, 3, nhead + n + 2);
+	else
+		conn_write(c, iov + 1, 1, n);
+}
+
 /* Octets for the conn, with the framing that it was promised. */
 static void
 down_write(struct stream *s, const unsigned char *p, size_t n)
 {
 	struct conn *c = s->http;
 	unsigned char head[20];
-	struct iovec iov[3];
-	int chunked = s->sink == HTTP_CHUNKED, k = 0;
-	size_t total = n;
+	size_t nhead = 0;
 
 	s->held += n;
-	if (chunked) {
-		iov[k].iov_base = head;
-		iov[k].iov_len = http_chunk_head(head, n);
-		total += iov[k++].iov_len + 2;
-	}
-	iov[k].iov_base = (void *)p;
-	iov[k++].iov_len = n;
-	if (chunked) {
-		iov[k].iov_base = (void *)"\r\n";
-		iov[k++].iov_len = 2;
-	}
+	if (s->sink == HTTP_CHUNKED)
+		nhead = http_chunk_head(head, n);
 	if (n >= SMALL_PIECE) {
-		if (c->tx.len > 0)
-			conn_flush(c);
-		if (!c->dead)
-			conn_write(c, iov, k, total);
+		down_write_large(c, p, n, head, nhead);
 		return;
 	}
-	for (k = 0; total > 0; k++) {
-		conn_put(c, iov[k].iov_base, iov[k].iov_len);
-		total -= iov[k].iov_len;
-	}
+	conn_put(c, head, nhead);
+	conn_put(c, p, n);
+	if (nhead > 0)
+		conn_put(c, "\r\n", 2);
 }
 
 /* Body octets came for s.  Returns 0, or -1002 for the link. */
@@ -4161,6 +4177,7 @@ peer_is_trusted(const struct addr *a)
 #define IDLE_MS 75000
 #define BODY_SILENT_MS 60000
 #define SPARE_CONNS 16			/* over the cap, for tunnel clients alone */
+#define OWN_FDS 32			/* those, and the program's own */
 #define EXPIRED_GRACE_S 300
 #define ALLOW_ALL "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -4415,6 +4432,7 @@ stream_refuse(struct stream *s, int status, const char *why)
 {
 	struct conn *c = s->http;
 
+	must(c != NULL);
 	s->status = status;
 	wait_leave(s);
 	if (s->up.state == WS_HALF_OPEN)
@@ -5544,9 +5562,8 @@ caller_stream_ready(struct conn *c, short revents)
 		caller_leaves(c, "connection broke");
 	else if ((revents & (POLLIN | POLLHUP)) && caller_reads(c))
 		stream_news(c->stream);
-	else if (revents & POLLHUP)
-		caller_leaves(c, "connection closed");
-	else if ((revents & POLLRDHUP) && caller_watched(c))
+	else if ((revents & POLLHUP) ||
+	    ((revents & POLLRDHUP) && caller_watched(c)))
 		caller_leaves(c, "connection closed");
 }
 
@@ -5605,11 +5622,11 @@ caller_events(const struct conn *c)
 	short ev = c->tx.len > 0 ? POLLOUT : 0;
 
 	if (c->state == CONN_HEAD)
-		return ev != 0 ? ev : POLLIN;
+		return (short)(ev != 0 ? ev : POLLIN);
 	if (caller_reads(c))
-		ev |= POLLIN;
+		ev = (short)(ev | POLLIN);
 	if (caller_watched(c))
-		ev |= POLLRDHUP;
+		ev = (short)(ev | POLLRDHUP);
 	return ev;
 }
 
@@ -5746,6 +5763,7 @@ listener_ready(struct conn *c, short revents)
 	struct sockaddr_storage ss;
 	int i, fd;
 
+	memset(&ss, 0, sizeof(ss));
 	(void)revents;
 	for (i = 0; i < 64; i++) {
 		fd = socket_accept(c->fd, &ss);
@@ -5816,6 +5834,7 @@ srv_say_port(int fd)
 	char ip[INET6_ADDRSTRLEN];
 	unsigned int port;
 
+	memset(&ss, 0, sizeof(ss));
 	if (getsockname(fd, (struct sockaddr *)&ss, &n) == -1)
 		die("getsockname:");
 	addr_from(&a, &ss);
@@ -6009,11 +6028,11 @@ srv_run(void)
 #define ORIGIN_IDLE_MS 4000
 #define ORIGIN_FRESH_MS 1000		/* what is not idempotent takes none idle for longer */
 #define DIAL_MS 15000
-#define BACKOFF_MAX_S 60
+#define BACKOFF_MAX_MS 60000
 #define STEADY_MS 60000			/* a link that stood so long resets the back-off */
 #define DRAIN_MS 10000
 #define LEAVE_MS 2000			/* for the server to answer leave */
-#define TOKEN_WARN_S (3 * 86400)
+#define TOKEN_WARN_S 259200LL		/* three days */
 
 static struct {
 	struct endpoint server, target;
@@ -6863,7 +6882,7 @@ origin_events(const struct conn *c)
 	if (c->state == CONN_IDLE)
 		return POLLIN;
 	if (c->stream != NULL && stream_reads(c->stream) && !c->rd_eof)
-		ev |= POLLIN;
+		ev = (short)(ev | POLLIN);
 	return ev;
 }
 
@@ -6966,7 +6985,7 @@ client_redial(const char *why)
 		return;
 	helper_end();
 	random_bytes(&r, sizeof(r));
-	span = min_time(span, BACKOFF_MAX_S * 1000);
+	span = min_time(span, BACKOFF_MAX_MS);
 	span = span / 2 + (long long)(r % (unsigned int)(span / 2 + 1));
 	if (cli.failures < 16)
 		cli.failures++;
@@ -7824,7 +7843,7 @@ struct command {
 };
 
 /* Ends with status 2: "pipegate: server: ...". */
-static void PRINTF_LIKE(2, 3)
+static void NORETURN PRINTF_LIKE(2, 3)
 usage_error(const struct command *cmd, const char *fmt, ...)
 {
 	const char *name = cmd != NULL ? cmd->name : "";
@@ -7841,7 +7860,7 @@ usage_error(const struct command *cmd, const char *fmt, ...)
 	exit(2);
 }
 
-static void
+static void NORETURN
 usage_show(const char *text)
 {
 	exit(write_all(STDOUT_FILENO, text, strlen(text)) == -1);
@@ -7890,7 +7909,6 @@ option_take(const struct command *cmd, int argc, char **argv, int i)
 		return i;
 	}
 	usage_error(cmd, "there is no option \"%.100s\"", argv[i]);
-	return i;
 }
 
 /* Sorts argv into options and arguments, of which arg has room for narg. */
@@ -8099,9 +8117,9 @@ files_limit(void)
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
 	    rl.rlim_cur == RLIM_INFINITY)
 		return;
-	if ((long long)rl.rlim_cur - 2 * SPARE_CONNS < opt.max_connections)
-		opt.max_connections = clamp((long long)rl.rlim_cur -
-		    2 * SPARE_CONNS, 1, opt.max_connections);
+	if ((long long)rl.rlim_cur - OWN_FDS < opt.max_connections)
+		opt.max_connections = clamp((long long)rl.rlim_cur - OWN_FDS,
+		    1, opt.max_connections);
 }
 
 /* Secrets are to be found neither in a core file nor by a debugger. */
@@ -8204,12 +8222,10 @@ main(int argc, char **argv)
 	standard_fds();
 	if (argc < 2)
 		usage_error(NULL, "which subcommand: server, client or token?");
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		usage_show(usage_main);
-	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
 		usage_show("pipegate " PIPEGATE_VERSION "\n");
-	}
 	for (i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			cmd = &commands[i];
