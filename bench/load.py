@@ -44,15 +44,20 @@ def wrk(url, cell, seconds):
     return json.loads(lines[0])
 
 
+def requests(got, cell):
+    """How many were served.  Big answers are counted by their octets, since
+    few of them are whole."""
+    if bed.SIZES.get(cell.what, 0) >= MIB:
+        return got["bytes"] / bed.SIZES[cell.what]
+    return got["requests"]
+
+
 def measure(stand, cell, seconds):
-    """One run: rate, latencies in ms, processor time in us per request.  Big
-    answers are counted by their octets, since few of them are whole."""
+    """One run: rate, latencies in ms, processor time in us per request."""
     before = stand.cpu()
     got = wrk(stand.url, cell, seconds)
     spent = stand.cpu() - before
-    count = got["requests"]
-    if bed.SIZES.get(cell.what, 0) >= MIB:
-        count = got["bytes"] / bed.SIZES[cell.what]
+    count = requests(got, cell)
     return {"rate": count / (got["us"] / 1e6), "p50": got["p50"] / 1000,
             "p99": got["p99"] / 1000, "faults": got["faults"],
             "cpu": spent * 1e6 / count if count else 0.0}
