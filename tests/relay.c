@@ -24,7 +24,7 @@
 enum {
 	CONNS = 512,
 	READ_MAX = 16384,
-	RCVBUF = 16384		/* the kernel doubles it; it is queue too */
+	RCVBUF = 16384		/* the kernel doubles it */
 };
 
 struct piece {
@@ -391,6 +391,8 @@ main(int argc, char *argv[])
 	bits = strtoll(argv[2], NULL, 10);
 	delay_ns = strtoll(argv[3], NULL, 10) * 1000000LL;
 	queue_max = (size_t)strtoull(argv[4], NULL, 10);
+	/* What waits in the kernel to be read is queue too. */
+	queue_max = queue_max > 4 * RCVBUF ? queue_max - 2 * RCVBUF : 2 * RCVBUF;
 	signal(SIGPIPE, SIG_IGN);
 	listener = fd_listen(&mine);
 	printf("port %d\n", mine);

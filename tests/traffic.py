@@ -206,26 +206,30 @@ def trickle(port, path, number, rate):
 
 
 def probe(port, path, number, seconds):
-    """Each of N threads asks once a second, so that a slow answer delays no
-    other question."""
+    """Each of N threads asks once a second on a connection of its own, so
+    that a slow answer delays no other question.  The first answer of each,
+    with all that is done for the first time, is not counted."""
     times, threads = [], []
-    start = time.monotonic() + 0.1
+    start = time.monotonic() + 1
 
-    def ask(k):
+    def ask(sock, stream):
+        began = time.monotonic()
+        sock.sendall(head_octets("GET", path))
+        line, fields = read_head(stream)
+        stream.read(int(fields["content-length"]))
+        if " 200 " not in line:
+            raise ValueError(line)
+        return round((time.monotonic() - began) * 1000, 3)
+
+    def run(k):
         sock = dial(int(port))
         stream = sock.makefile("rb")
+        ask(sock, stream)
         for turn in range(int(seconds)):
-            due = start + turn + k / int(number)
-            time.sleep(max(0, due - time.monotonic()))
-            began = time.monotonic()
-            sock.sendall(head_octets("GET", path))
-            line, fields = read_head(stream)
-            stream.read(int(fields["content-length"]))
-            if " 200 " not in line:
-                raise ValueError(line)
-            times.append(round((time.monotonic() - began) * 1000, 3))
+            time.sleep(max(0, start + turn + k / int(number) - time.monotonic()))
+            times.append(ask(sock, stream))
     for k in range(int(number)):
-        threads.append(threading.Thread(target=ask, args=(k,)))
+        threads.append(threading.Thread(target=run, args=(k,)))
         threads[-1].start()
     for thread in threads:
         thread.join()
