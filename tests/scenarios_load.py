@@ -103,16 +103,13 @@ class Siege:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
             sock.settimeout(20 * harness.SLOW)
             sock.connect(("127.0.0.1", self.server.port))
-            sock.settimeout(None)
             self.crowd.append(sock)
             self.t.defer(sock.close)
-            said = octets(i) if callable(octets) else octets
-            if said:
-                sock.setblocking(False)
-                try:
-                    sock.send(said)
-                except OSError:
-                    pass
+            sock.setblocking(False)
+            try:
+                sock.send(octets(i) if callable(octets) else octets)
+            except OSError:
+                pass
         return self.crowd
 
     def say(self, octets):
@@ -300,13 +297,34 @@ def half_done_upgrades(t, n):
     siege.end()
 
 
-@sizes(150, 600)
+@sizes(700, 3000)
 def big_heads(t, n):
-    """Heads of 32 KiB that all wait for their last octet stay within the budget."""
-    siege = Siege(t, budget=16 * MIB if n < 600 else 64 * MIB)
-    head = b"GET /calm/x HTTP/1.1\r\nHost: h\r\n" + b"X-A: " + b"a" * 32000 + b"\r\n"
-    siege.gather(n, head)
+    """Heads of 32 KiB that all wait for their last octet stay within the budget, and leave room for others."""
+    siege = Siege(t, budget=16 * MIB if n < 3000 else 64 * MIB)
+    siege.gather(n, b"GET /calm/x HTTP/1.1\r\nHost: h\r\n" + b"X-A: " + b"a" * 32000 + b"\r\n")
     time.sleep(1)
+    siege.end()
+
+
+@sizes(1500, 6000)
+def middling_heads(t, n):
+    """So do many more that are smaller."""
+    siege = Siege(t, budget=16 * MIB if n < 6000 else 64 * MIB)
+    siege.gather(n, b"GET /calm/x HTTP/1.1\r\nHost: h\r\n" + b"X-A: " + b"a" * 2500 + b"\r\n")
+    time.sleep(1)
+    siege.end()
+
+
+@sizes(500, 3000)
+def answers_that_nobody_reads(t, n):
+    """Callers that send request on request and read no answer are not given memory without end."""
+    siege = Siege(t, budget=16 * MIB if n < 3000 else 64 * MIB, PIPEGATE_OFFLINE_WAIT="0")
+    siege.gather(n, rcvbuf=2048)
+    many = b"GET /no-one/x HTTP/1.1\r\nHost: h\r\n\r\n" * 900
+    for _ in range(20):
+        siege.say(many)
+    time.sleep(1)
+    siege.say(many)
     siege.end()
 
 
@@ -558,7 +576,7 @@ def bombs_over_v1(t, size):
 
 @sizes(4, 16)
 def large_v1_answers_at_once(t, n):
-    """Answers of 10 MB in v1 messages, from several links at once, stay within the budget."""
+    """Answers of 10 MB in v1 messages, from several links at once, stay within the budget and leave room for others."""
     siege = Siege(t, budget=24 * MIB if n < 16 else 64 * MIB)
     conns, peers = [], []
     for i in range(n):
@@ -581,6 +599,45 @@ def large_v1_answers_at_once(t, n):
         peer.conn.abort()
     for conn in conns:
         conn.abort()
+    siege.end()
+
+
+@sizes(32, 64)
+def v1_bodies_that_stop(t, mib):
+    """Bodies towards a v1 client that stop short of their end do not take the others' memory, however they fit."""
+    siege = Siege(t, budget=mib * MIB)
+    t.tunnel(siege.server, sub="heavy", v2=False, fields=())
+    siege.fds += 1
+    head = b"POST /heavy/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n"
+    for size, n in ((900000, mib), (100000, 12), (10000, 40)):
+        conns = siege.gather(n, head)[-n:]
+        works = [t.background(lambda s=s: push(s, b"x" * size)) for s in conns]
+        for work in works:
+            work.result()
+    time.sleep(1)
+    siege.end()
+
+
+def push(sock, octets):
+    """Sends all of it, as far as it is taken within a few seconds."""
+    sock.settimeout(3 * harness.SLOW)
+    try:
+        sock.sendall(octets)
+    except OSError:
+        pass
+
+
+@sizes(4, 8)
+def v1_messages_that_stop(t, n):
+    """Nor do v1 messages that never come to their end."""
+    siege = Siege(t, budget=32 * MIB if n < 8 else 64 * MIB)
+    peers = [t.tunnel(siege.server, sub="v1-%d" % i, v2=False) for i in range(n)]
+    for peer in peers:
+        t.background(lambda p=peer: p.conn.send_quietly(plain(TEXT, b" " * 9000000, fin=0))).result()
+    time.sleep(1)
+    siege.within_memory()
+    for peer in peers:
+        peer.conn.abort()
     siege.end()
 
 
@@ -657,22 +714,88 @@ def dialled(t, origin, budget=32 * MIB):
     return raw, raw.accept(), client
 
 
-@sizes(300, 3000)
-def server_that_asks_too_much(t, n):
-    """Requests past what the client agreed to close the link; within it, they stay within its memory."""
+@sizes(300, 1000)
+def server_that_asks_much(t, n):
+    """As many requests as agreed, each with a large head, stay within the client's memory."""
     origin = t.origin()
     raw, peer, client = dialled(t, origin)
+    ask_all(t, client, peer, n)
+
+
+@sizes(300, 1000)
+def server_that_asks_a_dead_origin(t, n):
+    """So they do when the origin's host takes no connection."""
+    dead = socket.create_server(("127.0.0.1", 0), backlog=0)
+    t.defer(dead.close)
+    fill = []
+    for _ in range(8):
+        fill.append(socket.socket())
+        fill[-1].setblocking(False)
+        fill[-1].connect_ex(dead.getsockname())
+        t.defer(fill[-1].close)
+    raw, peer, client = dialled(t, "http://127.0.0.1:%d" % dead.getsockname()[1])
+    ask_all(t, client, peer, n, 100000)
+
+
+def ask_all(t, client, peer, n, size=20000):
     reading(t, peer)
-    for i in range(min(n, 1000)):
-        peer.conn.send_quietly(peer.frame(TEXT, json.dumps({
+    for i in range(n):
+        peer.conn.send_quietly(plain_of_server(TEXT, json.dumps({
             "type": "request", "correlation_id": str(uuid.uuid4()), "method": "POST", "target": "/never",
-            "headers": [["x-a", "a" * 20000]], "window": 1 << 40, "end": False})))
+            "headers": [["x-%d" % i, "a" * 4000] for i in range(size // 4000)],
+            "window": 1 << 40, "end": False}).encode()))
     time.sleep(0.5)
     peak = client.status_kb("VmHWM")
     check(SANITIZED or peak < 48 * 1024, "%d KiB at the peak" % peak)
     check(client.running(), "it ended")
     peer.conn.abort()
     t.wait(lambda: client.descriptors() < 20, "its descriptors", 20)
+    idle(t, client)
+
+
+def plain_of_server(opcode, payload):
+    """A server's frame, which has no mask, quick to make."""
+    n = len(payload)
+    return bytes([0x80 | opcode]) + (b"\x7e" + struct.pack(">H", n) if n < 65536 else
+                                     b"\x7f" + struct.pack(">Q", n)) + payload
+
+
+@scenario()
+def server_that_asks_past_the_agreement(t):
+    """A request past the agreed number closes the link with 1002."""
+    origin = t.origin()
+    raw, peer, client = dialled(t, origin)
+    agreed = json.loads(peer.handshake.get("x-pipegate"))["streams"]
+    octets = b"".join(peer.frame(TEXT, json.dumps({
+        "type": "request", "correlation_id": str(uuid.uuid4()), "method": "GET", "target": "/never",
+        "headers": [], "window": 0, "end": True})) for _ in range(agreed + 1))
+    peer.conn.send_quietly(octets)
+    peer.wait_close(1002)
+    peer.close()
+    raw.accept(seconds=15)
+
+
+@sizes(400, 4000)
+def v1_server_that_asks_too_much(t, n):
+    """A v1 server that sends requests without end does not get all the client's memory, and the client lives on."""
+    origin = t.origin()
+    raw = t.tunnel_server()
+    client = t.client(raw, origin, env={"PIPEGATE_MAX_MEMORY": str(8 * MIB)}, ready=False, nofile=200)
+    peer = raw.accept(v2=False)
+    reading(t, peer)
+    for _ in range(n):
+        peer.conn.send_quietly(plain_of_server(TEXT, json.dumps({
+            "correlation_id": str(uuid.uuid4()), "url_path": "never", "url_query": "[]", "method": "POST",
+            "headers": "{}", "body": "eHh4" * 10000}).encode()))
+    time.sleep(0.5)
+    peak = client.status_kb("VmHWM")
+    check(SANITIZED or peak < 24 * 1024, "%d KiB at the peak" % peak)
+    check(client.running(), "it ended")
+    peer.conn.abort()
+    t.wait(lambda: client.descriptors() < 20, "its descriptors", 20)
+    peer = raw.accept(v2=False, seconds=15)
+    peer.send_request_v1("size/5")
+    equal(peer.recv_json()["status_code"], 200, "afterwards")
     idle(t, client)
 
 
