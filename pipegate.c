@@ -12,11 +12,12 @@
  *	memory	the budget; pooled blocks; struct buf and struct chain
  *	timers	a heap of deadlines
  *	conns	one socket each: reading, writing, lingering, dying
- *	loop	poll(), the turn, signals, children
- *	sockets	addresses, listening, connecting, names looked up in a child
+ *	loop	poll(), the turn, signals
+ *	sockets	addresses, connecting, children, names looked up in a child
  *	links	a WebSocket: frames in, messages out, pings, close
- *	streams	one request with its answer: the pump between conn and link
- *	wire	the tunnel's messages on a link: v1 and v2
+ *	streams	one request with its answer: the pump between conn and link,
+ *		its credit, and the messages of both wires that drive it
+ *	settings what the environment and the command line said
  *	server	tunnels and their queues, callers, tunnel clients
  *	client	origins, dialling and its back-off, the helper for wss://
  *	token	pipegate token
@@ -86,6 +87,19 @@ view_of(const char *s)
 {
 	struct view v = { (const unsigned char *)s, strlen(s) };
 
+	return v;
+}
+
+/* Cuts off the front of *rest up to the first octet that is one of stops. */
+static struct view
+view_until(struct view *rest, const char *stops)
+{
+	struct view v = *rest;
+
+	for (v.n = 0; v.n < rest->n && strchr(stops, rest->p[v.n]) == NULL; v.n++)
+		;
+	rest->p += v.n;
+	rest->n -= v.n;
 	return v;
 }
 
@@ -1756,6 +1770,16 @@ signal_catch(int sig, void (*fn)(int))
 	sigaction(sig, &sa, NULL);
 }
 
+/* Under nohup a hang-up stays ignored. */
+static void
+signal_catch_hangup(void)
+{
+	struct sigaction was;
+
+	if (sigaction(SIGHUP, NULL, &was) == -1 || was.sa_handler != SIG_IGN)
+		signal_catch(SIGHUP, signal_note);
+}
+
 static void
 loop_init(void (*on_signal)(int))
 {
@@ -1772,7 +1796,7 @@ loop_init(void (*on_signal)(int))
 	signal_catch(SIGPIPE, SIG_IGN);
 	signal_catch(SIGTERM, signal_note);
 	signal_catch(SIGINT, signal_note);
-	signal_catch(SIGHUP, signal_note);
+	signal_catch_hangup();
 	signal_catch(SIGCHLD, signal_note);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -2009,7 +2033,7 @@ child_kill(pid_t pid)
 
 	for (i = 0; i < CHILDREN_MAX; i++)
 		if (pid > 0 && children[i] == pid)
-			kill(pid, SIGTERM);
+			kill(pid, SIGKILL);
 }
 
 /* On the way out: no child is left behind. */
@@ -2856,6 +2880,7 @@ struct stream {
 	long long start_ms, begun_ms, up_end_ms;
 	int reset_status;
 	const char *reset_why;
+	const char *fault;		/* client: why it failed here; static text */
 	int status;			/* of the answer, for the log */
 	int informational;		/* 1xx seen */
 	unsigned char head_up;		/* the head of the half that goes up has passed */
@@ -3907,6 +3932,25 @@ v1_begin(struct stream *s,
 	return 0;
 }
 
+/* Names the request for people, without its query, which may hold secrets. */
+static void
+stream_label(struct stream *s, const char *form, struct view method,
+    struct view path)
+{
+	char m[24], p[LABEL_MAX - 32];
+	int cut;
+
+	path = view_until(&path, "?");
+	cut = path.n > sizeof(p) - 8;
+	if (cut)
+		path.n = sizeof(p) - 8;
+	text_safe(m, sizeof(m), method);
+	text_put(s->label, sizeof(s->label), form, m,
+	    text_safe(p, sizeof(p), path));
+	if (cut)
+		memcpy(s->label + strlen(s->label), "...", 4);
+}
+
 /* --- messages that came, v2 */
 
 static void
@@ -4189,6 +4233,7 @@ struct tunnel {
 	struct stream *wait_head, *wait_tail;
 	long long nwait;
 	long long until_ms;		/* without a link: how long one may still come */
+	int was_served;
 	struct timer timer;
 };
 
@@ -4212,15 +4257,6 @@ static const struct role server_role;
 static const char nobody_there[] = "no client is connected for this id";
 
 /* --- answers of our own */
-
-static void
-caller_log(const struct conn *c, int status, const char *what)
-{
-	char ip[INET6_ADDRSTRLEN];
-
-	log_event(LEVEL_INFO, "event=refused status=%d peer=%s why=\"%s\"",
-	    status, addr_text(&c->peer, ip), what);
-}
 
 /* Takes the head that is being answered out of rx.  A body that is not going
  * to be read ends the connection. */
@@ -4247,12 +4283,17 @@ caller_answered(struct conn *c)
 	list_add(&srv.next, c);
 }
 
+/* Answers with an error of our own: for request label, or "" where none is
+ * known. */
 static void
-caller_error_put(struct conn *c, struct http_error *e)
+caller_error_put(struct conn *c, struct http_error *e, const char *label)
 {
 	unsigned char space[4096];
 	struct http_out o = { space, sizeof(space), 0 };
+	char ip[INET6_ADDRSTRLEN];
 
+	if (e->status == 503)
+		e->retry_after_s = 5;
 	e->html = c->html;
 	e->head_only = c->head_only;
 	e->keep_alive = c->keep_alive;
@@ -4260,7 +4301,8 @@ caller_error_put(struct conn *c, struct http_error *e)
 	e->date = clock_wall();
 	http_error_put(&o, e);
 	conn_put(c, space, min_size(o.len, o.cap));
-	caller_log(c, e->status, e->detail);
+	log_event(LEVEL_INFO, "event=refused status=%d peer=%s request=\"%s\" "
+	    "why=\"%s\"", e->status, addr_text(&c->peer, ip), label, e->detail);
 	caller_answered(c);
 }
 
@@ -4269,11 +4311,24 @@ caller_error(struct conn *c, int status, const char *detail)
 {
 	struct http_error e = { .status = status, .detail = detail };
 
-	if (status == 503)
-		e.retry_after_s = 5;
 	if (status == 405)
 		e.allow = ALLOW_ALL;
-	caller_error_put(c, &e);
+	caller_error_put(c, &e, "");
+}
+
+/* The same for a request that has a stream: its conn is c, no longer tied. */
+static void
+stream_error(const struct stream *s, struct conn *c, const char *detail)
+{
+	struct http_error e = { .status = s->status, .detail = detail };
+	char hex[32];
+
+	ws_hex_put(hex, s->id);
+	e.correlation_id.p = (const unsigned char *)hex;
+	e.correlation_id.n = sizeof(hex);
+	if (s->status == 405)
+		e.allow = ALLOW_ALL;
+	caller_error_put(c, &e, s->label);
 }
 
 /* A whole answer without a body of interest: a redirect, a 200. */
@@ -4307,7 +4362,7 @@ caller_health(struct conn *c)
 	    .detail = "/healthz answers GET and HEAD only" };
 
 	if (!http_equal(srv.head.method, "GET") && !c->head_only) {
-		caller_error_put(c, &e);
+		caller_error_put(c, &e, "/healthz");
 		return;
 	}
 	f[0] = field_of("content-type", "application/json");
@@ -4377,7 +4432,8 @@ wait_leave(struct stream *s)
 	else
 		t->wait_tail = s->wait_prev;
 	s->waiting = 0;
-	t->nwait--;
+	if (--t->nwait == 0 && !t->was_served)
+		timer_set(&t->timer, now_ms);	/* an id that nobody asks for */
 	srv.nwait--;
 	srv.wait_octets -= s->http->rx.cap;
 }
@@ -4440,7 +4496,7 @@ stream_refuse(struct stream *s, int status, const char *why)
 	stream_detach(s);
 	buf_consume(&c->rx, c->head_size);
 	c->head_size = 0;
-	caller_error(c, status, why);
+	stream_error(s, c, why);
 	stream_reset(s, status, why);
 }
 
@@ -4486,7 +4542,7 @@ tunnel_timer(struct timer *timer)
 		stream_refuse(t->wait_head, 503, nobody_there);
 	if (t->nlinks > 0)
 		return;
-	if (now_ms < srv_young_until())
+	if (t->was_served && now_ms < srv_young_until())
 		timer_set(&t->timer, srv_young_until());
 	else
 		tunnel_free(t);
@@ -4712,19 +4768,6 @@ tunnel_dispatch(struct tunnel *t)
 
 /* --- a request for a tunnel */
 
-static void
-stream_label(struct stream *s, struct view method, struct view path)
-{
-	char m[32], p[LABEL_MAX];
-	size_t i;
-
-	for (i = 0; i < path.n && path.p[i] != '?'; i++)
-		;
-	path.n = i;
-	text_put(s->label, sizeof(s->label), "%s %s",
-	    text_safe(m, sizeof(m), method), text_safe(p, sizeof(p), path));
-}
-
 /* Whether a request comes back to the tunnel that it has just passed. */
 static int
 request_loops(const struct http_head *h, const struct tunnel *t)
@@ -4783,7 +4826,7 @@ request_stream(struct conn *c, const struct http_head *h, struct tunnel *t)
 	http_body_init(&s->source, h->framing, h->length);
 	if (h->framing == HTTP_NO_BODY && !s->upgrade)
 		s->up.state = WS_HALF_ENDED;
-	stream_label(s, h->method, h->path);
+	stream_label(s, "%s %s", h->method, h->path);
 	list_leave(c);
 	conn_state(c, CONN_STREAM);
 	return s;
@@ -4877,7 +4920,7 @@ client_handshake_error(struct conn *c, int status)
 	e.detail = status == 426 ?
 	    "tunnel clients connect here with a WebSocket (version 13)" :
 	    "malformed WebSocket handshake";
-	caller_error_put(c, &e);
+	caller_error_put(c, &e, "/");
 }
 
 /* A client that comes back takes the place of its own older link at once. */
@@ -4934,6 +4977,7 @@ client_join(struct conn *c, struct tunnel *t, const struct ws_offer *offer,
 	l->expires = claims->exp;
 	l->tunnel = t;
 	t->link[t->nlinks++] = l;
+	t->was_served = 1;
 	timer_set(&t->timer, NEVER);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
 	    "clients=%d", t->id, addr_text(&c->peer, ip), l->v2 ? 2 : 1,
@@ -5079,7 +5123,7 @@ server_lost(struct stream *s, int status, const char *why)
 		if (s->up.state != WS_HALF_ENDED)
 			c->keep_alive = 0;
 		s->status = status;
-		caller_error(c, status, why);
+		stream_error(s, c, why);
 		return;
 	}
 	log_event(LEVEL_INFO, "event=broken-off id=%s request=\"%s\" "
@@ -5391,11 +5435,11 @@ server_over(struct stream *s)
 	struct conn *c = s->http;
 
 	wait_leave(s);
+	if (c == NULL)
+		return;
 	log_event(LEVEL_INFO, "event=request id=%s request=\"%s\" status=%d "
 	    "ms=%lld in=%lld out=%lld", s->tunnel->id, s->label, s->status,
 	    now_ms - s->start_ms, s->up_bytes, s->down_bytes);
-	if (c == NULL)
-		return;
 	stream_detach(s);
 	if (s->up.state == WS_HALF_RESET || s->sink == HTTP_UNTIL_CLOSE)
 		c->keep_alive = 0;
@@ -5409,6 +5453,18 @@ static const struct role server_role = {
 };
 
 /* --- callers */
+
+/* OPTIONS with Max-Forwards: 0 is for whoever holds it (RFC 9110 7.6.2). */
+static int
+request_stops_here(void)
+{
+	const struct http_field *f;
+
+	if (!http_equal(srv.head.method, "OPTIONS"))
+		return 0;
+	f = http_field_find(srv.head.field, srv.head.nfields, "max-forwards");
+	return f != NULL && http_equal(f->value, "0");
+}
 
 static void
 caller_request(struct conn *c)
@@ -5427,7 +5483,7 @@ caller_request(struct conn *c)
 		caller_refuse(c, 503, "too many connections: try again");
 		return;
 	}
-	if (route == HTTP_ROUTE_TUNNEL) {
+	if (route == HTTP_ROUTE_TUNNEL && !request_stops_here()) {
 		caller_tunnel(c, id);
 		return;
 	}
@@ -5445,6 +5501,7 @@ caller_request(struct conn *c)
 		caller_redirect(c, id, rest);
 		break;
 	case HTTP_ROUTE_STAR:
+	case HTTP_ROUTE_TUNNEL:
 		caller_options(c);
 		break;
 	case HTTP_ROUTE_ROOT:
@@ -6007,6 +6064,9 @@ srv_run(void)
 		die("no memory to start");
 	timer_set(&second, now_ms + 1000);
 	srv_listen();
+	log_event(LEVEL_INFO, "event=start version=" PIPEGATE_VERSION
+	    " max_connections=%lld max_memory=%zu", opt.max_connections,
+	    budget.max);
 	out_flush(&out_person);
 	while (!loop.stop || srv_busy()) {
 		if (loop.stop && stop_ms == 0)
@@ -6032,6 +6092,7 @@ srv_run(void)
 #define STEADY_MS 60000			/* a link that stood so long resets the back-off */
 #define DRAIN_MS 10000
 #define LEAVE_MS 2000			/* for the server to answer leave */
+#define TOLD_MS 500			/* for the server to refuse the token */
 #define TOKEN_WARN_S 259200LL		/* three days */
 
 static struct {
@@ -6050,6 +6111,7 @@ static struct {
 	struct timer redial;
 	int failures;			/* dials since a link was steady */
 	long long up_ms;
+	int told;			/* that this link stands */
 	int told_url, warned_expiry;
 	struct list idle;		/* origin conns for the next request */
 	pid_t helper;
@@ -6138,14 +6200,18 @@ status_colour(int status)
 static void
 person_request(const struct stream *s)
 {
-	char in[24], out[24], status[12] = "---";
+	char in[24], out[24], sizes[160], status[12] = "---";
 
 	if (s->status > 0)
 		text_put(status, sizeof(status), "%d", s->status);
-	person_note("%s%s%s %-40s %6lld ms  %s in, %s out",
-	    status_colour(s->status), status, PLAIN, s->label,
-	    now_ms - s->start_ms, person_size(in, s->down_bytes),
-	    person_size(out, s->up_bytes));
+	if (s->fault != NULL)
+		text_put(sizes, sizeof(sizes), "%s", s->fault);
+	else
+		text_put(sizes, sizeof(sizes), "%s in, %s out",
+		    person_size(in, s->down_bytes),
+		    person_size(out, s->up_bytes));
+	person_note("%s%s%s %-36s %6lld ms  %s", status_colour(s->status),
+	    status, PLAIN, s->label, now_ms - s->start_ms, sizes);
 }
 
 static void
@@ -6165,11 +6231,13 @@ person_expiry(long long exp)
 		person_note("the token has expired (%s): mint a new one with "
 		    "`pipegate token`", when);
 	else if (left < TOKEN_WARN_S)
-		person_note("the token expires soon: %s (in %lld hours); mint "
-		    "a new one with `pipegate token`", when, left / 3600);
+		person_note("the token expires soon: %s (in %lld %s); mint "
+		    "a new one with `pipegate token`", when,
+		    left < 7200 ? left / 60 : left / 3600,
+		    left < 7200 ? "minutes" : "hours");
 	else
 		person_note("token valid until %s (%lld days)", when,
-		    left / 86400);
+		    (left + 43200) / 86400);
 }
 
 static void
@@ -6178,6 +6246,7 @@ person_connected(int v2)
 	struct jwt_claims claims;
 	struct view token = view_of(cli.token);
 
+	cli.told = 1;
 	if (cli.told_url) {
 		person_note("connected again");
 		return;
@@ -6191,7 +6260,8 @@ person_connected(int v2)
 	}
 	text_put(cli.public_url, sizeof(cli.public_url), "%s://%s/%s/",
 	    cli.tls ? "https" : "http", cli.server_host, claims.sub);
-	person_say("%s%s%s  ->  %s%s", BOLD, cli.public_url, PLAIN,
+	if (log_level >= LEVEL_INFO)
+		person_say("%s%s%s  ->  %s%s", BOLD, cli.public_url, PLAIN,
 	    cli.target_url, v2 ? "" :
 	    "   (v1 server: bodies are held whole, no WebSockets)");
 	person_expiry(claims.exp);
@@ -6247,6 +6317,7 @@ static void
 client_fail(struct stream *s, int status, const char *why)
 {
 	s->status = status;
+	s->fault = why;
 	if (!s->link->v2 && !s->hold_begun) {
 		v1_fail(s, status, why);
 		return;
@@ -6488,16 +6559,6 @@ request_framing(const struct stream *s, const struct ws_msg *m)
 	return msg_length_field(m) != NULL ? HTTP_LENGTH : HTTP_CHUNKED;
 }
 
-static void
-client_label(struct stream *s, const struct ws_msg *m)
-{
-	char method[32], path[LABEL_MAX];
-
-	text_put(s->label, sizeof(s->label), "%-6s %s",
-	    text_safe(method, sizeof(method), m->method),
-	    text_safe(path, sizeof(path), m->target));
-}
-
 /* Gives s a conn to the origin and sends it the request's head. */
 static void
 client_start(struct stream *s, struct ws_msg *m)
@@ -6507,7 +6568,7 @@ client_start(struct stream *s, struct ws_msg *m)
 	struct conn *c;
 
 	s->head_only = http_equal(m->method, "HEAD") != 0;
-	client_label(s, m);
+	stream_label(s, "%-6s %s", m->method, m->target);
 	s->down.left = length_of(msg_length_field(m));
 	if (bad == NULL && m->end && s->down.left > 0)
 		bad = "the request's Content-Length is not that of its body";
@@ -6936,6 +6997,30 @@ helper_line(struct view line)
 	memcpy(cli.helper_said, text, sizeof(text));
 }
 
+/* What openssl's words mean for the person who reads them. */
+static const char *
+helper_meaning(const char *said)
+{
+	static const struct {
+		const char *word, *meaning;
+	} known[] = {
+		{ "ame mismatch", "its certificate is for another name" },
+		{ "address mismatch", "its certificate is for another address" },
+		{ "has expired", "its certificate has expired" },
+		{ "not yet valid", "its certificate is not valid yet" },
+		{ "verify error", "its certificate is not trusted "
+		    "(SSL_CERT_FILE names a CA of your own)" },
+		{ "wrong version number", "no TLS is spoken there (is it ws://?)" },
+		{ "onnection refused", "connection refused" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(known); i++)
+		if (text_find(said, known[i].word) != NULL)
+			return known[i].meaning;
+	return said;
+}
+
 static void
 helper_note(const char *p, size_t n)
 {
@@ -7042,7 +7127,7 @@ dial_accepted(struct conn *c, int v2)
 	cli.up_ms = now_ms;
 	l->v2 = v2 != 0;
 	l->max_streams = v2 ? cli.dial.streams : LLONG_MAX;
-	person_connected(v2);
+	cli.told = 0;
 	link_measure(l);
 	link_later(l);
 	link_input(l);
@@ -7065,8 +7150,9 @@ dial_refused(struct conn *c, int status, const char *why)
 		    "server: %s", cli.server_host, why);
 	else
 		text_put(text, sizeof(text), "%s answered %d %s instead of "
-		    "opening a tunnel", cli.server_host, status,
-		    http_reason(status));
+		    "opening a tunnel%s", cli.server_host, status,
+		    http_reason(status), status < 400 || status == 404 ?
+		    " (SERVER_URL usually ends in a slash)" : "");
 	dial_failed(c, text);
 }
 
@@ -7105,8 +7191,11 @@ dial_ended(struct conn *c, const char *why)
 	while (cli.helper_err != NULL &&
 	    conn_read(cli.helper_err, buf, sizeof(buf), &n) == IO_DATA)
 		helper_note(buf, n);
-	text_put(text, sizeof(text), "cannot connect to %s: %s",
-	    cli.server_host, cli.helper_said[0] != '\0' ? cli.helper_said : why);
+	if (cli.helper_said[0] != '\0')
+		why = helper_meaning(cli.helper_said);
+	text_put(text, sizeof(text), "cannot connect to %s: %s%s",
+	    cli.server_host, why, cli.tls || opt.connect_command != NULL ? "" :
+	    " (is it wss://?)");
 	dial_failed(c, text);
 }
 
@@ -7313,8 +7402,12 @@ helper_child(int fd, int err)
 	unsetenv("PIPEGATE_TOKEN");
 	unsetenv("PIPEGATE_JWT_SECRET");
 #ifdef PR_SET_PDEATHSIG
-	prctl(PR_SET_PDEATHSIG, SIGTERM);	/* not to outlive a client that is killed */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not to outlive a client that is killed */
 #endif
+	/* A Ctrl-C reaches it too, and it must still carry our goodbye. */
+	signal_catch(SIGINT, SIG_IGN);
+	signal_catch(SIGTERM, SIG_IGN);
+	signal_catch(SIGHUP, SIG_IGN);
 	if (dup2(fd, STDIN_FILENO) == -1 || dup2(fd, STDOUT_FILENO) == -1 ||
 	    dup2(err, STDERR_FILENO) == -1)
 		_exit(126);
@@ -7405,8 +7498,10 @@ client_drain(void)
 	timer_set(&cli.redial, NEVER);
 	if (cli.link == NULL)
 		return;
-	person_note("finishing %lld requests; once more to stop at once",
-	    cli.link->nstreams);
+	if (cli.link->nstreams > 0)
+		person_note("finishing %lld request%s; once more to stop at "
+		    "once", cli.link->nstreams,
+		    cli.link->nstreams == 1 ? "" : "s");
 	cli.link->leaving = cli.link->leave_due = 1;
 	link_later(cli.link);
 }
@@ -7427,8 +7522,6 @@ client_signal(int sig)
 		children_reap();
 		return;
 	}
-	if (sig != SIGTERM && sig != SIGINT)
-		return;
 	if (loop.stop) {
 		children_end();
 		_exit(1);
@@ -7436,7 +7529,7 @@ client_signal(int sig)
 	if (sig == SIGTERM && cli.close_code == 0)
 		client_drain();
 	else
-		client_end(sig == SIGINT ? 1000 : 1001);
+		client_end(sig == SIGTERM ? 1001 : 1000);
 }
 
 /* Draining is over when the server has said that no request follows, and the
@@ -7446,6 +7539,10 @@ client_settle(void)
 {
 	struct link *l = cli.link;
 
+	/* A server that refuses the token says so behind its 101. */
+	if (l != NULL && !cli.told && (!l->v2 || l->rtt_us > 0 ||
+	    now_ms - cli.up_ms >= TOLD_MS))
+		person_connected(l->v2);
 	if (cli.drain_ms == 0 || loop.stop)
 		return;
 	if (l == NULL || now_ms >= cli.drain_ms ||
@@ -7721,6 +7818,15 @@ env_or(const char *name, const char *fallback)
 	return v != NULL ? v : fallback;
 }
 
+/* A variable that is set to something, or NULL. */
+static const char *
+env_some(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v != NULL && v[0] != '\0' ? v : NULL;
+}
+
 static void
 environment_read(void)
 {
@@ -7733,12 +7839,10 @@ environment_read(void)
 	algorithms_read();
 	opt.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
 	opt.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");
-	opt.connection_id = getenv("PIPEGATE_CONNECTION_ID");
-	if (opt.connection_id != NULL && opt.connection_id[0] == '\0')
-		opt.connection_id = NULL;
-	opt.connect_command = getenv("PIPEGATE_CONNECT");
-	if (opt.connect_command != NULL && opt.connect_command[0] == '\0')
-		opt.connect_command = NULL;
+	if (opt.connection_id == NULL)
+		opt.connection_id = env_some("PIPEGATE_CONNECTION_ID");
+	if (opt.connect_command == NULL)
+		opt.connect_command = env_some("PIPEGATE_CONNECT");
 	opt.token = secret_take("PIPEGATE_TOKEN");
 }
 
@@ -7753,7 +7857,8 @@ static const char usage_main[] =
 "  pipegate client TARGET_URL SERVER_URL          beside the service\n"
 "  pipegate --help | --version\n"
 "\n"
-"A first tunnel, all on one machine:\n"
+"A first tunnel, all on one machine (the client stays in front: ask from\n"
+"another terminal, and put what `pipegate token` printed in TOKEN's place):\n"
 "  export PIPEGATE_JWT_SECRET=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n')\n"
 "  pipegate server &\n"
 "  pipegate token -c my-app\n"
@@ -7771,8 +7876,8 @@ static const char usage_server[] =
 "\n"
 "  --host H       address to listen on (default 0.0.0.0; :: for IPv6 too)\n"
 "  -p, --port N   port (default 8000; 0 takes any that is free)\n"
-"  --quiet        log errors only\n"
-"  --verbose      log more\n"
+"  -q, --quiet    log errors only\n"
+"  -v, --verbose  log more\n"
 "\n"
 "The first line on stdout says where it listens.  The log goes to stderr.\n"
 "\n"
@@ -7804,12 +7909,13 @@ static const char usage_client[] =
 "                      stdin and stdout, with %h and %p for host and port;\n"
 "                      default for wss://: openssl s_client, verifying the\n"
 "                      certificate\n"
-"  --quiet             print nothing but errors\n"
-"  --verbose           log more, to stderr\n"
+"  -q, --quiet         print nothing but errors\n"
+"  -v, --verbose       log more, to stderr\n"
 "\n"
 "environment:\n"
 "  PIPEGATE_TOKEN      the token, so that SERVER_URL needs no ?token=\n"
 "  PIPEGATE_CONNECT    as --connect\n"
+"  PIPEGATE_MAX_MEMORY 67108864: bytes for all buffers\n"
 "  SSL_CERT_FILE       a CA certificate that openssl is to trust\n"
 "  NO_COLOR            no colour\n";
 
@@ -7944,18 +8050,6 @@ struct url {
 	struct view scheme, host, port, path;	/* path with its query */
 };
 
-static struct view
-view_until(struct view *rest, const char *stops)
-{
-	struct view v = *rest;
-
-	for (v.n = 0; v.n < rest->n && strchr(stops, rest->p[v.n]) == NULL; v.n++)
-		;
-	rest->p += v.n;
-	rest->n -= v.n;
-	return v;
-}
-
 static void
 view_skip(struct view *v, size_t n)
 {
@@ -8032,6 +8126,10 @@ target_parse(const struct command *cmd, const char *text)
 		text_put(whole, sizeof(whole), "http://%.400s", text);
 	else
 		text_put(whole, sizeof(whole), "%.500s", text);
+	if (strncmp(text, "https://", 8) == 0)
+		usage_error(cmd, "TARGET_URL is \"%.200s\": the service is "
+		    "spoken to in plain HTTP, such as http://localhost:3000",
+		    text);
 	if (url_split(&u, whole) == -1 || !http_equal_nocase(u.scheme, "http") ||
 	    (u.port.n > 0 && !port_ok(u.port)) ||
 	    memchr(u.path.p, '?', u.path.n) != NULL ||
@@ -8233,7 +8331,7 @@ main(int argc, char **argv)
 		usage_error(NULL, "there is no subcommand \"%.100s\"", argv[1]);
 	opt.host = "0.0.0.0";
 	opt.port = "8000";
-	environment_read();
 	command_parse(cmd, argc, argv, arg);
+	environment_read();
 	return cmd->run(cmd, arg);
 }

@@ -15,7 +15,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 
 
 def peer(t, kind, *args):
-    env = {"PYTHONUNBUFFERED": "1"}
+    env = {"PYTHONUNBUFFERED": "1", "PIPEGATE_JWT_ALGORITHMS": '["HS256"]'}
     if REFERENCE:
         env["PYTHONPATH"] = REFERENCE
         argv = [sys.executable, "-m", "pipegate.cli", kind]

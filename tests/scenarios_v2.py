@@ -862,8 +862,9 @@ def refusals_that_do_not(t):
     client = t.client(server, t.origin(), ready=False)
     for line in (b"503 Unavailable", b"302 Found\r\nLocation: http://127.0.0.1:1/"):
         server.dialled().send(b"HTTP/1.1 " + line + b"\r\nContent-Length: 0\r\n\r\n")
-    server.accept()
+    peer = server.accept()
     client.wait_out("/demo/")
+    peer.ping()
 
 
 @scenario()

@@ -1233,7 +1233,7 @@ static const struct v1_case v1_requests[] = {
 	{ "headers not in a string", V1_REQ("\"t\"", "\"\"", "\"GET\"",
 	    "{}", "\"\""), NULL, "", 1 },
 	{ "headers empty", V1_REQ("\"t\"", "\"\"", "\"GET\"", "\"\"",
-	    "\"\""), NULL, "", 1 },
+	    "\"\""), V2_GET("/t"), "", 1 },
 	{ "body not base64", V1_REQ("\"t\"", "\"\"", "\"GET\"", "\"{}\"",
 	    "\"a\""), NULL, "", 1 },
 	{ "body not a string", V1_REQ("\"t\"", "\"\"", "\"GET\"", "\"{}\"",
@@ -1300,6 +1300,9 @@ static const struct v1_case v1_responses[] = {
 	    "\"\""), NULL, "", 1 },
 	{ "headers above U+00FF", V1_RESP("200",
 	    "\"{\\\"a\\\":\\\"\xe2\x82\xac\\\"}\"", "\"\""), NULL, "", 1 },
+	{ "headers empty", V1_RESP("504", "\"\"", "\"\""),
+	    "{\"type\":\"response\"," ID ",\"status_code\":504,\"reason\":"
+	    "\"\",\"headers\":[],\"end\":false}", "", 1 },
 	{ "headers null", V1_RESP("200", "\"null\"", "\"\""), NULL, "", 1 },
 	{ "two bodies", "{" ID ",\"headers\":\"{}\",\"body\":\"\","
 	    "\"body\":\"\",\"status_code\":200}", NULL, "", 0 },
