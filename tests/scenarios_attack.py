@@ -315,8 +315,7 @@ def resets_of_the_caller_in_each_state(t):
 def heads_past_the_limit_from_a_client(t):
     """An answer message whose head is over the limits gives 502, not a break."""
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
-    for fields in ([["x-%d" % i, "a" * 900] for i in range(120)], [["x-%d" % i, "\u00e9" * 400] for i in range(120)],
-                   [["x-%d" % i, "a" * 300] for i in range(128)]):
+    for fields in ([["x-%d" % i, "a" * 900] for i in range(120)], [["x-%d" % i, "a" * 300] for i in range(128)]):
         peer = t.tunnel(server)
         for end in (True, False):
             conn = ask(t, server)
@@ -495,22 +494,24 @@ def late_messages(t):
 
 @scenario()
 def late_messages_while_the_request_goes_on(t):
-    """So do messages after an answer that ended before its request had."""
+    """An answer that ends before its request had is whole, whatever comes about the rest of the request."""
     server = t.server()
     peer = t.tunnel(server)
-    for name, late in LATE.items():
+    for name in ("reset", "window"):
         conn = t.conn(server).send("POST /demo/x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf")
         stream = peer.recv_request()["correlation_id"]
         peer.recv()
         peer.send_response(stream, 413, end=False)
         peer.send_body(stream, b"no")
-        late(peer, stream)
+        LATE[name](peer, stream)
         peer.send_reset(stream)
         answer = conn.answer()
         equal((answer.status, answer.body), (413, b"no"), name)
         conn.rest()
         conn.close()
-    peer.ping()
+    conn, stream = stream_at(t, server, peer)
+    peer.send_response(stream, 204)
+    equal(conn.answer().status, 204, "afterwards")
 
 
 @scenario()

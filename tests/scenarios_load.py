@@ -6,7 +6,6 @@ import json
 import os
 import random
 import resource
-import select
 import signal
 import socket
 import struct
@@ -166,6 +165,15 @@ def reading(t, peer):
         except (Failed, OSError):
             return
     return t.background(loop)
+
+
+def cut(peer):
+    """Ends a raw peer's connection, also where a thread is reading it."""
+    try:
+        peer.conn.sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    peer.close()
 
 
 def plain(opcode, payload=b"", fin=1):
@@ -340,10 +348,11 @@ def large_v1_bodies(t, n):
     left = {s: memoryview(body) for s in siege.crowd}
     end = time.monotonic() + (3 if n < 100 else 10)
     while left and time.monotonic() < end:
-        _, ready, _ = select.select([], list(left), [], 0.2)
-        for sock in ready:
+        for sock in list(left):
             try:
                 left[sock] = left[sock][sock.send(left[sock][:262144]):]
+            except BlockingIOError:
+                continue
             except OSError:
                 del left[sock]
                 continue
@@ -352,7 +361,7 @@ def large_v1_bodies(t, n):
     siege.within_memory()
     statuses = {said(s)[9:12] for s in siege.crowd}
     check(statuses <= {b"", b"503"} and b"503" in statuses, "answers %r" % statuses)
-    peer.conn.abort()
+    cut(peer)
     siege.fds -= 1
     siege.end()
 
@@ -404,7 +413,7 @@ def uploads_that_nobody_takes(t, n):
         siege.say(HUNDRED_KB)
         time.sleep(0.01)
     siege.within_memory()
-    peer.conn.abort()
+    cut(peer)
     siege.fds -= 1
     siege.end()
 
@@ -451,7 +460,7 @@ def links_attack(t, octets, seconds, v2=True, links=4, greeting=b"", budget=32 *
     check(taken > 0, "nothing was taken")
     siege.within_memory()
     for peer in peers:
-        peer.conn.abort()
+        cut(peer)
     siege.end()
     return siege
 
@@ -527,7 +536,7 @@ def bombs_over_v2(t):
         except harness.Closed as closed:
             check(closed.code in (1002, 1007, 1009), "%s: %s" % (name, closed))
         check(time.monotonic() - start < 2 * harness.SLOW, "%s took long" % name)
-        peer.conn.abort()
+        cut(peer)
     siege.end()
 
 
@@ -568,7 +577,7 @@ def bombs_over_v1(t, size):
             pass
         check(time.monotonic() - start < (2 + size / 3e6) * harness.SLOW, "%s took %.1f s" % (
             name, time.monotonic() - start))
-        peer.conn.abort()
+        cut(peer)
         check(conn.answer().status in (200, 502, 503), "%s: status" % name)
         conn.close()
     siege.end()
@@ -596,7 +605,7 @@ def large_v1_answers_at_once(t, n):
         work.result(40)
     siege.within_memory()
     for peer in peers:
-        peer.conn.abort()
+        cut(peer)
     for conn in conns:
         conn.abort()
     siege.end()
@@ -637,7 +646,7 @@ def v1_messages_that_stop(t, n):
     time.sleep(1)
     siege.within_memory()
     for peer in peers:
-        peer.conn.abort()
+        cut(peer)
     siege.end()
 
 
@@ -748,7 +757,7 @@ def ask_all(t, client, peer, n, size=20000):
     peak = client.status_kb("VmHWM")
     check(SANITIZED or peak < 48 * 1024, "%d KiB at the peak" % peak)
     check(client.running(), "it ended")
-    peer.conn.abort()
+    cut(peer)
     t.wait(lambda: client.descriptors() < 20, "its descriptors", 20)
     idle(t, client)
 
@@ -791,7 +800,7 @@ def v1_server_that_asks_too_much(t, n):
     peak = client.status_kb("VmHWM")
     check(SANITIZED or peak < 24 * 1024, "%d KiB at the peak" % peak)
     check(client.running(), "it ended")
-    peer.conn.abort()
+    cut(peer)
     t.wait(lambda: client.descriptors() < 20, "its descriptors", 20)
     peer = raw.accept(v2=False, seconds=15)
     peer.send_request_v1("size/5")
@@ -814,7 +823,7 @@ def server_that_throws_bombs(t):
             check(closed.code in (1002, 1007, 1009), "%s: %s" % (name, closed))
         check(time.monotonic() - start < 2 * harness.SLOW, "%s took long" % name)
         check(client.running(), name)
-        peer.conn.abort()
+        cut(peer)
         client.terminate()
 
 
@@ -830,7 +839,7 @@ def server_that_floods(t, seconds):
         peak = client.status_kb("VmHWM")
         check(SANITIZED or peak < 48 * 1024, "%d KiB at the peak" % peak)
         check(client.running(), "it ended")
-        peer.conn.abort()
+        cut(peer)
         raw.accept(seconds=15)
         idle(t, client)
         client.terminate()
