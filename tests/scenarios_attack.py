@@ -615,6 +615,22 @@ def frames_of_all_kinds_with_the_handshake(t):
 
 
 @scenario()
+def text_after_text_that_is_no_utf8(t):
+    """What follows a v1 message that was closed with 1007 is not looked at, in the same read or a later one."""
+    server, raw, origin = t.server(), t.tunnel_server(), t.origin()
+    client = t.client(raw, origin, ready=False)
+    for make in (lambda: t.tunnel(server, v2=False), lambda: raw.accept(v2=False, seconds=15)):
+        peer = make()
+        peer.conn.send_quietly(peer.frame(TEXT, b"\xff", fin=0) + peer.frame(0, b"more", fin=0) + peer.frame(0, b"end"))
+        peer.conn.send_quietly(peer.frame(TEXT, b"again") + peer.frame(PING, b"x"))
+        peer.wait_close(1007)
+        peer.conn.send_quietly(peer.frame(TEXT, b"and again"))
+        peer.close()
+    equal(t.get(server, "/healthz").status, 200, "health")
+    check(client.running(), "the client ended")
+
+
+@scenario()
 def a_fault_is_logged_once(t):
     """A link that goes on breaking the protocol after its close writes no line for each breach."""
     server = t.server()
