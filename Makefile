@@ -28,7 +28,8 @@ STATIC_CC = $$(command -v musl-gcc || echo $(CC))
 STATIC_FLAGS = -Oz -flto -flto-partition=one -fno-pie \
 	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -fstack-protector \
 	-static -no-pie -s -Wl,--gc-sections -Wl,--build-id=none \
-	-Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro
+	-Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro \
+	-Wl,-z,common-page-size=512
 STATIC_MAX = 160000
 
 FUZZ_CC = clang

