@@ -1605,6 +1605,7 @@ conn_linger(struct conn *c)
 #define PARTS_FROM 256		/* conns from which there are two parts */
 #define QUIET_MS 1000
 #define SLICE_MS 10		/* longest poll of the first part alone */
+#define COARSE_MS 50		/* how late a timer may be with two parts */
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
 
 static int
@@ -1618,6 +1619,10 @@ loop_wait_ms(void)
 		return -1;
 	if (due <= now_ms)
 		return 0;
+	/* Thousands of idle conns come due one by one: they are taken
+	 * together, since each waking asks them all. */
+	if (loop.n > PARTS_FROM && due - now_ms < COARSE_MS)
+		return COARSE_MS;
 	return (int)min_time(due - now_ms, 60000);
 }
 

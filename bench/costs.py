@@ -1,6 +1,8 @@
 """What a request costs apart from time: system calls, by strace -c, and
 instructions by function, by callgrind, on each side."""
+import os
 import re
+import signal
 import subprocess
 
 import bed
@@ -28,6 +30,9 @@ def under(b, before, cell, seconds):
     stand.url = module.start(stand)
     bed.first_answer(stand.url, stand, 60)
     count = load.requests(load.wrk(stand.url, cell, seconds), cell)
+    for _, child in reversed(stand.parts):
+        os.kill(bed.tree(child.pid)[-1], signal.SIGTERM)
+        child.wait(20)
     stand.stop()
     return stand, count
 

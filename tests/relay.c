@@ -24,7 +24,8 @@
 enum {
 	CONNS = 512,
 	READ_MAX = 16384,
-	RCVBUF = 16384		/* the kernel doubles it */
+	RCVBUF = 32768,		/* the kernel doubles it */
+	SEGMENT = 1448		/* loopback's own would be more than that holds */
 };
 
 struct piece {
@@ -96,9 +97,10 @@ fd_prepare(int fd)
 static void
 fd_narrow(int fd)
 {
-	int n = RCVBUF;
+	int room = RCVBUF, segment = SEGMENT;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof(n));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 }
 
 static void
@@ -392,7 +394,7 @@ main(int argc, char *argv[])
 	delay_ns = strtoll(argv[3], NULL, 10) * 1000000LL;
 	queue_max = (size_t)strtoull(argv[4], NULL, 10);
 	/* What waits in the kernel to be read is queue too. */
-	queue_max = queue_max > 4 * RCVBUF ? queue_max - 2 * RCVBUF : 2 * RCVBUF;
+	queue_max = queue_max > 3 * RCVBUF ? queue_max - 2 * RCVBUF : RCVBUF;
 	signal(SIGPIPE, SIG_IGN);
 	listener = fd_listen(&mine);
 	printf("port %d\n", mine);
