@@ -5871,12 +5871,14 @@ static const struct kind listener_kind = {
 static int
 srv_listen_on(const struct sockaddr *sa, socklen_t n)
 {
-	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1;
+	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1, zero = 0;
 
 	if (fd == -1)
 		die("socket:");
 	fd_prepare(fd);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (sa->sa_family == AF_INET6)	/* :: is IPv4 too */
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (bind(fd, sa, n) == -1)
 		die("cannot listen on %s port %s:", opt.host, opt.port);
@@ -7144,6 +7146,14 @@ dial_refused(struct conn *c, int status, const char *why)
 {
 	char text[512];
 
+	if ((status == 401 || status == 403) && !cli.dial.in_query) {
+		/* The reference looks for a token in the query alone. */
+		cli.dial.in_query = 1;
+		conn_kill(c);
+		helper_end();
+		timer_set(&cli.redial, now_ms);
+		return;
+	}
 	if (status == 401 || status == 403) {
 		conn_kill(c);
 		client_give_up("it does not accept the token "

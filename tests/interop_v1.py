@@ -206,6 +206,15 @@ def server_gets_two_cookies(t):
 
 
 @scenario(needs=SERVER)
+def server_given_a_token_of_the_environment(t):
+    """PIPEGATE_TOKEN works with a Python server too, which looks in the URL alone."""
+    origin, server = t.origin(), python_server(t)
+    client = t.client("ws://127.0.0.1:%d/" % server.port, origin, ready=False, env={"PIPEGATE_TOKEN": token()})
+    client.wait_out("http://127.0.0.1:%d/demo/" % server.port)
+    equal(t.get(server, "/demo/204").status, 204, "status")
+
+
+@scenario(needs=SERVER)
 def server_restarted(t):
     """Our client finds a Python server again that was killed."""
     origin, server, client = with_python_server(t)
