@@ -138,7 +138,7 @@ elif ! "$make" pipegate >"$log" 2>&1; then
 	not_ok scenarios "pipegate does not build"
 else
 	scenarios plain "$PWD/pipegate" 1
-	scenarios interop "$PWD/pipegate" 1 interop_v1 interop_tls interop_tools
+	scenarios interop "$PWD/pipegate" 1 interop_v1 interop_tls interop_tools interop_ws
 	if [ -z "$san" ]; then
 		skip san "the sanitizers do not work here"
 	elif ! "$make" "$san" >"$log" 2>&1; then
