@@ -341,6 +341,7 @@ def large_v1_bodies(t, n):
     """Bodies of 10 MB towards a v1 client are taken while there is room, and refused with 503 when not."""
     siege = Siege(t, budget=32 * MIB if n < 100 else 64 * MIB)
     peer = t.tunnel(siege.server, sub="heavy", v2=False)
+    reading(t, peer)
     siege.fds += 1
     body = b"x" * 10000000
     head = b"POST /heavy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n"
@@ -609,6 +610,22 @@ def large_v1_answers_at_once(t, n):
     for conn in conns:
         conn.abort()
     siege.end()
+
+
+@scenario()
+def v1_bodies_behind_a_large_one(t):
+    """A body that waits behind another at a v1 client that reads slowly is not said to come too slowly."""
+    server = t.server()
+    peer = t.tunnel(server, v2=False)
+    large = t.conn(server)
+    work = t.background(lambda: large.request("POST", "/demo/large", body=b"x" * 10000000, seconds=60))
+    time.sleep(1)
+    small = t.conn(server).send("POST /demo/small HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n")
+    t.background(lambda: small.send_quietly(b"y" * 70000))
+    small.silent(11)
+    for _ in range(2):
+        peer.send_answer_v1(peer.recv_json(20)["correlation_id"])
+    equal((small.answer(seconds=20).status, work.result(60).status), (200, 200), "statuses")
 
 
 @sizes(32, 64)
