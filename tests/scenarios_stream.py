@@ -98,7 +98,7 @@ def hand_over(origin, path, head):
     def answer(request, conn, origin):
         conn.send(head)
         conns.put(conn)
-        origin.gate("over").wait(120 * harness.SLOW)
+        origin.gate("over").wait(1200)
         return True
     answer.reads_body = False
     origin.on(path, answer)
