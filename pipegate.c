@@ -44,6 +44,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -587,6 +590,9 @@ enum pool_class { POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_CLASSES };
 
 static const size_t pool_size[POOL_CLASSES] = { 2048, 16384, 36864 };
 
+#define TRIM_FROM (256 << 10)	/* bytes given back that are worth a look at the heap */
+#define POOL_SHARE 32		/* a list keeps at most this part of the budget */
+
 struct pool_item {
 	struct pool_item *next;
 };
@@ -607,6 +613,16 @@ static size_t
 budget_free(void)
 {
 	return budget.used < budget.max ? budget.max - budget.used : 0;
+}
+
+/* Room for bodies that are held whole (v1).  They leave a quarter of the
+ * budget alone, so that streams always find some. */
+static size_t
+budget_whole_room(void)
+{
+	size_t most = budget.max / 4 * 3;
+
+	return budget.used < most ? most - budget.used : 0;
 }
 
 /* Takes n bytes of the budget.  Returns 0, or -1 where they are not there. */
@@ -679,6 +695,10 @@ mem_put(void *p, size_t n)
 		free(p);
 		return;
 	}
+	if (pool[k].nfree * n > budget.max / POOL_SHARE) {
+		free(p);
+		return;
+	}
 	it->next = pool[k].free;
 	pool[k].free = it;
 	pool[k].nfree++;
@@ -688,6 +708,7 @@ mem_put(void *p, size_t n)
 static void
 pool_trim(void)
 {
+	static size_t peak;
 	struct pool *k;
 
 	for (k = pool; k < pool + POOL_CLASSES; k++) {
@@ -701,6 +722,15 @@ pool_trim(void)
 		}
 		k->idle = k->nfree;
 	}
+	if (budget.used > peak)
+		peak = budget.used;
+#ifdef __GLIBC__
+	/* glibc keeps freed blocks resident unless it is asked. */
+	if (peak - budget.used > TRIM_FROM) {
+		malloc_trim(0);
+		peak = budget.used;
+	}
+#endif
 }
 
 /* Contiguous bytes: p[off..off+len) within cap.  Views into it die at the
@@ -1071,6 +1101,7 @@ struct kind {
 	const char *name;
 	void (*ready)(struct conn *, short revents);
 	void (*sent)(struct conn *, size_t n);	/* n bytes left for good; may be NULL */
+	void (*blocked)(struct conn *);	/* not all could be written; may be NULL */
 	void (*broken)(struct conn *);	/* a write failed */
 	short (*events)(const struct conn *);
 	long long (*deadline)(const struct conn *);
@@ -1103,12 +1134,15 @@ struct conn {
 	struct link *link;
 	struct addr peer;
 	size_t *counted;		/* lessened by one when it is freed */
+	size_t *share;			/* a sum that its rx counts in, with shared octets */
+	size_t shared;
 	size_t drained;			/* octets thrown away while lingering */
 	unsigned char touched, flushing, dead;
 	unsigned char rd_eof;		/* nothing more will come */
 	unsigned char rd_failed;	/* nor did it end well */
 	unsigned char wr_shut;		/* we have said that nothing more will go */
 	unsigned char reset;		/* close with an RST */
+	unsigned char guarded;		/* see conn_guard */
 	unsigned char reused;		/* served a request before */
 	int attempt;			/* origin: addresses tried */
 	/* caller: of the request at hand, for its answer */
@@ -1321,6 +1355,19 @@ conn_new(const struct kind *kind, int fd, enum conn_state s)
 	return c;
 }
 
+/* Counts octets that c holds in *share from now on, in place of where it was
+ * counted so far.  NULL: nowhere. */
+static void
+conn_share(struct conn *c, size_t *share, size_t octets)
+{
+	if (c->share != NULL)
+		*c->share -= c->shared;
+	c->share = share;
+	c->shared = octets;
+	if (share != NULL)
+		*share += c->shared;
+}
+
 /* Marks c as dead.  Its fd and memory last until the sweep. */
 static void
 conn_kill(struct conn *c)
@@ -1328,6 +1375,7 @@ conn_kill(struct conn *c)
 	if (c->dead)
 		return;
 	c->dead = 1;
+	conn_share(c, NULL, 0);
 	list_leave(c);
 	c->dead_next = loop.dead;
 	loop.dead = c;
@@ -1342,17 +1390,28 @@ conn_abort(struct conn *c)
 	conn_kill(c);
 }
 
+/* While c is guarded its close is an RST, also when this process is killed:
+ * for what only the end of the connection ends. */
+static void
+conn_guard(struct conn *c, int on)
+{
+	struct linger l = { .l_onoff = on, .l_linger = 0 };
+
+	if (c->guarded == on)
+		return;
+	c->guarded = on != 0;
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+}
+
 static void
 conn_free(struct conn *c)
 {
-	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
-
 	if (c->counted != NULL)
 		--*c->counted;
 	loop_remove(c);
 	timer_end(&c->timer);
 	if (c->reset)
-		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		conn_guard(c, 1);
 	close(c->fd);
 	buf_free(&c->rx);
 	chain_free(&c->tx);
@@ -1586,7 +1645,9 @@ conn_linger(struct conn *c)
 	if (c->dead || c->kind == &linger_kind)
 		return;
 	conn_state(c, CONN_LINGER);
+	conn_guard(c, 0);
 	list_leave(c);
+	conn_share(c, NULL, 0);
 	buf_free(&c->rx);
 	c->stream = NULL;
 	c->link = NULL;
@@ -2373,6 +2434,8 @@ link_close(struct link *l, int code, const char *reason)
 static void
 link_fail(struct link *l, int minus_code, const char *reason)
 {
+	if (l->close_out || l->freed)
+		return;
 	log_event(LEVEL_INFO, "event=link-fault code=%d reason=\"%s\"",
 	    -minus_code, reason);
 	link_close(l, -minus_code, reason);
@@ -2489,7 +2552,7 @@ link_keep_v1(struct link *l, const unsigned char *p, size_t n)
 	unsigned char *to = NULL;
 
 	if (!l->skipping && l->msg.len + n <= V1_MESSAGE_MAX &&
-	    n <= budget_free())
+	    n <= budget_whole_room())
 		to = buf_space(&l->msg, n, V1_MESSAGE_MAX + V1_KEPT);
 	if (to == NULL) {
 		l->skipping = 1;
@@ -2537,6 +2600,8 @@ link_take_v1(struct link *l, unsigned char *p, size_t n)
 		link_fail(l, -1007, "text is not UTF-8");
 		return;
 	}
+	if (!link_writable(l))
+		return;		/* after our close nothing more is kept */
 	whole = last && n == l->frame.size && l->msg.len == 0 && !l->skipping;
 	if (whole) {
 		link_deliver(l, opcode, p, n);
@@ -2833,6 +2898,7 @@ links_trim(void)
 #define WINDOW_MAX (8 << 20)
 #define SMALL_PIECE 2048		/* body pieces below are copied, not written at once */
 #define STALLED_MS 30000
+#define COLLECT_STEPS 8			/* pieces of a v1 body read in a row */
 
 enum source_fault {
 	SOURCE_EOF,			/* ended inside its body */
@@ -3323,7 +3389,7 @@ stream_up_ended(struct stream *s)
 static int
 hold_put(struct stream *s, const void *p, size_t n)
 {
-	if (n > budget_free() || chain_put(&s->hold, p, n) == -1)
+	if (n > budget_whole_room() || chain_put(&s->hold, p, n) == -1)
 		return -1;
 	return 0;
 }
@@ -3645,7 +3711,7 @@ up_piece(struct stream *s)
 		return up_trailers(s);
 	/* An end that is known already makes no further event. */
 	return n == cap || s->http->rx.len > 0 || s->http->rd_eof ||
-	    s->http->rd_failed;
+	    s->http->rd_failed || s->http->slot == NO_SLOT;
 }
 
 /* v1: reads the body into the message.  Returns 1 if there is more to do. */
@@ -3698,7 +3764,7 @@ stream_turn(struct stream *s)
 		return 0;
 	if (s->up.state != WS_HALF_OPEN || s->freed_flag)
 		return 0;
-	return l->v2 ? up_piece(s) : up_collect(s);
+	return l->v2 ? up_piece(s) : 0;
 }
 
 /* Lets the streams take turns at the link while it has room. */
@@ -3841,12 +3907,34 @@ stream_sent(struct conn *c, size_t n)
 		window_freed(s, before - s->held);
 }
 
+/* v1: a message is gathered whether the link has room or not. */
+static void
+stream_collect(struct stream *s)
+{
+	int i;
+
+	for (i = 0; i < COLLECT_STEPS && !s->send_due; i++)
+		if (s->up.state != WS_HALF_OPEN || s->http == NULL ||
+		    (!s->head_up && !s->role->head(s)) ||
+		    s->up.state != WS_HALF_OPEN || s->http == NULL ||
+		    !up_collect(s))
+			break;
+	if (s->send_due)
+		fifo_add(s);
+	else if (s->http != NULL)
+		conn_touch(s->http);
+}
+
 /* Something to read came from the conn. */
 static void
 stream_news(struct stream *s)
 {
-	if (s->up.state == WS_HALF_OPEN && s->link != NULL)
+	if (s->up.state != WS_HALF_OPEN || s->link == NULL)
+		return;
+	if (s->link->v2)
 		fifo_add(s);
+	else if (!s->send_due)
+		stream_collect(s);
 }
 
 /* Whether the conn should be read now. */
@@ -3922,7 +4010,8 @@ v1_body_max(const struct stream *s)
 	return max < rest ? 0 : (long long)((max - rest) / 4 * 3);
 }
 
-/* Puts the message's beginning into s->hold. */
+/* Puts the message's beginning into s->hold.  Returns 0, or minus a status:
+ * -431 too large, -503 no room. */
 static int
 v1_begin(struct stream *s,
     void (*put)(struct json_out *, const struct ws_msg *))
@@ -3931,8 +4020,10 @@ v1_begin(struct stream *s,
 	struct json_out o = { space, sizeof(space), 0, 0 };
 
 	put(&o, &msg_out);
-	if (o.len > o.cap || hold_put(s, space, o.len) == -1)
-		return -1;
+	if (o.len > o.cap)
+		return -431;
+	if (hold_put(s, space, o.len) == -1)
+		return -503;
 	s->head_up = 1;
 	return 0;
 }
@@ -4108,8 +4199,11 @@ settle_flushes(void)
 		if (c->dead || c->state == CONN_CONNECT)
 			continue;
 		conn_flush(c);
-		if (!c->dead)
-			stream_shut_due(c);
+		if (c->dead)
+			continue;
+		if (c->tx.len > 0 && c->kind->blocked != NULL)
+			c->kind->blocked(c);
+		stream_shut_due(c);
 	}
 }
 
@@ -4228,6 +4322,7 @@ peer_is_trusted(const struct addr *a)
 #define SPARE_CONNS 16			/* over the cap, for tunnel clients alone */
 #define OWN_FDS 32			/* those, and the program's own */
 #define EXPIRED_GRACE_S 300
+#define UNREAD_MAX 4096			/* of our answers, before more requests are read */
 #define ALLOW_ALL "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 struct tunnel {
@@ -4245,12 +4340,14 @@ struct tunnel {
 static struct {
 	struct list idle, heads;	/* callers between requests; inside a head */
 	struct list next;		/* callers that may have another request in rx */
+	struct list stuck;		/* callers that do not take what we answered */
 	size_t nconns;
 	struct tunnel *table[TUNNEL_BUCKETS];
 	unsigned long long seed;
 	long long start_ms;
 	long long nwait;		/* requests that wait, of all tunnels */
 	size_t wait_octets;		/* the memory that their heads hold */
+	size_t head_octets;		/* that heads hold which are not whole yet */
 	int spare_fd;
 	int stopping;
 	long long retry_accept_ms;
@@ -4274,18 +4371,27 @@ caller_eat(struct conn *c)
 	c->head_size = 0;
 }
 
-/* After an answer of our own: the next request, or the end. */
+/* Has c's next request looked for at the end of the turn. */
+static void
+caller_next(struct conn *c)
+{
+	if (c->dead)
+		return;
+	conn_share(c, NULL, 0);
+	list_leave(c);
+	list_add(&srv.next, c);
+}
+
+/* After an answer: the next request, once this one has gone; or the end. */
 static void
 caller_answered(struct conn *c)
 {
 	if (c->state == CONN_STREAM && c->keep_alive)
 		conn_state(c, CONN_HEAD);
-	if (!c->keep_alive) {
+	if (!c->keep_alive)
 		conn_linger(c);
-		return;
-	}
-	list_leave(c);
-	list_add(&srv.next, c);
+	else if (c->tx.len == 0)
+		caller_next(c);
 }
 
 /* Answers with an error of our own: for request label, or "" where none is
@@ -4440,7 +4546,7 @@ wait_leave(struct stream *s)
 	if (--t->nwait == 0 && !t->was_served)
 		timer_set(&t->timer, now_ms);	/* an id that nobody asks for */
 	srv.nwait--;
-	srv.wait_octets -= s->http->rx.cap;
+	conn_share(s->http, NULL, 0);
 }
 
 static void
@@ -4459,7 +4565,7 @@ wait_add(struct stream *s)
 	t->nwait++;
 	srv.nwait++;
 	buf_fit(&s->http->rx);
-	srv.wait_octets += s->http->rx.cap;
+	conn_share(s->http, &srv.wait_octets, s->http->rx.cap);
 	conn_touch(s->http);
 }
 
@@ -4692,12 +4798,14 @@ forward_v1(struct stream *s, const struct http_head *h)
 	if (r < 0)
 		return r;
 	v1_strip(&msg_out);
-	if (v1_begin(s, ws_v1_request_put) == -1)
-		return -431;
+	r = v1_begin(s, ws_v1_request_put);
+	if (r < 0)
+		return r;
 	most = v1_body_max(s);
 	if (h->length > most)
 		return -413;
-	if (h->length > 0 && BASE64_SIZE((size_t)h->length) > budget_free())
+	if (h->length > 0 &&
+	    BASE64_SIZE((size_t)h->length) > budget_whole_room())
 		return -503;
 	if (s->up_limit > most)
 		s->up_limit = most;
@@ -4705,7 +4813,6 @@ forward_v1(struct stream *s, const struct http_head *h)
 	ws_half_init(&s->down, LLONG_MAX / 4, -1);
 	if (h->expect_continue && h->framing != HTTP_NO_BODY)
 		conn_put(s->http, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-	fifo_add(s);
 	return 0;
 }
 
@@ -5087,6 +5194,18 @@ answer_framing(const struct stream *s, struct ws_msg *m)
 	return s->minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
 }
 
+/* Whether a head that came over the link is as a caller may get it. */
+static int
+answer_head_ok(const struct ws_msg *m)
+{
+	size_t i, n = m->reason.n;
+
+	for (i = 0; i < m->nfields; i++)
+		n += m->field[i].name.n + m->field[i].value.n + 4;
+	return n <= HTTP_HEAD_MAX && m->nfields <= HTTP_FIELDS_MAX &&
+	    http_fields_ok(m->field, m->nfields);
+}
+
 /* Writes the head of an answer, with framing. */
 static void
 answer_put(struct stream *s, const struct ws_msg *m, enum http_framing framing)
@@ -5174,6 +5293,8 @@ answer_begin(struct stream *s, struct ws_msg *m)
 		s->http->keep_alive = 0;
 	s->sink = framing;
 	s->sink_dead = framing == HTTP_NO_BODY;
+	if (framing == HTTP_UNTIL_CLOSE || framing == HTTP_RAW)
+		conn_guard(s->http, 1);
 	s->status = m->status;
 	s->head_down = 1;
 	if (s->upgrade && framing == HTTP_RAW)
@@ -5207,8 +5328,8 @@ server_message(struct stream *s, struct ws_msg *m)
 		link_fail(s->link, -1002, "a message out of its order");
 		return;
 	}
-	if (!http_fields_ok(m->field, m->nfields))
-		answer_refuse(s, "the answer's head is not valid HTTP");
+	if (!answer_head_ok(m))
+		answer_refuse(s, "the answer's head is not valid HTTP, or too large");
 	else if (m->status < 200 && m->status != 101)
 		answer_informational(s, m);
 	else if (m->status == 101 && !s->upgrade)
@@ -5267,8 +5388,13 @@ answer_v1(struct stream *s, struct ws_msg *m)
 {
 	char length[24];
 
-	if (!http_fields_ok(m->field, m->nfields)) {
-		answer_refuse(s, "the answer's head is not valid HTTP");
+	if (!answer_head_ok(m)) {
+		answer_refuse(s, "the answer's head is not valid HTTP, or too large");
+		return;
+	}
+	if (m->body.n > budget_whole_room()) {
+		answer_refuse(s, "the answer is larger than this server can "
+		    "hold now");
 		return;
 	}
 	if (answer_is_bare(s, m->status))
@@ -5446,6 +5572,10 @@ server_over(struct stream *s)
 	    "ms=%lld in=%lld out=%lld", s->tunnel->id, s->label, s->status,
 	    now_ms - s->start_ms, s->up_bytes, s->down_bytes);
 	stream_detach(s);
+	if (s->up.state == WS_HALF_RESET && s->sink == HTTP_RAW) {
+		conn_abort(c);
+		return;
+	}
 	if (s->up.state == WS_HALF_RESET || s->sink == HTTP_UNTIL_CLOSE)
 		c->keep_alive = 0;
 	caller_answered(c);
@@ -5542,16 +5672,48 @@ head_fault(int status)
 	}
 }
 
+/* Unfinished heads, and answers of ours that nobody takes, may hold a quarter
+ * of the budget: past that the oldest goes. */
+static void
+heads_evict(void)
+{
+	struct conn *c;
+
+	while (srv.head_octets > budget.max / 4) {
+		c = srv.stuck.head != NULL ? srv.stuck.head : srv.heads.head;
+		if (c == NULL)
+			return;
+		conn_kill(c);
+	}
+}
+
 /* Keeps a caller whose next head is not whole. */
 static void
 caller_park(struct conn *c)
 {
 	struct list *where = c->rx.len > 0 ? &srv.heads : &srv.idle;
 
-	if (c->in == where)
+	buf_fit(&c->rx);
+	conn_share(c, &srv.head_octets, c->rx.cap);
+	if (c->in != where) {
+		list_leave(c);
+		list_add(where, c);
+	}
+	heads_evict();
+}
+
+/* A caller does not take the answer that it has: what it pipelined behind its
+ * request waits. */
+static void
+caller_blocked(struct conn *c)
+{
+	if (c->state != CONN_HEAD || c->in == &srv.stuck)
 		return;
+	buf_fit(&c->rx);
+	conn_share(c, &srv.head_octets, c->rx.cap + pool_size[POOL_BLOCK]);
 	list_leave(c);
-	list_add(where, c);
+	list_add(&srv.stuck, c);
+	heads_evict();
 }
 
 /* Takes what the head says of the answer's form. */
@@ -5571,17 +5733,17 @@ caller_note(struct conn *c)
 static void
 caller_parse(struct conn *c)
 {
-	while (c->state == CONN_HEAD && !c->dead && c->tx.len < LINK_BODY_ROOM) {
+	while (c->state == CONN_HEAD && !c->dead && c->tx.len < UNREAD_MAX) {
 		struct view in = buf_view(&c->rx);
 		int r = in.n == 0 ? 0 :
 		    http_request_parse(&srv.head, in.p, in.n, &c->scanned);
 
 		if (r == 0) {
-			buf_fit(&c->rx);
 			caller_park(c);
 			return;
 		}
 		c->scanned = 0;
+		conn_share(c, NULL, 0);
 		if (r > 0 || r == -405 || r == -417) {
 			caller_note(c);
 		} else {
@@ -5624,6 +5786,8 @@ caller_stream_ready(struct conn *c, short revents)
 		caller_leaves(c, "connection broke");
 	else if ((revents & (POLLIN | POLLHUP)) && caller_reads(c))
 		stream_news(c->stream);
+	else if ((revents & POLLHUP) && c->stream->sink == HTTP_RAW)
+		loop_remove(c);		/* read on when there is credit */
 	else if ((revents & POLLHUP) ||
 	    ((revents & POLLRDHUP) && caller_watched(c)))
 		caller_leaves(c, "connection closed");
@@ -5665,8 +5829,7 @@ caller_sent(struct conn *c, size_t n)
 	if (c->state != CONN_HEAD || c->tx.len > 0)
 		return;
 	c->since_ms = now_ms;
-	list_leave(c);
-	list_add(&srv.next, c);
+	caller_next(c);
 }
 
 static void
@@ -5744,6 +5907,7 @@ caller_expire(struct conn *c)
 
 static const struct kind caller_kind = {
 	.name = "caller", .ready = caller_ready, .sent = caller_sent,
+	.blocked = caller_blocked,
 	.broken = caller_broken, .events = caller_events,
 	.deadline = caller_deadline, .expire = caller_expire,
 };
@@ -5989,8 +6153,6 @@ srv_settle(void)
 
 	while ((c = srv.next.head) != NULL) {
 		list_leave(c);
-		if (c->tx.len > 0)
-			continue;
 		caller_parse(c);
 	}
 	if (srv.nwait == 0)
@@ -6095,6 +6257,7 @@ srv_run(void)
 #define ORIGIN_IDLE_MS 4000
 #define ORIGIN_FRESH_MS 1000		/* what is not idempotent takes none idle for longer */
 #define DIAL_MS 15000
+#define DIAL_AGAIN_MS 3000		/* where the token was refused already */
 #define BACKOFF_MAX_MS 60000
 #define STEADY_MS 60000			/* a link that stood so long resets the back-off */
 #define DRAIN_MS 10000
@@ -6119,6 +6282,7 @@ static struct {
 	int failures;			/* dials since a link was steady */
 	long long up_ms;
 	int told;			/* that this link stands */
+	int refused;			/* as Bearer: the query is the last try */
 	int told_url, warned_expiry;
 	struct list idle;		/* origin conns for the next request */
 	pid_t helper;
@@ -6309,7 +6473,7 @@ v1_fail(struct stream *s, int status, const char *why)
 	msg_start(s, WS_MSG_RESPONSE);
 	msg_out.status = status;
 	msg_out.nfields = r > 0 ? http_answer_fields(msg_out.field, h) : 0;
-	if (r <= 0 || v1_begin(s, ws_v1_response_put) == -1 ||
+	if (r <= 0 || v1_begin(s, ws_v1_response_put) < 0 ||
 	    hold_body(s, space + r, text.len - (size_t)r) == -1 ||
 	    hold_end(s) == -1) {
 		stream_reset(s, status, why);
@@ -6662,8 +6826,10 @@ client_request_v1(struct link *l, unsigned char *p, size_t n)
 	ws_half_init(&s->up, LLONG_MAX / 4, -1);
 	ws_half_init(&s->down, LLONG_MAX / 4, -1);
 	s->head_down = 1;
-	if (r < 0) {
-		client_fail(s, 400, "the server sent a malformed request");
+	if (r < 0 || l->nstreams > l->max_streams) {
+		client_fail(s, r < 0 ? 400 : 503, r < 0 ?
+		    "the server sent a malformed request" :
+		    "too many requests at once for this client");
 		return;
 	}
 	v1_frame(&msg_in, length);
@@ -6777,9 +6943,10 @@ client_begin(struct stream *s, const struct http_head *h)
 			client_fault(s, SOURCE_TOO_BIG);
 		return;
 	}
-	if (h->framing == HTTP_RAW)
+	if (h->framing == HTTP_RAW) {
 		s->sink = HTTP_RAW;
-	else if (s->upgrade)
+		conn_guard(s->http, 1);
+	} else if (s->upgrade)
 		s->down.state = WS_HALF_ENDED;
 	if (end) {
 		s->up.state = WS_HALF_ENDED;
@@ -6867,7 +7034,9 @@ client_lost(struct stream *s, int status, const char *why)
 	(void)why;
 	if (s->status == 0)
 		s->status = status;
-	origin_drop(s);
+	if (s->http != NULL)
+		conn_abort(s->http);
+	stream_detach(s);
 }
 
 /* Whether the conn is as good as new for another request. */
@@ -6895,6 +7064,8 @@ client_over(struct stream *s)
 	} else if (origin_is_clean(s, c)) {
 		conn_state(c, CONN_IDLE);
 		list_add(&cli.idle, c);
+	} else if (s->up.state == WS_HALF_RESET) {
+		conn_abort(c);
 	} else {
 		conn_kill(c);
 	}
@@ -7065,6 +7236,9 @@ client_give_up(const char *why)
 	loop.stop = 1;
 }
 
+static const char token_refused[] = "it does not accept the token (missing, "
+    "expired, or made with another secret?)";
+
 /* Waits and dials again: 1, 2, 4 ... 60 s, each times 0.5 to 1 at random. */
 static void
 client_redial(const char *why)
@@ -7075,6 +7249,10 @@ client_redial(const char *why)
 	cli.dialling = NULL;
 	if (loop.stop || cli.close_code != 0)
 		return;
+	if (cli.refused) {
+		client_give_up(token_refused);
+		return;
+	}
 	helper_end();
 	random_bytes(&r, sizeof(r));
 	span = min_time(span, BACKOFF_MAX_MS);
@@ -7102,7 +7280,7 @@ client_gone(struct link *l, int code, const char *why)
 	if (cli.link != l)
 		return;
 	cli.link = NULL;
-	if (code == 1008 && now_ms - cli.up_ms < 10000) {
+	if (code == 1008 && l->close_in && now_ms - cli.up_ms < 10000) {
 		helper_end();
 		client_give_up(why);
 		return;
@@ -7133,8 +7311,9 @@ dial_accepted(struct conn *c, int v2)
 	cli.link = l;
 	cli.up_ms = now_ms;
 	l->v2 = v2 != 0;
-	l->max_streams = v2 ? cli.dial.streams : LLONG_MAX;
+	l->max_streams = cli.dial.streams;
 	cli.told = 0;
+	cli.refused = 0;
 	link_measure(l);
 	link_later(l);
 	link_input(l);
@@ -7149,6 +7328,7 @@ dial_refused(struct conn *c, int status, const char *why)
 	if ((status == 401 || status == 403) && !cli.dial.in_query) {
 		/* The reference looks for a token in the query alone. */
 		cli.dial.in_query = 1;
+		cli.refused = 1;
 		conn_kill(c);
 		helper_end();
 		timer_set(&cli.redial, now_ms);
@@ -7156,8 +7336,7 @@ dial_refused(struct conn *c, int status, const char *why)
 	}
 	if (status == 401 || status == 403) {
 		conn_kill(c);
-		client_give_up("it does not accept the token "
-		    "(missing, expired, or made with another secret?)");
+		client_give_up(token_refused);
 		return;
 	}
 	if (status == 502 && why != NULL)
@@ -7286,7 +7465,7 @@ dial_events(const struct conn *c)
 static long long
 dial_deadline(const struct conn *c)
 {
-	return c->since_ms + DIAL_MS;
+	return c->since_ms + (cli.refused ? DIAL_AGAIN_MS : DIAL_MS);
 }
 
 static void

@@ -778,9 +778,11 @@ int
 ws_order_data(struct ws_order *o, const unsigned char *b, size_t n, int last)
 {
 	if (o->opcode == WS_TEXT) {
-		o->utf8 = ws_utf8(o->utf8, b, n);
-		if (o->utf8 == -1 || (last && o->utf8 != 0))
+		int utf8 = ws_utf8(o->utf8, b, n);
+
+		if (utf8 == -1 || (last && utf8 != 0))
 			return -1007;
+		o->utf8 = utf8;
 	}
 	if (last)
 		o->opcode = 0;

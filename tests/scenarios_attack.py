@@ -435,14 +435,19 @@ BREACHES = {
     "trailers before the head": lambda p, s: p.send_json({"type": "trailers", "correlation_id": s, "headers": []}),
     "head twice": lambda p, s: (p.send_response(s, end=False), p.send_response(s, end=False)),
     "interim after the head": lambda p, s: (p.send_response(s, end=False), p.send_response(s, 103, end=False)),
-    "past the credit": lambda p, s: (p.send_response(s, end=False), [p.send_body(s, b"x" * 16384, end=False) for _ in range(300)]),
+    "past the credit": lambda p, s: (p.send_response(s, end=False), pieces_at_once(p, s, 16384, 1)),
 }
+
+
+def pieces_at_once(peer, stream, *sizes):
+    """Body messages in one segment, so that none is granted between them."""
+    peer.conn.send(b"".join(peer.frame(harness.BINARY_FRAME, b"\0" + uuid.UUID(stream).bytes + b"x" * n) for n in sizes))
 
 
 @scenario()
 def breaches_of_the_order(t):
     """Messages out of their order close the link with 1002, and the caller sees no whole answer."""
-    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
+    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0", "PIPEGATE_MAX_MEMORY": "16777216"})
     for name, breach in BREACHES.items():
         peer = t.tunnel(server)
         conn, stream = stream_at(t, server, peer)
