@@ -1462,10 +1462,10 @@ io_result(ssize_t n)
 	return IO_ERROR;
 }
 
-/* Reads at most n bytes to p; *got is how many came.  An error is kept, since
+/* Reads into iov[0..k); *got is how many bytes came.  An error is kept, since
  * the kernel tells it once and then says EOF. */
 static enum io
-conn_read(struct conn *c, void *p, size_t n, size_t *got)
+conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got)
 {
 	ssize_t r;
 	enum io io;
@@ -1473,7 +1473,7 @@ conn_read(struct conn *c, void *p, size_t n, size_t *got)
 	*got = 0;
 	if (c->rd_eof || c->rd_failed)
 		return c->rd_failed ? IO_ERROR : IO_EOF;
-	r = read(c->fd, p, n);
+	r = readv(c->fd, iov, k);
 	io = io_result(r);
 	if (io == IO_DATA) {
 		*got = (size_t)r;
@@ -1482,6 +1482,14 @@ conn_read(struct conn *c, void *p, size_t n, size_t *got)
 	c->rd_eof = io == IO_EOF;
 	c->rd_failed = io == IO_ERROR;
 	return io;
+}
+
+static enum io
+conn_read(struct conn *c, void *p, size_t n, size_t *got)
+{
+	struct iovec iov = { p, n };
+
+	return conn_readv(c, &iov, 1, got);
 }
 
 /* Reads behind what is in rx already, which holds at most max. */
@@ -2251,6 +2259,8 @@ struct link_ops {
 	void (*message)(struct link *, int opcode, unsigned char *p, size_t n);
 	/* A v1 message that could not be held: its first octets. */
 	void (*oversize)(struct link *, const unsigned char *p, size_t n);
+	/* All that has come was handled: the buffer that it lies in moves. */
+	void (*handled)(void);
 	/* No message comes or goes any more.  Called once. */
 	void (*gone)(struct link *, int code, const char *why);
 };
@@ -2697,10 +2707,12 @@ link_input(struct link *l)
 		used = link_step(l, buf_view(&c->rx));
 		if (l->close_out && used == 0) {
 			buf_consume(&c->rx, c->rx.len);
-			return;
+			break;
 		}
 		buf_consume(&c->rx, used);
 	}
+	if (l->ops->handled != NULL)
+		l->ops->handled();
 }
 
 static void
@@ -2898,6 +2910,7 @@ links_trim(void)
 #define WINDOW_MAX (8 << 20)
 #define SMALL_PIECE 2048		/* body pieces below are copied, not written at once */
 #define STALLED_MS 30000
+#define RUN_MAX 4			/* body messages read in one call */
 #define COLLECT_STEPS 8			/* pieces of a v1 body read in a row */
 
 enum source_fault {
@@ -3681,16 +3694,80 @@ up_trailers(struct stream *s)
 	return 0;
 }
 
-/* One message of body, v2.  Returns 1 if there may be more at once. */
+/* How many full messages may be read in one call: where all that comes is
+ * body, nobody else waits for the link, and the credit is there. */
+static int
+up_run_length(const struct stream *s)
+{
+	long long n = min_time(s->up.credit, s->up_limit - s->up_bytes);
+
+	if (s->link->fifo_head != NULL || !source_is_raw(s) ||
+	    s->http->rx.len > 0)
+		return 0;
+	if (s->source.framing == HTTP_LENGTH)
+		n = min_time(n, s->source.left);
+	return (int)min_time(n / WS_V2_BODY_MAX, RUN_MAX);
+}
+
+/* Makes messages of the got octets that were read to where frames at p would
+ * have their bodies. */
+static void
+up_run_put(struct stream *s, unsigned char *p, size_t got, size_t stride)
+{
+	struct view data;
+	size_t n, used;
+	int end;
+
+	for (; got > 0; got -= n, p += stride) {
+		n = min_size(got, WS_V2_BODY_MAX);
+		http_body_next(&s->source, p + WS_V2_BODY_HEAD, n, &used, &data);
+		end = n == got && source_done(s);
+		ws_half_pass(&s->up, n, end);
+		put_body(s, p, n, end);
+		s->up_bytes += (long long)n;
+	}
+	if (s->up.state != WS_HALF_OPEN)
+		stream_up_ended(s);
+}
+
+/* Reads run messages' worth of body straight into the link.  Returns 1 if
+ * there may be more at once. */
+static int
+up_run(struct stream *s, int run)
+{
+	struct iovec iov[RUN_MAX];
+	size_t got, stride = WS_V2_BODY_HEAD + WS_V2_BODY_MAX +
+	    ws_frame_head_size(WS_V2_BODY_MAX, s->link->masks);
+	unsigned char *p = link_begin(s->link, stride * RUN_MAX);
+	int i;
+
+	if (p == NULL)
+		return 0;
+	for (i = 0; i < run; i++) {
+		iov[i].iov_base = p + (size_t)i * stride + WS_V2_BODY_HEAD;
+		iov[i].iov_len = WS_V2_BODY_MAX;
+	}
+	if (conn_readv(s->http, iov, run, &got) != IO_DATA)
+		return s->http->rd_eof || s->http->rd_failed;
+	up_run_put(s, p, got, stride);
+	return s->up.state == WS_HALF_OPEN &&
+	    (got == (size_t)run * WS_V2_BODY_MAX || s->http->slot == NO_SLOT);
+}
+
+/* One message of body, v2, or a run of them.  Returns 1 if there may be more
+ * at once. */
 static int
 up_piece(struct stream *s)
 {
 	size_t n, cap = WS_V2_BODY_MAX;
 	unsigned char *p;
 	enum step step;
+	int run = up_run_length(s);
 
 	if (s->up.credit <= 0)
 		return 0;
+	if (run > 1 && !s->http->rd_eof && !s->http->rd_failed)
+		return up_run(s, run);
 	if (s->up.credit < (long long)cap)
 		cap = (size_t)s->up.credit;
 	p = link_begin(s->link, WS_V2_BODY_HEAD + cap);
@@ -3797,44 +3874,78 @@ link_serve(struct link *l)
 
 /* --- what comes down */
 
-/* A large piece: in one write with what goes around it, if nothing waits. */
-static void
-down_write_large(struct conn *c, const unsigned char *p, size_t n,
-    const unsigned char *head, size_t nhead)
-{
-	struct iovec iov[3] = {
-		{ (void *)head, nhead }, { (void *)p, n }, { (void *)"\r\n", 2 }
-	};
+/* Large pieces that came for one stream in a row are written together, from
+ * where they lie in the link's buffer: before that moves, or anything else is
+ * done with the conn, gather_write() must be called. */
+#define GATHER_MAX 16
 
+static struct {
+	struct conn *c;			/* NULL: nothing waits */
+	struct iovec iov[3 * GATHER_MAX];
+	unsigned char head[GATHER_MAX][20];
+	int k, n;			/* entries of iov; pieces */
+	size_t octets;
+} gather;
+
+static void
+gather_write(void)
+{
+	struct conn *c = gather.c;
+
+	gather.c = NULL;
+	if (c == NULL || c->dead)
+		return;
 	if (c->tx.len > 0)
 		conn_flush(c);
-	if (c->dead)
-		return;
-	if (nhead > 0)
-		conn_write(c, iov, 3, nhead + n + 2);
-	else
-		conn_write(c, iov + 1, 1, n);
+	if (!c->dead)
+		conn_write(c, gather.iov, gather.k, gather.octets);
+}
+
+static void
+gather_add(const void *p, size_t n)
+{
+	gather.iov[gather.k].iov_base = (void *)p;
+	gather.iov[gather.k++].iov_len = n;
+	gather.octets += n;
+}
+
+static void
+gather_piece(struct conn *c, const unsigned char *p, size_t n, int chunked)
+{
+	unsigned char *head;
+
+	if (gather.c != c || gather.n == GATHER_MAX) {
+		gather_write();
+		gather.c = c;
+		gather.k = gather.n = 0;
+		gather.octets = 0;
+	}
+	head = gather.head[gather.n++];
+	if (chunked)
+		gather_add(head, http_chunk_head(head, n));
+	gather_add(p, n);
+	if (chunked)
+		gather_add("\r\n", 2);
 }
 
 /* Octets for the conn, with the framing that it was promised. */
 static void
 down_write(struct stream *s, const unsigned char *p, size_t n)
 {
-	struct conn *c = s->http;
+	int chunked = s->sink == HTTP_CHUNKED;
 	unsigned char head[20];
-	size_t nhead = 0;
 
 	s->held += n;
-	if (s->sink == HTTP_CHUNKED)
-		nhead = http_chunk_head(head, n);
-	if (n >= SMALL_PIECE) {
-		down_write_large(c, p, n, head, nhead);
+	if (n >= SMALL_PIECE && s->link != NULL && s->link->v2) {
+		gather_piece(s->http, p, n, chunked);
 		return;
 	}
-	conn_put(c, head, nhead);
-	conn_put(c, p, n);
-	if (nhead > 0)
-		conn_put(c, "\r\n", 2);
+	gather_write();
+	if (chunked)
+		conn_put(s->http, head, http_chunk_head(head, n));
+	conn_put(s->http, p, n);
+	if (chunked)
+		conn_put(s->http, "\r\n", 2);
 }
 
 /* Body octets came for s.  Returns 0, or -1002 for the link. */
@@ -3851,6 +3962,7 @@ stream_down(struct stream *s, const unsigned char *p, size_t n, int end)
 	s->promised -= (long long)charged;
 	budget_return(charged);
 	if (r == -1) {
+		gather_write();
 		s->down.state = WS_HALF_OPEN;
 		s->role->lost(s, 502, wrong_length);
 		stream_reset(s, 502, wrong_length);
@@ -3871,6 +3983,7 @@ stream_down_end(struct stream *s, const struct http_field *f, size_t n)
 	unsigned char space[HTTP_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 
+	gather_write();
 	window_close(s);
 	if (s->sink == HTTP_CHUNKED && !s->sink_dead && s->http != NULL) {
 		http_last_chunk_put(&o, f, n);
@@ -3951,6 +4064,7 @@ streams_orphan(struct link *l, const char *why)
 {
 	struct stream *s;
 
+	gather_write();
 	while ((s = l->streams) != NULL) {
 		int lost = s->down.state == WS_HALF_OPEN;
 
@@ -4144,8 +4258,10 @@ take_for_stream(struct stream *s, struct ws_msg *m)
 static int
 take_text(struct link *l, unsigned char *p, size_t n)
 {
-	int r = ws_v2_read(&msg_in, p, n);
+	int r;
 
+	gather_write();
+	r = ws_v2_read(&msg_in, p, n);
 	if (r < 0) {
 		link_fail(l, r, "malformed message");
 		return -1;
@@ -4999,7 +5115,7 @@ static void link_ops_gone(struct link *, int, const char *);
 
 static const struct link_ops server_link_ops = {
 	.message = link_ops_message, .oversize = link_ops_oversize,
-	.gone = link_ops_gone,
+	.handled = gather_write, .gone = link_ops_gone,
 };
 
 /* Completes the handshake only to say why not: a close frame carries the
@@ -7294,7 +7410,7 @@ client_gone(struct link *l, int code, const char *why)
 
 static const struct link_ops client_link_ops = {
 	.message = client_message, .oversize = client_oversize,
-	.gone = client_gone,
+	.handled = gather_write, .gone = client_gone,
 };
 
 static void
