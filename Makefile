@@ -27,6 +27,7 @@ STATIC_CC = $$(command -v musl-gcc || echo $(CC))
 # -fno-pie: tables of pointers are then constants in read-only memory.
 STATIC_FLAGS = -Oz -flto -flto-partition=one -fno-pie \
 	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -fstack-protector \
+	-fno-jump-tables -fno-caller-saves -fno-code-hoisting \
 	-static -no-pie -s -Wl,--gc-sections -Wl,--build-id=none \
 	-Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro \
 	-Wl,-z,common-page-size=512

@@ -310,7 +310,7 @@ text_safe(char *out, size_t cap, struct view v)
 }
 
 /* An assertion that stays in releases: our own bugs end the program, loudly. */
-#define must(fact) ((fact) ? (void)0 : must_fail(#fact, __LINE__))
+#define must(fact) ((fact) ? (void)0 : must_fail(__LINE__))
 
 /* Writes all of it, for what is said before the loop runs or after.  Returns
  * 0 or -1. */
@@ -331,11 +331,11 @@ write_all(int fd, const char *p, size_t n)
 }
 
 static void NORETURN
-must_fail(const char *fact, int line)
+must_fail(int line)
 {
 	char text[256];
 	size_t n = text_put(text, sizeof(text), "pipegate: this is a bug: "
-	    "\"%s\" is not true (pipegate.c:%d)\n", fact, line);
+	    "what line %d of pipegate.c relies on is not so\n", line);
 
 	write_all(STDERR_FILENO, text, n);
 	abort();
@@ -2265,6 +2265,10 @@ struct link_ops {
 	void (*gone)(struct link *, int code, const char *why);
 };
 
+struct fifo {
+	struct stream *head, *tail;
+};
+
 struct link {
 	struct conn *c;
 	const struct link_ops *ops;
@@ -2278,7 +2282,7 @@ struct link {
 	struct ws_frame frame;		/* v1: the one under way */
 	unsigned long long frame_at;	/* octets of it seen */
 	struct stream *streams;
-	struct stream *fifo_head, *fifo_tail;
+	struct fifo light, heavy;	/* streams that wait for their turn */
 	long long nstreams, max_streams;
 	long long window;		/* credit that a request body starts with */
 	unsigned char tx_mask[4];	/* v1: of the frame that is going out, */
@@ -2971,7 +2975,9 @@ struct stream {
 	unsigned char head_down;	/* the head of the other one */
 	unsigned char reset_due, grant_due, send_due;
 	unsigned char hold_begun;	/* v1: part of the message is in the link */
-	unsigned char in_fifo, waiting, is_over, freed_flag;
+	struct fifo *in_fifo;		/* where it waits for the link, or NULL */
+	long long burst, turn_ms;	/* octets it put there lately, up to then */
+	unsigned char waiting, is_over, freed_flag;
 	unsigned char sink_dead;	/* http takes no more: what comes down is dropped */
 	unsigned char shut_due;		/* raw: FIN follows what is queued */
 	unsigned char head_only, upgrade, minor, retry;
@@ -3075,34 +3081,57 @@ stream_leave_link(struct stream *s)
 		link_later(l);
 }
 
+/* A stream is heavy while it puts more into the link than leaks from this
+ * small bucket; the others go first, so that a small answer waits for no round
+ * of all the large ones. */
+#define BURST_MAX (16 << 10)
+#define BURST_LEAK 32		/* octets in a ms */
+
+static struct fifo *
+fifo_of(struct stream *s)
+{
+	long long leak = (now_ms - s->turn_ms) * BURST_LEAK;
+
+	s->turn_ms = now_ms;
+	s->burst = s->burst > leak ? s->burst - leak : 0;
+	return s->burst < BURST_MAX ? &s->link->light : &s->link->heavy;
+}
+
 static void
 fifo_add(struct stream *s)
 {
-	struct link *l = s->link;
+	struct fifo *f;
 
-	if (s->in_fifo || l == NULL)
+	if (s->in_fifo != NULL || s->link == NULL)
 		return;
-	s->in_fifo = 1;
+	f = s->in_fifo = fifo_of(s);
 	s->fifo_next = NULL;
-	if (l->fifo_tail != NULL)
-		l->fifo_tail->fifo_next = s;
+	if (f->tail != NULL)
+		f->tail->fifo_next = s;
 	else
-		l->fifo_head = s;
-	l->fifo_tail = s;
-	link_later(l);
+		f->head = s;
+	f->tail = s;
+	link_later(s->link);
+}
+
+static int
+fifo_is_empty(const struct link *l)
+{
+	return l->light.head == NULL && l->heavy.head == NULL;
 }
 
 static struct stream *
 fifo_take(struct link *l)
 {
-	struct stream *s = l->fifo_head;
+	struct fifo *f = l->light.head != NULL ? &l->light : &l->heavy;
+	struct stream *s = f->head;
 
 	if (s == NULL)
 		return NULL;
-	l->fifo_head = s->fifo_next;
-	if (l->fifo_head == NULL)
-		l->fifo_tail = NULL;
-	s->in_fifo = 0;
+	f->head = s->fifo_next;
+	if (f->head == NULL)
+		f->tail = NULL;
+	s->in_fifo = NULL;
 	return s;
 }
 
@@ -3110,30 +3139,30 @@ fifo_take(struct link *l)
 static void
 fifo_put_back(struct link *l, struct stream *s)
 {
-	s->in_fifo = 1;
-	s->fifo_next = l->fifo_head;
-	l->fifo_head = s;
-	if (l->fifo_tail == NULL)
-		l->fifo_tail = s;
+	s->in_fifo = &l->light;
+	s->fifo_next = l->light.head;
+	l->light.head = s;
+	if (l->light.tail == NULL)
+		l->light.tail = s;
 }
 
 static void
 fifo_leave(struct stream *s)
 {
-	struct link *l = s->link;
+	struct fifo *f = s->in_fifo;
 	struct stream *at, *before = NULL;
 
-	if (!s->in_fifo)
+	if (f == NULL)
 		return;
-	for (at = l->fifo_head; at != s; at = at->fifo_next)
+	for (at = f->head; at != s; at = at->fifo_next)
 		before = at;
 	if (before != NULL)
 		before->fifo_next = s->fifo_next;
 	else
-		l->fifo_head = s->fifo_next;
-	if (l->fifo_tail == s)
-		l->fifo_tail = before;
-	s->in_fifo = 0;
+		f->head = s->fifo_next;
+	if (f->tail == s)
+		f->tail = before;
+	s->in_fifo = NULL;
 }
 
 /* Forgets s.  Its memory lasts until the end of the turn. */
@@ -3335,6 +3364,7 @@ put_body(struct stream *s, unsigned char *p, size_t n, int end)
 	p[0] = end != 0;
 	memcpy(p + 1, s->id, 16);
 	link_commit(s->link, WS_BINARY, 1, WS_V2_BODY_HEAD + n);
+	s->burst += (long long)n;
 	s->link->sent++;
 }
 
@@ -3695,13 +3725,13 @@ up_trailers(struct stream *s)
 }
 
 /* How many full messages may be read in one call: where all that comes is
- * body, nobody else waits for the link, and the credit is there. */
+ * body, no light stream waits for the link, and the credit is there. */
 static int
 up_run_length(const struct stream *s)
 {
 	long long n = min_time(s->up.credit, s->up_limit - s->up_bytes);
 
-	if (s->link->fifo_head != NULL || !source_is_raw(s) ||
+	if (s->link->light.head != NULL || !source_is_raw(s) ||
 	    s->http->rx.len > 0)
 		return 0;
 	if (s->source.framing == HTTP_LENGTH)
@@ -4337,7 +4367,7 @@ settle_links(void)
 		link_serve(l);
 		if (l->freed || l->c->dead)
 			continue;
-		if (link_flush(l) && l->fifo_head != NULL)
+		if (link_flush(l) && !fifo_is_empty(l))
 			link_later(l);
 		if (!l->freed && l->close_out && l->close_in && l->tx.len == 0)
 			link_closed(l);
