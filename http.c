@@ -132,6 +132,29 @@ view_between(const unsigned char *p, const unsigned char *end)
 	return v;
 }
 
+/* Eight octets as they lie in memory. */
+static uint64_t
+octet_eight(const unsigned char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+/* The same with A to Z in lower case.  The top bit of each octet of upper is
+ * set where the seven others, plus what reaches 80, are A to Z. */
+static uint64_t
+octet_eight_fold(const unsigned char *p)
+{
+	const uint64_t each = UINT64_C(0x0101010101010101);
+	uint64_t w = octet_eight(p), low = w & each * 0x7f;
+	uint64_t upper = (low + each * (0x80 - 'A')) & ~w &
+	    ~(low + each * (0x7f - 'Z')) & each * 0x80;
+
+	return w | upper >> 2;
+}
+
 static int
 view_equal_nocase(struct view a, struct view b)
 {
@@ -343,9 +366,15 @@ static const struct name name_other = { "", N_OTHER, 0 };
 static int
 name_is(struct view v, const char *text)
 {
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; i < v.n; i++)
+	if (octet_fold(v.p[v.n - 1]) != (unsigned char)text[v.n - 1])
+		return 0;
+	for (; v.n - i >= 8; i += 8)
+		if (octet_eight_fold(v.p + i) !=
+		    octet_eight((const unsigned char *)text + i))
+			return 0;
+	for (; i < v.n; i++)
 		if (octet_fold(v.p[i]) != (unsigned char)text[i])
 			return 0;
 	return 1;

@@ -42,18 +42,18 @@ text_word_special(uint64_t w)
 static int
 text_special(unsigned char c)
 {
-	return c < 0x20 || c >= 0x80 || c == '"' || c == '\\';
+	return (unsigned char)(c - 0x20) >= 0x60 || c == '"' || c == '\\';
 }
 
 /* The end of the run of plain ASCII that starts at p. */
 static const unsigned char *
 text_plain(const unsigned char *p, const unsigned char *end)
 {
-	uint64_t w[2];
+	uint64_t w;
 
 	while ((size_t)(end - p) >= sizeof(w)) {
-		memcpy(w, p, sizeof(w));
-		if ((text_word_special(w[0]) | text_word_special(w[1])) != 0)
+		memcpy(&w, p, sizeof(w));
+		if (text_word_special(w) != 0)
 			break;
 		p += sizeof(w);
 	}
@@ -552,20 +552,28 @@ json_string(const struct json *v, unsigned char *out, size_t cap)
 long
 json_latin1(const struct json *v, unsigned char *out, size_t cap)
 {
-	const unsigned char *p, *end;
+	const unsigned char *p, *end, *plain;
 	unsigned long cp;
 	size_t n, len = 0;
 
 	if (v->type != JSON_STRING)
 		return -1;
 	end = v->raw.p + v->raw.n - 1;
-	for (p = v->raw.p + 1; p < end; p += n) {
+	for (p = v->raw.p + 1;; p += n) {
+		plain = p;
+		p = text_plain(p, end);
+		n = (size_t)(p - plain);
+		if (n > cap - len)
+			return -1;
+		memmove(out + len, plain, n);
+		len += n;
+		if (p == end)
+			return (long)len;
 		n = text_next(p, end, &cp);
 		if (n == 0 || cp > 0xff || len == cap)
 			return -1;
 		out[len++] = (unsigned char)cp;
 	}
-	return (long)len;
 }
 
 int
@@ -578,8 +586,11 @@ json_equal(const struct json *v, const char *s)
 
 	if (v->type != JSON_STRING)
 		return 0;
-	end = v->raw.p + v->raw.n - 1;
-	for (p = v->raw.p + 1; p < end; p += n) {
+	p = v->raw.p + 1;
+	n = v->raw.n - 2;
+	if (memchr(p, '\\', n) == NULL)
+		return strlen(s) == n && memcmp(p, s, n) == 0;
+	for (end = p + n; p < end; p += n) {
 		n = text_next(p, end, &cp);
 		if (n == 0 || cp == 0)	/* s cannot hold a NUL */
 			return 0;
@@ -771,6 +782,10 @@ out_quoted(struct json_out *o, struct view v,
 void
 json_put(struct json_out *o, const char *s)
 {
+	if (o->nest == 0) {
+		json_put_raw(o, s, strlen(s));
+		return;
+	}
 	for (; *s != '\0'; s++)
 		out_octet(o, (unsigned char)*s);
 }

@@ -125,6 +125,14 @@ text_char(struct text *t, char ch)
 		t->p[t->len++] = ch;
 }
 
+static void
+text_copy(struct text *t, const char *s, size_t n)
+{
+	n = min_size(n, t->cap - t->len - 1);
+	memcpy(t->p + t->len, s, n);
+	t->len += n;
+}
+
 /* Appends s[0..n) in a field of width: to its left end where width < 0. */
 static void
 text_field(struct text *t, const char *s, size_t n, int width, char fill)
@@ -133,8 +141,7 @@ text_field(struct text *t, const char *s, size_t n, int width, char fill)
 
 	for (i = n; width > 0 && i < w; i++)
 		text_char(t, fill);
-	for (i = 0; i < n; i++)
-		text_char(t, s[i]);
+	text_copy(t, s, n);
 	for (i = n; width < 0 && i < w; i++)
 		text_char(t, ' ');
 }
@@ -225,10 +232,9 @@ text_unsigned(struct text *t, const struct conversion *c, va_list *ap)
 static void
 text_string(struct text *t, const struct conversion *c, const char *v)
 {
-	size_t n = 0, max = c->precision < 0 ? SIZE_MAX : (size_t)c->precision;
+	size_t n = c->precision < 0 ? strlen(v) :
+	    strnlen(v, (size_t)c->precision);
 
-	while (n < max && v[n] != '\0')
-		n++;
 	text_field(t, v, n, c->width, ' ');
 }
 
@@ -238,12 +244,14 @@ static void
 text_vadd(struct text *t, const char *f, va_list *ap)
 {
 	struct conversion c;
+	size_t n;
 
 	for (; *f != '\0'; f++) {
-		if (*f != '%') {
-			text_char(t, *f);
-			continue;
-		}
+		n = strcspn(f, "%");
+		text_copy(t, f, n);
+		f += n;
+		if (*f == '\0')
+			break;
 		f = text_conversion(&c, f + 1, ap);
 		if (*f == 's')
 			text_string(t, &c, va_arg(*ap, const char *));
@@ -1419,6 +1427,21 @@ conn_free(struct conn *c)
 	loop.spare = c;
 }
 
+/* A conn that waits for no more than a hang-up is not asked each turn. */
+static void
+loop_place(struct conn *c)
+{
+	short ev = c->kind->events(c);
+
+	if (c->slot == NO_SLOT)
+		return;
+	loop.pfd[c->slot].events = ev;
+	if (ev & (POLLIN | POLLOUT))
+		loop_wake(c);
+	else if (c->slot < loop.active)
+		loop_quiet(c);
+}
+
 /* Asks each touched conn what it waits for, then frees the dead. */
 static void
 loop_sweep(void)
@@ -1432,8 +1455,7 @@ loop_sweep(void)
 			continue;
 		if (c->rx.len == 0 && c->rx.cap > 0 && c->link == NULL)
 			buf_free(&c->rx);
-		if (c->slot != NO_SLOT)
-			loop.pfd[c->slot].events = c->kind->events(c);
+		loop_place(c);
 		timer_set(&c->timer, c->kind->deadline(c));
 	}
 	for (at = &loop.flush; (c = *at) != NULL; ) {
@@ -1671,7 +1693,8 @@ conn_linger(struct conn *c)
  * second part of the set that is asked less often.
  */
 
-#define PARTS_FROM 256		/* conns from which there are two parts */
+#define PARTS_FROM 32		/* conns from which there are two parts */
+#define SETTLE_AFTER 128	/* conns with news */
 #define QUIET_MS 1000
 #define SLICE_MS 10		/* longest poll of the first part alone */
 #define COARSE_MS 50		/* how late a timer may be with two parts */
@@ -1699,17 +1722,18 @@ loop_wait_ms(void)
 static size_t
 loop_reach(int *wait_ms)
 {
-	size_t idle = loop.n - loop.active;
+	long long period = 1 + (long long)(loop.n - loop.active) / 500;
 
 	*wait_ms = loop_wait_ms();
 	if (loop.n <= PARTS_FROM || now_ms - loop.news_ms >= SLEEPY_MS)
 		return loop.n;
-	if (now_ms - loop.full_ms >= (long long)(idle / 500)) {
+	if (now_ms - loop.full_ms >= period) {
 		*wait_ms = 0;
 		return loop.n;
 	}
-	if (*wait_ms < 0 || *wait_ms > SLICE_MS)
-		*wait_ms = SLICE_MS;
+	period = min_time(period, SLICE_MS);
+	if (*wait_ms < 0 || *wait_ms > period)
+		*wait_ms = (int)period;
 	return loop.active;
 }
 
@@ -1730,11 +1754,13 @@ loop_demote(void)
 }
 
 /* Handlers may add and move conns.  One that is passed over for that has its
- * news again at the next poll. */
+ * news again at the next poll.  What a flood of news leaves in buffers is sent
+ * off now and then, so that it does not fill the budget. */
 static void
-loop_dispatch(size_t reach, int news)
+loop_dispatch(size_t reach, int news, void (*settle)(void))
 {
 	size_t i;
+	int handled = 0;
 
 	for (i = 0; i < reach && news > 0; i++) {
 		struct conn *c = loop.who[i];
@@ -1750,6 +1776,8 @@ loop_dispatch(size_t reach, int news)
 			continue;
 		conn_touch(c);
 		c->kind->ready(c, revents);
+		if (++handled % SETTLE_AFTER == 0)
+			settle();
 	}
 }
 
@@ -1757,8 +1785,10 @@ static void
 loop_turn(void (*settle)(void))
 {
 	int wait_ms, news;
-	size_t reach = loop_reach(&wait_ms);
+	size_t reach;
 
+	loop_sweep();
+	reach = loop_reach(&wait_ms);
 	loop.again = 0;
 	news = poll(loop.pfd, (nfds_t)reach, wait_ms);
 	if (news == -1 && errno != EINTR && errno != EAGAIN)
@@ -1768,11 +1798,10 @@ loop_turn(void (*settle)(void))
 		loop.full_ms = now_ms;
 	if (news > 0) {
 		loop.news_ms = now_ms;
-		loop_dispatch(reach, news);
+		loop_dispatch(reach, news, settle);
 	}
 	timer_run();
 	settle();
-	loop_sweep();
 	loop_demote();
 	out_flush(&out_log);
 	out_flush(&out_person);
@@ -5951,6 +5980,8 @@ caller_head_ready(struct conn *c)
 		conn_kill(c);
 	else if (io == IO_DATA)
 		caller_parse(c);
+	if (c->rx.len == 0 && c->link == NULL)
+		buf_free(&c->rx);
 }
 
 static void
@@ -6390,6 +6421,7 @@ srv_run(void)
 			break;
 		loop_turn(settle);
 	}
+	loop_sweep();
 	out_flush(&out_log);
 	return 0;
 }
@@ -7265,7 +7297,7 @@ origin_events(const struct conn *c)
 	if (c->state == CONN_CONNECT)
 		return POLLOUT;
 	if (c->state == CONN_IDLE)
-		return POLLIN;
+		return POLLRDHUP != 0 ? POLLRDHUP : POLLIN;
 	if (c->stream != NULL && stream_reads(c->stream) && !c->rd_eof)
 		ev = (short)(ev | POLLIN);
 	return ev;
@@ -7960,6 +7992,7 @@ cli_run(void)
 			break;
 		loop_turn(settle);
 	}
+	loop_sweep();
 	helper_end();
 	children_end();
 	out_flush(&out_person);
