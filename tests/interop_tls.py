@@ -2,6 +2,7 @@
 and --connect, the user's own way to a server."""
 import os
 import shlex
+import signal
 import subprocess
 
 import harness
@@ -141,6 +142,20 @@ def wrong_certificates(t):
     refused(t, origin, "wss://localhost:%d/" % good, {"SSL_CERT_FILE": other})
     refused(t, origin, "wss://localhost:%d/" % good, {})
     refused(t, origin, "wss://localhost:%d/" % server.port, {"SSL_CERT_FILE": ca})
+
+
+@scenario(needs=STUNNEL)
+def ctrl_c_says_goodbye(t):
+    """A Ctrl-C goes to the whole group: the helper still carries close 1000, and the client exits 0."""
+    origin, server = t.origin(), t.server()
+    ca = authority(t, "ca")
+    port = stunnel(t, server, *certificate(t, ca, "good", "DNS:localhost"))
+    client = t.client("wss://localhost:%d/" % port, origin, ready=False, env={"SSL_CERT_FILE": ca})
+    client.wait_out("/demo/", 20)
+    os.killpg(client.pid, signal.SIGINT)
+    equal(client.wait_exit(), 0, "exit")
+    t.wait(lambda: "event=client-gone" in server.err(), "the end at the server")
+    contains(server.err(), "code=1000", "how it ended")
 
 
 @scenario(needs=STUNNEL)
