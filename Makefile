@@ -84,6 +84,12 @@ build/pipegate-san: $(SRC) pipegate.h Makefile
 	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(SRC)
 
 # A long, narrow wire for the scenarios.
+# It includes pipegate.c, for its loop and links.
+build/echo: tests/echo.c $(SRC) pipegate.h Makefile
+	@mkdir -p build
+	$(CC) $(ALL_CFLAGS) -Wno-unused-function -o $@ tests/echo.c $(CODECS) \
+	    $(ALL_LDFLAGS)
+
 build/relay: tests/relay.c Makefile
 	@mkdir -p build
 	$(CC) $(ALL_CFLAGS) -o $@ tests/relay.c $(ALL_LDFLAGS)

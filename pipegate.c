@@ -4418,7 +4418,7 @@ settle(void)
 		settle_flushes();
 		settle_links();
 	}
-	loop.again = loop.flush != NULL || later_links != NULL;
+	loop.again = i == SETTLE_ROUNDS;
 	streams_sweep();
 	links_sweep();
 }
@@ -6334,7 +6334,7 @@ srv_settle(void)
 	}
 	if (srv.nwait == 0)
 		return;
-	for (l = later_links; l != NULL; l = l->later_next)
+	for (l = all_links; l != NULL; l = l->next)
 		if (!l->is_gone && l->tunnel != NULL && l->tunnel->wait_head)
 			tunnel_dispatch(l->tunnel);
 }
