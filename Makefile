@@ -44,7 +44,7 @@ OBJ = pipegate.o json.o http.o hmac.o ws.o
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
 	tests/unit_ws.c
 FUZZ = tests/fuzz.c tests/fuzz_json.c tests/fuzz_http.c tests/fuzz_hmac.c \
-	tests/fuzz_ws.c
+	tests/fuzz_ws.c tests/fuzz_link.c
 
 .SUFFIXES: .c .o
 
