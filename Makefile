@@ -97,7 +97,7 @@ build/relay: tests/relay.c Makefile
 san: build/pipegate-san build/unit-san
 	./build/unit-san
 
-build/fuzz: $(FUZZ) $(CODECS) pipegate.h Makefile
+build/fuzz: $(FUZZ) $(SRC) pipegate.h Makefile
 	@mkdir -p build
 	$(FUZZ_CC) $(OUR_CFLAGS) $(FUZZ_FLAGS) -I. -o $@ $(FUZZ) $(CODECS)
 
