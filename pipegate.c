@@ -4000,6 +4000,8 @@ down_write(struct stream *s, const unsigned char *p, size_t n)
 		return;
 	}
 	gather_write();
+	if (s->http == NULL)
+		return;			/* it broke just now */
 	if (chunked)
 		conn_put(s->http, head, http_chunk_head(head, n));
 	conn_put(s->http, p, n);

@@ -1,6 +1,8 @@
 """Tricks: framing that two parsers could read differently, fields that try to
 cross a hop, ends in the wrong place, and peers that keep to no agreement."""
 import json
+import os
+import signal
 import socket
 import struct
 import time
@@ -714,3 +716,31 @@ def links_cut_at_each_octet(t):
         left = conn.rest(20)
         check(left.startswith(b"HTTP/1.1 502") or not left.endswith(b"abc"), "at %d: %r" % (at, left))
         conn.close()
+
+
+@scenario()
+def caller_gone_between_two_pieces(t):
+    """A caller that is found to be gone while a large piece is written, with a small one behind it, harms nobody."""
+    server = t.server()
+    peer = t.tunnel(server)
+    conn = ask(t, server)
+    request = peer.recv_request()
+    stream, credit = request["correlation_id"], request["window"]
+    peer.send_response(stream, end=False)
+    while True:
+        if credit > 40000:
+            peer.send_body(stream, b"x" * 16384, end=False)
+            credit -= 16384
+            continue
+        try:
+            message = peer.recv_json(0.5)
+        except harness.Closed:
+            raise
+        except Failed:
+            break
+        credit += message.get("bytes", 0) if message["type"] == "window" else 0
+    os.kill(server.pid, signal.SIGSTOP)
+    conn.abort()
+    pieces_at_once(peer, stream, 16384, 100)
+    os.kill(server.pid, signal.SIGCONT)
+    equal(t.get(server, "/healthz").status, 200, "the server")
