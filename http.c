@@ -1284,12 +1284,13 @@ struct hops {
 static void
 hops_gather(struct hops *hops, const struct http_field *f, size_t n)
 {
+	const struct view connection = view_of("connection");
 	struct view list;
 	size_t i;
 
 	hops->n = 0;
 	for (i = 0; i < n; i++) {
-		if (name_find(f[i].name)->id != N_CONNECTION)
+		if (!view_equal_nocase(f[i].name, connection))
 			continue;
 		list = f[i].value;
 		while (hops->n < LISTED_MAX &&
@@ -1462,11 +1463,9 @@ pass_length_ok(int status, enum http_framing framing)
 
 /* Whether field f of an answer goes on. */
 static int
-pass_answer(const struct hops *hops, const struct http_field *f, int status,
-    enum http_framing framing)
+pass_answer(const struct hops *hops, const struct http_field *f,
+    const struct name *name, int status, enum http_framing framing)
 {
-	const struct name *name = name_find(f->name);
-
 	if (name->id == N_LENGTH)
 		return pass_length_ok(status, framing);
 	if (name->id == N_UPGRADE)
@@ -1482,7 +1481,8 @@ http_answer_fields(struct http_field *out, const struct http_head *h)
 
 	hops_gather(&hops, h->field, h->nfields);
 	for (i = 0; i < h->nfields; i++)
-		if (pass_answer(&hops, &h->field[i], h->status, h->framing))
+		if (pass_answer(&hops, &h->field[i],
+		    name_find(h->field[i].name), h->status, h->framing))
 			out[n++] = h->field[i];
 	return n;
 }
@@ -1500,13 +1500,14 @@ pass_field_ok(const struct http_field *f)
 int
 http_fields_ok(const struct http_field *f, size_t n)
 {
+	const struct view content_length = view_of("content-length");
 	long long length;
 	size_t i, lengths = 0;
 
 	for (i = 0; i < n; i++) {
 		if (!pass_field_ok(&f[i]))
 			return 0;
-		if (name_find(f[i].name)->id != N_LENGTH)
+		if (!view_equal_nocase(f[i].name, content_length))
 			continue;
 		if (++lengths > 1 || view_number(f[i].value, &length) == -1)
 			return 0;
@@ -1625,16 +1626,19 @@ http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
     const struct http_field *f, size_t n)
 {
 	int final = shape->status >= 200;
+	const struct name *name;
 	struct hops hops;
 	size_t i;
 
 	hops_gather(&hops, f, n);
 	ans_put_line(o, shape->status, shape->reason);
 	for (i = 0; i < n; i++) {
+		name = name_find(f[i].name);
 		if (final && shape->correlation_id.n > 0 &&
-		    name_find(f[i].name)->id == N_CORRELATION)
+		    name->id == N_CORRELATION)
 			continue;
-		if (pass_answer(&hops, &f[i], shape->status, shape->framing))
+		if (pass_answer(&hops, &f[i], name, shape->status,
+		    shape->framing))
 			http_put_field(o, f[i].name, f[i].value);
 	}
 	if (final)
