@@ -24,19 +24,32 @@ static const char escape_meanings[] = "\"\\/\b\f\n\r\t";
 
 #define ESCAPES (sizeof(escape_letters) - 1)
 
-/*
- * Whether a word holds a quote, a backslash, a control or a part of a longer
- * character.  A borrow can only start at an octet that is one of these, so
- * zero is exact, though which octet it was is not told.
- */
+/* The eight octets at p, the first of them lowest. */
 static uint64_t
-text_word_special(uint64_t w)
+text_word(const unsigned char *p)
+{
+	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+	    (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
+	    (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+	    (uint64_t)p[7] << 56;
+}
+
+/*
+ * How many octets of a word stand before the first that is a quote, a
+ * backslash, a control or a part of a longer character.  A borrow goes upwards
+ * from such an octet alone, so the lowest mark is exact.
+ */
+static size_t
+text_word_plain(uint64_t w)
 {
 	uint64_t quote = (w ^ EACH('"')) - EACH(1);
 	uint64_t slash = (w ^ EACH('\\')) - EACH(1);
 	uint64_t control = w - EACH(0x20);
+	uint64_t mark = (w | quote | slash | control) >> 7 & EACH(1);
 
-	return (w | quote | slash | control) & EACH(0x80);
+	if (mark == 0)
+		return sizeof(w);
+	return (size_t)((((mark - 1) & ~mark) & EACH(1)) * EACH(1) >> 56);
 }
 
 static int
@@ -45,21 +58,21 @@ text_special(unsigned char c)
 	return (unsigned char)(c - 0x20) >= 0x60 || c == '"' || c == '\\';
 }
 
-/* The end of the run of plain ASCII that starts at p. */
+/* The end of the run of plain ASCII that starts at p.  The last word of many
+ * lies partly over the one before it. */
 static const unsigned char *
 text_plain(const unsigned char *p, const unsigned char *end)
 {
-	uint64_t w;
+	size_t n;
 
-	while ((size_t)(end - p) >= sizeof(w)) {
-		memcpy(&w, p, sizeof(w));
-		if (text_word_special(w) != 0)
-			break;
-		p += sizeof(w);
+	if (end - p < 8) {
+		while (p < end && !text_special(*p))
+			p++;
+		return p;
 	}
-	while (p < end && !text_special(*p))
-		p++;
-	return p;
+	while ((n = text_word_plain(text_word(p))) == 8 && p + 8 < end)
+		p = end - p < 16 ? end - 8 : p + 8;
+	return p + n;
 }
 
 static size_t
@@ -389,6 +402,7 @@ json_parse(struct json *v, const unsigned char *b, size_t n)
 	if (skip_space(s.p, s.end) != s.end)
 		return -1;
 	v->type = value_type(*start);
+	v->plain = 0;
 	v->raw.p = start;
 	v->raw.n = (size_t)(s.p - start);
 	return 0;
@@ -398,35 +412,27 @@ json_parse(struct json *v, const unsigned char *b, size_t n)
  * Steps over values of a text that was checked.
  */
 
-/*
- * From the opening quote to behind the closing one.  Looking back over the
- * backslashes before a quote stays linear: each run is looked at once.
- */
+/* From the opening quote to behind the closing one. */
 static const unsigned char *
-skip_string(const unsigned char *p, const unsigned char *end)
+skip_string(const unsigned char *p, const unsigned char *end, int *plain)
 {
-	const unsigned char *q = p, *s;
-
-	do {
-		q++;
-		q = memchr(q, '"', (size_t)(end - q));
-		if (q == NULL)
-			return end;
-		s = q;
-		while (s[-1] == '\\')
-			s--;
-	} while ((q - s) % 2 == 1);
-	return q + 1;
+	p = text_plain(p + 1, end);
+	*plain = p < end && *p == '"';
+	while (p < end && *p != '"') {
+		p += *p == '\\' && p + 1 < end ? 2 : 1;
+		p = text_plain(p, end);
+	}
+	return p < end ? p + 1 : end;
 }
 
 static const unsigned char *
 skip_nested(const unsigned char *p, const unsigned char *end)
 {
-	int depth = 0;
+	int depth = 0, plain;
 
 	do {
 		if (*p == '"') {
-			p = skip_string(p, end);
+			p = skip_string(p, end, &plain);
 			continue;
 		}
 		if (*p == '[' || *p == '{')
@@ -441,7 +447,7 @@ skip_nested(const unsigned char *p, const unsigned char *end)
 static const unsigned char *
 skip_word(const unsigned char *p, const unsigned char *end)
 {
-	while (p < end && *p != ',' && !is_space(*p))
+	while (p < end && *p != ',' && *p != ']' && !is_space(*p))
 		p++;
 	return p;
 }
@@ -451,8 +457,9 @@ walk_value(struct json *v, const unsigned char *p, const unsigned char *end)
 {
 	v->type = value_type(*p);
 	v->raw.p = p;
+	v->plain = 0;
 	if (v->type == JSON_STRING)
-		p = skip_string(p, end);
+		p = skip_string(p, end, &v->plain);
 	else if (v->type == JSON_ARRAY || v->type == JSON_OBJECT)
 		p = skip_nested(p, end);
 	else
@@ -494,6 +501,38 @@ json_iter_next(struct json_iter *it, struct json *key, struct json *val)
 	}
 	it->p = walk_value(val, it->p, it->end);
 	it->p = walk_past(it->p, it->end);
+	return 1;
+}
+
+/* The two members of the array at p.  Returns where it closes, or NULL. */
+static const unsigned char *
+walk_two(struct json *first, struct json *second, const unsigned char *p,
+    const unsigned char *end)
+{
+	p = skip_space(p + 1, end);
+	if (*p == ']')
+		return NULL;
+	p = skip_space(walk_value(first, p, end), end);
+	if (*p == ']')
+		return NULL;
+	p = skip_space(p + 1, end);
+	p = skip_space(walk_value(second, p, end), end);
+	return *p == ']' ? p : NULL;
+}
+
+int
+json_iter_pair(struct json_iter *it, struct json *first, struct json *second)
+{
+	const unsigned char *closes;
+
+	if (it->is_object || it->p >= it->end)
+		return json_iter_next(it, first, second);
+	if (*it->p != '[')
+		return -1;
+	closes = walk_two(first, second, it->p, it->end);
+	if (closes == NULL)
+		return -1;
+	it->p = walk_past(closes + 1, it->end);
 	return 1;
 }
 
@@ -588,8 +627,8 @@ json_equal(const struct json *v, const char *s)
 		return 0;
 	p = v->raw.p + 1;
 	n = v->raw.n - 2;
-	if (memchr(p, '\\', n) == NULL)
-		return strlen(s) == n && memcmp(p, s, n) == 0;
+	if (v->plain)
+		return strncmp((const char *)p, s, n) == 0 && s[n] == '\0';
 	for (end = p + n; p < end; p += n) {
 		n = text_next(p, end, &cp);
 		if (n == 0 || cp == 0)	/* s cannot hold a NUL */

@@ -617,6 +617,22 @@ static struct {
 	int starved;		/* somebody waits for room */
 } budget = { .max = 64 << 20 };
 
+/* Moves the size bytes of an array to where there is room for more.  Returns
+ * that, or NULL, and then old stands.  (A realloc() for two rare calls would
+ * take a hundredth of the static program.) */
+static void *
+array_grow(void *old, size_t size, size_t more)
+{
+	void *p = malloc(more);
+
+	if (p == NULL)
+		return NULL;
+	if (size > 0)
+		memcpy(p, old, size);
+	free(old);
+	return p;
+}
+
 static size_t
 budget_free(void)
 {
@@ -1005,7 +1021,8 @@ timer_init(struct timer *t, void (*fire)(struct timer *))
 {
 	if (heap.members + 2 > heap.cap) {
 		size_t cap = heap.cap * 2 + 64;
-		struct timer **p = realloc(heap.t, cap * sizeof(*p));
+		struct timer **p = array_grow(heap.t,
+		    heap.cap * sizeof(*p), cap * sizeof(*p));
 
 		if (p == NULL)
 			return -1;
@@ -1266,13 +1283,14 @@ static int
 loop_grow(void)
 {
 	size_t cap = loop.cap * 2 + 64;
-	struct pollfd *p = realloc(loop.pfd, cap * sizeof(*p));
+	struct pollfd *p = array_grow(loop.pfd, loop.cap * sizeof(*p),
+	    cap * sizeof(*p));
 	struct conn **w;
 
 	if (p == NULL)
 		return -1;
 	loop.pfd = p;
-	w = realloc(loop.who, cap * sizeof(*w));
+	w = array_grow(loop.who, loop.cap * sizeof(*w), cap * sizeof(*w));
 	if (w == NULL)
 		return -1;
 	loop.who = w;

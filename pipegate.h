@@ -46,6 +46,7 @@ enum json_type {
  * and escapes included. */
 struct json {
 	enum json_type type;
+	int plain;		/* a string known to be ASCII without escapes */
 	struct view raw;
 };
 
@@ -69,6 +70,12 @@ void json_iter_init(struct json_iter *it, const struct json *v);
 /* Steps to the next member.  Returns 1 and fills val (and key, a JSON_STRING,
  * when an object is walked; key may be NULL); 0 at the end. */
 int json_iter_next(struct json_iter *it, struct json *key, struct json *val);
+
+/* Steps to the next name and its value: a member of an object, or the two
+ * members of an array in an array.  Returns 1; 0 at the end; -1 where an
+ * array holds something else, and then the walk is over. */
+int json_iter_pair(struct json_iter *it, struct json *first,
+    struct json *second);
 
 /* Looks up the member called name (plain ASCII) of object v, comparing after
  * unescaping.  Returns 1 and fills val; 0 if there is none or v is no object;

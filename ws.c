@@ -81,10 +81,12 @@ view_same_nocase(struct view a, struct view b)
 static int
 hex_value(unsigned char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = view_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	unsigned int is_digit = c - (unsigned int)'0' < 10;
+	unsigned int is_letter = (c | 0x20U) - 'a' < 6;
+
+	/* Digits of ids are random: a branch between the two is often wrong. */
+	return (is_digit | is_letter) == 0 ? -1 :
+	    (int)((c & 15U) + 9 * is_letter);
 }
 
 /* The octet that two hex digits at p mean, or -1. */
@@ -896,14 +898,19 @@ msg_walk(struct msg_text *t, unsigned char *p, size_t n)
 	return 0;
 }
 
-/* Unescapes string v in place with unescape, one of json.c's. */
+/* What string v says, unescaped in place with unescape, one of json.c's. */
 static int
 msg_string(struct view *out, const struct msg_text *t, const struct json *v,
     long (*unescape)(const struct json *, unsigned char *, size_t))
 {
 	unsigned char *at = t->p + (v->raw.p - t->p);
-	long n = unescape(v, at, v->raw.n);
+	long n;
 
+	if (v->plain) {
+		*out = view_of(at + 1, v->raw.n - 2);
+		return 0;
+	}
+	n = unescape(v, at, v->raw.n);
 	if (n < 0)
 		return -1;
 	*out = view_of(at, (size_t)n);
@@ -928,28 +935,6 @@ msg_integer(long long *out, const struct json *v, long long low,
 	return 0;
 }
 
-/* The next name and value: of an object, or of an array of arrays of two.
- * Returns 1; 0 at the end; -1 where it is something else. */
-static int
-msg_pair_next(struct json_iter *it, struct json *name, struct json *value)
-{
-	struct json_iter two;
-	struct json pair;
-
-	if (it->is_object)
-		return json_iter_next(it, name, value);
-	if (!json_iter_next(it, NULL, &pair))
-		return 0;
-	if (pair.type != JSON_ARRAY)
-		return -1;
-	json_iter_init(&two, &pair);
-	if (!json_iter_next(&two, NULL, name) ||
-	    !json_iter_next(&two, NULL, value) ||
-	    json_iter_next(&two, NULL, &pair))
-		return -1;
-	return 1;
-}
-
 static int
 msg_fields_read(struct ws_msg *m, const struct msg_text *t,
     const struct json *v)
@@ -960,7 +945,7 @@ msg_fields_read(struct ws_msg *m, const struct msg_text *t,
 	int r;
 
 	json_iter_init(&it, v);
-	while ((r = msg_pair_next(&it, &name, &value)) == 1) {
+	while ((r = json_iter_pair(&it, &name, &value)) == 1) {
 		if (m->nfields == HTTP_OUT_FIELDS)
 			return -1;
 		f = &m->field[m->nfields];
@@ -1100,13 +1085,12 @@ v2_put_headers(struct json_out *o, const struct ws_msg *m)
 
 	json_put(o, "[");
 	for (i = 0; i < m->nfields; i++) {
-		json_put(o, i == 0 ? "[" : ",[");
+		json_put(o, i == 0 ? "[" : "],[");
 		json_put_latin1(o, m->field[i].name);
 		json_put(o, ",");
 		json_put_latin1(o, m->field[i].value);
-		json_put(o, "]");
 	}
-	json_put(o, "]");
+	json_put(o, m->nfields > 0 ? "]]" : "]");
 }
 
 static void
@@ -1364,7 +1348,7 @@ v1_query_read(struct http_out *o, const struct msg_text *t)
 	if (inner.type != JSON_NULL && !v1_is_pairs(&inner))
 		return -1;
 	json_iter_init(&it, &inner);
-	while ((r = msg_pair_next(&it, &name, &value)) == 1) {
+	while ((r = json_iter_pair(&it, &name, &value)) == 1) {
 		http_put(o, before);
 		if (v1_scalar_put(o, t, &name) == -1)
 			return -1;

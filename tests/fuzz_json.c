@@ -34,6 +34,8 @@ probe(const struct json *v, unsigned char *space)
 
 	len = json_string(v, space, v->raw.n);
 	must((len >= 0) == (v->type == JSON_STRING));
+	must(!v->plain || (len == (long)v->raw.n - 2 &&
+	    memcmp(space, v->raw.p + 1, (size_t)len) == 0));
 	if (len > 0)
 		must(json_string(v, space, (size_t)len - 1) == -1);
 	if (len >= 0 && (size_t)len < sizeof(text)) {
@@ -48,6 +50,32 @@ probe(const struct json *v, unsigned char *space)
 		must(v->type == JSON_NUMBER);
 	if (json_find(v, "a", &val) == 1)
 		must(within(&val, v));
+}
+
+/* The pairs of v are those that walks over it and over each member find. */
+static void
+pairs(const struct json *v)
+{
+	struct json_iter one, other, two;
+	struct json a, b, member, want_a, want_b;
+	int r;
+
+	json_iter_init(&one, v);
+	json_iter_init(&other, v);
+	while ((r = json_iter_pair(&one, &a, &b)) == 1) {
+		if (v->type == JSON_OBJECT) {
+			must(json_iter_next(&other, &want_a, &want_b) == 1);
+		} else {
+			must(json_iter_next(&other, NULL, &member) == 1);
+			json_iter_init(&two, &member);
+			must(json_iter_next(&two, NULL, &want_a) == 1 &&
+			    json_iter_next(&two, NULL, &want_b) == 1 &&
+			    json_iter_next(&two, NULL, &member) == 0);
+		}
+		must(a.raw.p == want_a.raw.p && a.raw.n == want_a.raw.n);
+		must(b.raw.p == want_b.raw.p && b.raw.n == want_b.raw.n);
+	}
+	must(json_iter_next(&other, NULL, &member) == (r == -1));
 }
 
 /* Writes v anew: its strings unescaped and escaped, all else as it was. */
@@ -70,6 +98,7 @@ rewrite(struct json_out *o, const struct json *v, unsigned char *space)
 		json_put_raw(o, v->raw.p, v->raw.n);
 		return;
 	}
+	pairs(v);
 	json_put(o, v->type == JSON_OBJECT ? "{" : "[");
 	json_iter_init(&it, v);
 	for (; json_iter_next(&it, &key, &val); comma = ",") {

@@ -555,6 +555,54 @@ test_iterate(void)
 	    "a key that nobody wants");
 }
 
+/* The pairs of text as "name=value;", and "!" where the walk breaks off. */
+static const char *
+pairs(const char *text)
+{
+	static char out[256];
+	struct json v, name, value;
+	struct json_iter it;
+	unsigned char *copy;
+	size_t n = 0;
+	int r = 0;
+
+	if (parse_copy(&v, text, strlen(text), &copy) == 0) {
+		json_iter_init(&it, &v);
+		while ((r = json_iter_pair(&it, &name, &value)) == 1)
+			n += (size_t)sprintf(out + n, "%.*s=%.*s;",
+			    (int)name.raw.n, (const char *)name.raw.p,
+			    (int)value.raw.n, (const char *)value.raw.p);
+	}
+	strcpy(out + n, r == -1 ? "!" : "");
+	free(copy);
+	return out;
+}
+
+static void
+test_pairs(void)
+{
+	static const struct {
+		const char *text;
+		const char *want;
+	} t[] = {
+		{ "[]", "" }, { "{}", "" }, { "1", "" }, { "\"[[1,2]]\"", "" },
+		{ "{\"a\":1,\"b\":[2,3]}", "\"a\"=1;\"b\"=[2,3];" },
+		{ "[[\"a\",\"b\"],[\"c\",\"d\"]]",
+		    "\"a\"=\"b\";\"c\"=\"d\";" },
+		{ " [ [ 1 , true ] , [ [2] , {\"x\":3} ] ] ",
+		    "1=true;[2]={\"x\":3};" },
+		{ "[[\"a]\",\"]\"],[null,-1e5]]", "\"a]\"=\"]\";null=-1e5;" },
+		{ "[[]]", "!" }, { "[[1]]", "!" }, { "[[1,2,3]]", "!" },
+		{ "[1]", "!" }, { "[{\"a\":1}]", "!" }, { "[\"ab\"]", "!" },
+		{ "[[1,2],[3]]", "1=2;!" }, { "[[[1,2]]]", "!" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		CHECK(strcmp(pairs(t[i].text), t[i].want) == 0, "%s: %s",
+		    t[i].text, pairs(t[i].text));
+}
+
 static void
 test_find(void)
 {
@@ -861,6 +909,7 @@ test_json(void)
 	test_strings();
 	test_equal();
 	test_iterate();
+	test_pairs();
 	test_find();
 	test_json_in_json();
 	test_put_strings();
