@@ -247,7 +247,8 @@ text_vadd(struct text *t, const char *f, va_list *ap)
 	size_t n;
 
 	for (; *f != '\0'; f++) {
-		n = strcspn(f, "%");
+		for (n = 0; f[n] != '\0' && f[n] != '%'; n++)
+			continue;
 		text_copy(t, f, n);
 		f += n;
 		if (*f == '\0')
@@ -6508,16 +6509,21 @@ paint(const char *code)
 #define BOLD paint("\033[1m")
 #define PLAIN paint("\033[0m")
 
+/* "12:34:56" here, made once a second. */
 static const char *
-person_clock(char out[16])
+person_clock(void)
 {
-	time_t t = time(NULL);
+	static time_t made = -1;
+	static char stamp[16];
+	time_t now = time(NULL);
 	struct tm tm;
 
-	memset(&tm, 0, sizeof(tm));
-	localtime_r(&t, &tm);
-	text_put(out, 16, "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
-	return out;
+	if (now == made || localtime_r(&now, &tm) == NULL)
+		return stamp;
+	made = now;
+	text_put(stamp, sizeof(stamp), "%02d:%02d:%02d", tm.tm_hour,
+	    tm.tm_min, tm.tm_sec);
+	return stamp;
 }
 
 /* "12 kB" */
@@ -6543,7 +6549,7 @@ person_size(char out[24], long long n)
 static void PRINTF_LIKE(1, 2)
 person_note(const char *fmt, ...)
 {
-	char text[1024], at[16];
+	char text[1024];
 	struct text t = { text, sizeof(text), 0 };
 	va_list ap;
 
@@ -6553,7 +6559,7 @@ person_note(const char *fmt, ...)
 	text_vadd(&t, fmt, &ap);
 	va_end(ap);
 	text[t.len] = '\0';
-	person_say("%s%s%s  %s", DIM, person_clock(at), PLAIN, text);
+	person_say("%s%s%s  %s", DIM, person_clock(), PLAIN, text);
 }
 
 static const char *

@@ -78,15 +78,18 @@ view_same_nocase(struct view a, struct view b)
 	return 1;
 }
 
+/* A table, as the digits of ids are random: a branch between figures and
+ * letters goes wrong half of the time. */
 static int
 hex_value(unsigned char c)
 {
-	unsigned int is_digit = c - (unsigned int)'0' < 10;
-	unsigned int is_letter = (c | 0x20U) - 'a' < 6;
+	static const signed char plus_one['f' - '0' + 1] = {
+		1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+		['A' - '0'] = 11, 12, 13, 14, 15, 16,
+		['a' - '0'] = 11, 12, 13, 14, 15, 16
+	};
 
-	/* Digits of ids are random: a branch between the two is often wrong. */
-	return (is_digit | is_letter) == 0 ? -1 :
-	    (int)((c & 15U) + 9 * is_letter);
+	return c < '0' || c > 'f' ? -1 : plus_one[c - '0'] - 1;
 }
 
 /* The octet that two hex digits at p mean, or -1. */
