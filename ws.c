@@ -866,14 +866,19 @@ struct msg_text {
 	struct json val[MSG_MEMBERS];
 };
 
+/* Looks from member from on, round to it again: most messages have them in
+ * the order of the list.  MSG_MEMBERS: not found. */
 static size_t
-msg_member_find(const struct json *key)
+msg_member_find(const struct json *key, size_t from)
 {
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < MSG_MEMBERS && !json_equal(key, msg_name[i]); i++)
-		continue;
-	return i;
+	for (n = 0; n < MSG_MEMBERS; n++) {
+		i = (from + n) % MSG_MEMBERS;
+		if (json_equal(key, msg_name[i]))
+			return i;
+	}
+	return MSG_MEMBERS;
 }
 
 /* Returns 0, or -1 where p[0..n) is no object or repeats a known member. */
@@ -882,7 +887,7 @@ msg_walk(struct msg_text *t, unsigned char *p, size_t n)
 {
 	struct json_iter it;
 	struct json v, key, val;
-	size_t i;
+	size_t i, from = 0;
 
 	t->p = p;
 	t->seen = 0;
@@ -890,9 +895,10 @@ msg_walk(struct msg_text *t, unsigned char *p, size_t n)
 		return -1;
 	json_iter_init(&it, &v);
 	while (json_iter_next(&it, &key, &val)) {
-		i = msg_member_find(&key);
+		i = msg_member_find(&key, from);
 		if (i == MSG_MEMBERS)
 			continue;
+		from = i + 1;
 		if ((t->seen & BIT(i)) != 0)
 			return -1;
 		t->seen |= BIT(i);
