@@ -9,6 +9,7 @@
  *	text	formatting
  *	log	lines to people and to the log, written once a turn
  *	clock	time, random bytes
+ *	lists	doubly linked, through the things that they hold
  *	memory	the budget; pooled blocks; struct buf and struct chain
  *	timers	a heap of deadlines
  *	conns	one socket each: reading, writing, lingering, dying
@@ -589,6 +590,79 @@ random_bytes(void *out, size_t n)
 	memset(pool + left, 0, n);
 }
 
+/* ------------------------------------------------------------------- lists
+ * A thing has an item for each kind of list that it may stand in.
+ */
+
+struct item {
+	struct item *prev, *next;
+	struct list *in;	/* NULL: in none */
+	void *of;		/* the thing itself */
+};
+
+struct list {
+	struct item *head, *tail;
+	long long n;
+};
+
+/* Puts i, an item of thing of, before next: NULL is the end. */
+static void
+list_insert(struct list *l, struct item *i, void *of, struct item *next)
+{
+	must(i->in == NULL);
+	i->in = l;
+	i->of = of;
+	i->next = next;
+	i->prev = next != NULL ? next->prev : l->tail;
+	if (i->prev != NULL)
+		i->prev->next = i;
+	else
+		l->head = i;
+	if (next != NULL)
+		next->prev = i;
+	else
+		l->tail = i;
+	l->n++;
+}
+
+static void
+list_add(struct list *l, struct item *i, void *of)
+{
+	list_insert(l, i, of, NULL);
+}
+
+static void
+list_leave(struct item *i)
+{
+	struct list *l = i->in;
+
+	if (l == NULL)
+		return;
+	if (i->prev != NULL)
+		i->prev->next = i->next;
+	else
+		l->head = i->next;
+	if (i->next != NULL)
+		i->next->prev = i->prev;
+	else
+		l->tail = i->prev;
+	l->n--;
+	i->in = NULL;
+}
+
+/* The things of a list in turn; NULL behind the last. */
+static void *
+list_first(const struct list *l)
+{
+	return l->head != NULL ? l->head->of : NULL;
+}
+
+static void *
+list_after(const struct item *i)
+{
+	return i->next != NULL ? i->next->of : NULL;
+}
+
 /* ------------------------------------------------------------------ memory
  * Every buffer and every promise of credit is charged to one budget.  Blocks
  * of three sizes come from free lists, last in first out so that they are
@@ -1147,8 +1221,7 @@ struct conn {
 	size_t slot;			/* in loop.pfd, or NO_SLOT */
 	struct timer timer;
 	struct conn *touched_next, *flush_next, *dead_next;
-	struct conn *prev, *next;	/* of the list it is in */
-	struct list *in;
+	struct item place;		/* by what it waits for */
 	struct buf rx;
 	size_t scanned;			/* for the head parsers */
 	size_t head_size;		/* caller: of the head at the front of rx */
@@ -1180,45 +1253,6 @@ struct conn {
 #define LINGER_MS 2000
 #define LINGER_MAX (1 << 20)	/* octets that a lingering conn may still send us */
 #define FLUSH_MAX (256 << 10)	/* octets written to one conn in one go */
-
-struct list {
-	struct conn *head, *tail;
-	size_t n;
-};
-
-static void
-list_add(struct list *l, struct conn *c)
-{
-	must(c->in == NULL);
-	c->in = l;
-	c->next = NULL;
-	c->prev = l->tail;
-	if (l->tail != NULL)
-		l->tail->next = c;
-	else
-		l->head = c;
-	l->tail = c;
-	l->n++;
-}
-
-static void
-list_leave(struct conn *c)
-{
-	struct list *l = c->in;
-
-	if (l == NULL)
-		return;
-	if (c->prev != NULL)
-		c->prev->next = c->next;
-	else
-		l->head = c->next;
-	if (c->next != NULL)
-		c->next->prev = c->prev;
-	else
-		l->tail = c->prev;
-	l->n--;
-	c->in = NULL;
-}
 
 static struct {
 	struct pollfd *pfd;	/* [0..active) asked each turn, [active..n) now and then */
@@ -1403,7 +1437,7 @@ conn_kill(struct conn *c)
 		return;
 	c->dead = 1;
 	conn_share(c, NULL, 0);
-	list_leave(c);
+	list_leave(&c->place);
 	c->dead_next = loop.dead;
 	loop.dead = c;
 }
@@ -1695,7 +1729,7 @@ conn_linger(struct conn *c)
 		return;
 	conn_state(c, CONN_LINGER);
 	conn_guard(c, 0);
-	list_leave(c);
+	list_leave(&c->place);
 	conn_share(c, NULL, 0);
 	buf_free(&c->rx);
 	c->stream = NULL;
@@ -2313,15 +2347,11 @@ struct link_ops {
 	void (*gone)(struct link *, int code, const char *why);
 };
 
-struct fifo {
-	struct stream *head, *tail;
-};
-
 struct link {
 	struct conn *c;
 	const struct link_ops *ops;
 	struct tunnel *tunnel;		/* server */
-	struct link *next, *prev;	/* of all links */
+	struct item place;		/* in all_links */
 	struct link *later_next;	/* of those with work in this turn */
 	struct link *dead_next;
 	struct buf tx;
@@ -2329,9 +2359,9 @@ struct link {
 	struct ws_order order;
 	struct ws_frame frame;		/* v1: the one under way */
 	unsigned long long frame_at;	/* octets of it seen */
-	struct stream *streams;
-	struct fifo light, heavy;	/* streams that wait for their turn */
-	long long nstreams, max_streams;
+	struct list streams;
+	struct list light, heavy;	/* those that wait for their turn */
+	long long max_streams;
 	long long window;		/* credit that a request body starts with */
 	unsigned char tx_mask[4];	/* v1: of the frame that is going out, */
 	size_t tx_left, tx_at;		/* its octets to come, and gone */
@@ -2359,7 +2389,8 @@ struct link {
 	unsigned char later, freed;
 };
 
-static struct link *all_links, *later_links, *dead_links;
+static struct list all_links;
+static struct link *later_links, *dead_links;
 
 /* Has l served and flushed at the end of the turn. */
 static void
@@ -2874,10 +2905,7 @@ link_new(struct conn *c, const struct link_ops *ops, int masks)
 	l->tx_ms = now_ms;
 	c->rx_ms = now_ms;
 	l->max_streams = 1;
-	l->next = all_links;
-	if (all_links != NULL)
-		all_links->prev = l;
-	all_links = l;
+	list_add(&all_links, &l->place, l);
 	c->link = l;
 	c->kind = &link_kind;
 	c->stream = NULL;
@@ -2898,12 +2926,7 @@ link_new(struct conn *c, const struct link_ops *ops, int masks)
 static void
 link_free(struct link *l)
 {
-	if (l->prev != NULL)
-		l->prev->next = l->next;
-	else
-		all_links = l->next;
-	if (l->next != NULL)
-		l->next->prev = l->prev;
+	list_leave(&l->place);
 	buf_free(&l->tx);
 	buf_free(&l->msg);
 	free(l);
@@ -2932,7 +2955,7 @@ links_trim(void)
 {
 	struct link *l;
 
-	for (l = all_links; l != NULL; l = l->next) {
+	for (l = list_first(&all_links); l != NULL; l = list_after(&l->place)) {
 		if (l->freed)
 			continue;
 		if (l->tx.len == 0 && now_ms - l->tx_ms >= 1000)
@@ -2996,10 +3019,10 @@ struct stream {
 	struct conn *http;
 	struct link *link;
 	struct tunnel *tunnel;		/* server */
-	struct stream *hash_next, *hash_prev;
-	struct stream *link_next, *link_prev;
-	struct stream *fifo_next;
-	struct stream *wait_next, *wait_prev;	/* server: the tunnel's queue */
+	struct stream *hash_next;	/* also of the dead and the spare ones */
+	struct item on_link;		/* in the link's streams */
+	struct item turn;		/* in its light or heavy ones */
+	struct item wait;		/* server: in the tunnel's queue */
 	struct ws_half up, down;
 	struct http_body source;	/* framing of what is read from http */
 	enum http_framing sink;		/* framing of what is written to it */
@@ -3023,9 +3046,8 @@ struct stream {
 	unsigned char head_down;	/* the head of the other one */
 	unsigned char reset_due, grant_due, send_due;
 	unsigned char hold_begun;	/* v1: part of the message is in the link */
-	struct fifo *in_fifo;		/* where it waits for the link, or NULL */
 	long long burst, turn_ms;	/* octets it put there lately, up to then */
-	unsigned char waiting, is_over, freed_flag;
+	unsigned char is_over, freed_flag;
 	unsigned char sink_dead;	/* http takes no more: what comes down is dropped */
 	unsigned char shut_due;		/* raw: FIN follows what is queued */
 	unsigned char head_only, upgrade, minor, retry;
@@ -3089,8 +3111,6 @@ stream_new(const struct role *role, struct conn *c, const unsigned char id[16])
 		random_bytes(&stream_seed, sizeof(stream_seed));
 	at = stream_bucket(id);
 	s->hash_next = *at;
-	if (*at != NULL)
-		(*at)->hash_prev = s;
 	*at = s;
 	if (c != NULL)
 		c->stream = s;
@@ -3102,12 +3122,7 @@ static void
 stream_join(struct stream *s, struct link *l)
 {
 	s->link = l;
-	s->link_prev = NULL;
-	s->link_next = l->streams;
-	if (l->streams != NULL)
-		l->streams->link_prev = s;
-	l->streams = s;
-	l->nstreams++;
+	list_add(&l->streams, &s->on_link, s);
 }
 
 static void
@@ -3117,13 +3132,7 @@ stream_leave_link(struct stream *s)
 
 	if (l == NULL)
 		return;
-	if (s->link_prev != NULL)
-		s->link_prev->link_next = s->link_next;
-	else
-		l->streams = s->link_next;
-	if (s->link_next != NULL)
-		s->link_next->link_prev = s->link_prev;
-	l->nstreams--;
+	list_leave(&s->on_link);
 	s->link = NULL;
 	if (!l->freed)
 		link_later(l);
@@ -3135,8 +3144,8 @@ stream_leave_link(struct stream *s)
 #define BURST_MAX (16 << 10)
 #define BURST_LEAK 32		/* octets in a ms */
 
-static struct fifo *
-fifo_of(struct stream *s)
+static struct list *
+turn_list(struct stream *s)
 {
 	long long leak = (now_ms - s->turn_ms) * BURST_LEAK;
 
@@ -3146,87 +3155,50 @@ fifo_of(struct stream *s)
 }
 
 static void
-fifo_add(struct stream *s)
+turn_wait(struct stream *s)
 {
-	struct fifo *f;
-
-	if (s->in_fifo != NULL || s->link == NULL)
+	if (s->turn.in != NULL || s->link == NULL)
 		return;
-	f = s->in_fifo = fifo_of(s);
-	s->fifo_next = NULL;
-	if (f->tail != NULL)
-		f->tail->fifo_next = s;
-	else
-		f->head = s;
-	f->tail = s;
+	list_add(turn_list(s), &s->turn, s);
 	link_later(s->link);
 }
 
 static int
-fifo_is_empty(const struct link *l)
+turn_none(const struct link *l)
 {
-	return l->light.head == NULL && l->heavy.head == NULL;
+	return l->light.n == 0 && l->heavy.n == 0;
 }
 
 static struct stream *
-fifo_take(struct link *l)
+turn_take(struct link *l)
 {
-	struct fifo *f = l->light.head != NULL ? &l->light : &l->heavy;
-	struct stream *s = f->head;
+	struct stream *s = list_first(l->light.n > 0 ? &l->light : &l->heavy);
 
-	if (s == NULL)
-		return NULL;
-	f->head = s->fifo_next;
-	if (f->head == NULL)
-		f->tail = NULL;
-	s->in_fifo = NULL;
+	if (s != NULL)
+		list_leave(&s->turn);
 	return s;
 }
 
 /* v1: the stream whose message is half in the link stays in front. */
 static void
-fifo_put_back(struct link *l, struct stream *s)
+turn_put_back(struct link *l, struct stream *s)
 {
-	s->in_fifo = &l->light;
-	s->fifo_next = l->light.head;
-	l->light.head = s;
-	if (l->light.tail == NULL)
-		l->light.tail = s;
-}
-
-static void
-fifo_leave(struct stream *s)
-{
-	struct fifo *f = s->in_fifo;
-	struct stream *at, *before = NULL;
-
-	if (f == NULL)
-		return;
-	for (at = f->head; at != s; at = at->fifo_next)
-		before = at;
-	if (before != NULL)
-		before->fifo_next = s->fifo_next;
-	else
-		f->head = s->fifo_next;
-	if (f->tail == s)
-		f->tail = before;
-	s->in_fifo = NULL;
+	list_insert(&l->light, &s->turn, s, l->light.head);
 }
 
 /* Forgets s.  Its memory lasts until the end of the turn. */
 static void
 stream_free(struct stream *s)
 {
+	struct stream **at = stream_bucket(s->id);
+
 	if (s->freed_flag)
 		return;
 	s->freed_flag = 1;
-	if (s->hash_prev != NULL)
-		s->hash_prev->hash_next = s->hash_next;
-	else
-		*stream_bucket(s->id) = s->hash_next;
-	if (s->hash_next != NULL)
-		s->hash_next->hash_prev = s->hash_prev;
-	fifo_leave(s);
+	while (*at != s)
+		at = &(*at)->hash_next;
+	*at = s->hash_next;
+	list_leave(&s->turn);
 	stream_leave_link(s);
 	chain_free(&s->hold);
 	budget_return((size_t)s->promised);
@@ -3304,7 +3276,7 @@ window_freed(struct stream *s, size_t n)
 	    s->down.state != WS_HALF_OPEN || s->freed < s->window / 2)
 		return;
 	s->grant_due = 1;
-	fifo_add(s);
+	turn_wait(s);
 }
 
 /* How large the window should be from now on.  One used up within two round
@@ -3455,7 +3427,7 @@ stream_reset(struct stream *s, int status, const char *why)
 		s->reset_due = 1;
 		s->reset_status = status;
 		s->reset_why = why;
-		fifo_add(s);
+		turn_wait(s);
 	}
 	stream_check(s);
 }
@@ -3779,7 +3751,7 @@ up_run_length(const struct stream *s)
 {
 	long long n = min_time(s->up.credit, s->up_limit - s->up_bytes);
 
-	if (s->link->light.head != NULL || !source_is_raw(s) ||
+	if (s->link->light.n > 0 || !source_is_raw(s) ||
 	    s->http->rx.len > 0)
 		return 0;
 	if (s->source.framing == HTTP_LENGTH)
@@ -3931,15 +3903,15 @@ link_serve(struct link *l)
 	if (l->pong_due && link_control(l, WS_PONG, l->pong, l->npong))
 		l->pong_due = 0;
 	while (link_writable(l) && link_unwritten(l) < LINK_BODY_ROOM &&
-	    (s = fifo_take(l)) != NULL) {
+	    (s = turn_take(l)) != NULL) {
 		int more = stream_turn(s);
 
 		if (s->freed_flag)
 			continue;
 		if (more && s->hold_begun)
-			fifo_put_back(l, s);
+			turn_put_back(l, s);
 		else if (more)
-			fifo_add(s);
+			turn_wait(s);
 		else if (s->http != NULL)
 			conn_touch(s->http);
 	}
@@ -4113,7 +4085,7 @@ stream_collect(struct stream *s)
 		    !up_collect(s))
 			break;
 	if (s->send_due)
-		fifo_add(s);
+		turn_wait(s);
 	else if (s->http != NULL)
 		conn_touch(s->http);
 }
@@ -4125,7 +4097,7 @@ stream_news(struct stream *s)
 	if (s->up.state != WS_HALF_OPEN || s->link == NULL)
 		return;
 	if (s->link->v2)
-		fifo_add(s);
+		turn_wait(s);
 	else if (!s->send_due)
 		stream_collect(s);
 }
@@ -4134,7 +4106,7 @@ stream_news(struct stream *s)
 static int
 stream_reads(const struct stream *s)
 {
-	return s->link != NULL && s->up.state == WS_HALF_OPEN && !s->in_fifo &&
+	return s->link != NULL && s->up.state == WS_HALF_OPEN && s->turn.in == NULL &&
 	    !s->send_due && (!s->link->v2 || !s->head_up || s->up.credit > 0);
 }
 
@@ -4145,12 +4117,12 @@ streams_orphan(struct link *l, const char *why)
 	struct stream *s;
 
 	gather_write();
-	while ((s = l->streams) != NULL) {
+	while ((s = list_first(&l->streams)) != NULL) {
 		int lost = s->down.state == WS_HALF_OPEN;
 
 		s->reset_due = 0;
 		s->hold_begun = 0;
-		fifo_leave(s);
+		list_leave(&s->turn);
 		stream_drop_halves(s);
 		stream_leave_link(s);
 		if (lost)
@@ -4280,7 +4252,7 @@ take_window(struct stream *s, const struct ws_msg *m)
 		return;
 	}
 	s->http->rx_ms = now_ms;	/* its silence was ours */
-	fifo_add(s);
+	turn_wait(s);
 	conn_touch(s->http);
 }
 
@@ -4417,7 +4389,7 @@ settle_links(void)
 		link_serve(l);
 		if (l->freed || l->c->dead)
 			continue;
-		if (link_flush(l) && !fifo_is_empty(l))
+		if (link_flush(l) && !turn_none(l))
 			link_later(l);
 		if (!l->freed && l->close_out && l->close_in && l->tx.len == 0)
 			link_closed(l);
@@ -4454,8 +4426,8 @@ streams_retry(void)
 	if (!budget.starved)
 		return;
 	budget.starved = 0;
-	for (l = all_links; l != NULL; l = l->next)
-		for (s = l->streams; s != NULL; s = s->link_next)
+	for (l = list_first(&all_links); l != NULL; l = list_after(&l->place))
+		for (s = list_first(&l->streams); s != NULL; s = list_after(&s->on_link))
 			window_freed(s, 0);
 }
 
@@ -4526,8 +4498,7 @@ struct tunnel {
 	struct tunnel *hash_next;
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
-	struct stream *wait_head, *wait_tail;
-	long long nwait;
+	struct list waiting;		/* streams for which no link has room */
 	long long until_ms;		/* without a link: how long one may still come */
 	int was_served;
 	struct timer timer;
@@ -4574,8 +4545,8 @@ caller_next(struct conn *c)
 	if (c->dead)
 		return;
 	conn_share(c, NULL, 0);
-	list_leave(c);
-	list_add(&srv.next, c);
+	list_leave(&c->place);
+	list_add(&srv.next, &c->place, c);
 }
 
 /* After an answer: the next request, once this one has gone; or the end. */
@@ -4728,18 +4699,10 @@ wait_leave(struct stream *s)
 {
 	struct tunnel *t = s->tunnel;
 
-	if (!s->waiting)
+	if (s->wait.in == NULL)
 		return;
-	if (s->wait_prev != NULL)
-		s->wait_prev->wait_next = s->wait_next;
-	else
-		t->wait_head = s->wait_next;
-	if (s->wait_next != NULL)
-		s->wait_next->wait_prev = s->wait_prev;
-	else
-		t->wait_tail = s->wait_prev;
-	s->waiting = 0;
-	if (--t->nwait == 0 && !t->was_served)
+	list_leave(&s->wait);
+	if (t->waiting.n == 0 && !t->was_served)
 		timer_set(&t->timer, now_ms);	/* an id that nobody asks for */
 	srv.nwait--;
 	conn_share(s->http, NULL, 0);
@@ -4748,17 +4711,7 @@ wait_leave(struct stream *s)
 static void
 wait_add(struct stream *s)
 {
-	struct tunnel *t = s->tunnel;
-
-	s->waiting = 1;
-	s->wait_next = NULL;
-	s->wait_prev = t->wait_tail;
-	if (t->wait_tail != NULL)
-		t->wait_tail->wait_next = s;
-	else
-		t->wait_head = s;
-	t->wait_tail = s;
-	t->nwait++;
+	list_add(&s->tunnel->waiting, &s->wait, s);
 	srv.nwait++;
 	buf_fit(&s->http->rx);
 	conn_share(s->http, &srv.wait_octets, s->http->rx.cap);
@@ -4783,7 +4736,7 @@ wait_has_room(const struct tunnel *t)
 {
 	if (t != NULL && !tunnel_is_served(t) && now_ms >= t->until_ms)
 		return 0;
-	return (t == NULL || t->nwait < opt.queue_depth) &&
+	return (t == NULL || t->waiting.n < opt.queue_depth) &&
 	    opt.queue_depth > 0 &&
 	    srv.wait_octets < budget.max / 4 &&
 	    srv.nwait < opt.max_connections / 4;
@@ -4845,8 +4798,8 @@ tunnel_timer(struct timer *timer)
 {
 	struct tunnel *t = CONTAINER(timer, struct tunnel, timer);
 
-	while (t->wait_head != NULL)
-		stream_refuse(t->wait_head, 503, nobody_there);
+	while (t->waiting.n > 0)
+		stream_refuse(list_first(&t->waiting), 503, nobody_there);
 	if (t->nlinks > 0)
 		return;
 	if (t->was_served && now_ms < srv_young_until())
@@ -4876,7 +4829,7 @@ tunnel_new(struct view id, long long until_ms)
 static int
 link_is_free(const struct link *l)
 {
-	return !l->leaving && l->nstreams < l->max_streams &&
+	return !l->leaving && l->streams.n < l->max_streams &&
 	    link_unwritten(l) < LINK_HEAD_ROOM;
 }
 
@@ -4889,7 +4842,7 @@ tunnel_pick(const struct tunnel *t)
 
 	for (i = t->nlinks - 1; i >= 0; i--)
 		if (link_is_free(t->link[i]) &&
-		    (best == NULL || t->link[i]->nstreams < best->nstreams))
+		    (best == NULL || t->link[i]->streams.n < best->streams.n))
 			best = t->link[i];
 	return best;
 }
@@ -5062,7 +5015,8 @@ tunnel_dispatch(struct tunnel *t)
 	struct stream *s;
 	struct link *l;
 
-	while ((s = t->wait_head) != NULL && (l = tunnel_pick(t)) != NULL) {
+	while ((s = list_first(&t->waiting)) != NULL &&
+	    (l = tunnel_pick(t)) != NULL) {
 		struct view in = buf_view(&s->http->rx);
 		size_t scanned = 0;
 		int r;
@@ -5135,7 +5089,7 @@ request_stream(struct conn *c, const struct http_head *h, struct tunnel *t)
 	if (h->framing == HTTP_NO_BODY && !s->upgrade)
 		s->up.state = WS_HALF_ENDED;
 	stream_label(s, "%s %s", h->method, h->path);
-	list_leave(c);
+	list_leave(&c->place);
 	conn_state(c, CONN_STREAM);
 	return s;
 }
@@ -5173,7 +5127,7 @@ caller_tunnel(struct conn *c, struct view id)
 		    "tunnel already: its target leads back here");
 	} else if (t == NULL) {
 		caller_refuse(c, 503, nobody_there);
-	} else if ((l = t->wait_head == NULL ? tunnel_pick(t) : NULL) == NULL &&
+	} else if ((l = t->waiting.n == 0 ? tunnel_pick(t) : NULL) == NULL &&
 	    !wait_has_room(t)) {
 		caller_refuse(c, 503, tunnel_is_served(t) ?
 		    "too many requests wait for this client: try again" :
@@ -5277,7 +5231,7 @@ client_join(struct conn *c, struct tunnel *t, const struct ws_offer *offer,
 		conn_kill(c);
 		return;
 	}
-	list_leave(c);
+	list_leave(&c->place);
 	conn_state(c, CONN_OPEN);
 	ws_accept_put(&o, offer);
 	l->tx.len = min_size(o.len, o.cap);
@@ -5356,7 +5310,7 @@ link_ops_gone(struct link *l, int code, const char *why)
 
 	tunnel_drop_link(t, l);
 	log_event(LEVEL_INFO, "event=client-gone id=%s code=%d why=\"%s\" "
-	    "requests=%lld clients=%d", t->id, code, why, l->nstreams,
+	    "requests=%lld clients=%d", t->id, code, why, l->streams.n,
 	    t->nlinks);
 	streams_orphan(l, srv.stopping ? "the server is stopping" :
 	    "the tunnel client went away");
@@ -5876,7 +5830,7 @@ heads_evict(void)
 	struct conn *c;
 
 	while (srv.head_octets > budget.max / 4) {
-		c = srv.stuck.head != NULL ? srv.stuck.head : srv.heads.head;
+		c = list_first(srv.stuck.n > 0 ? &srv.stuck : &srv.heads);
 		if (c == NULL)
 			return;
 		conn_kill(c);
@@ -5891,9 +5845,9 @@ caller_park(struct conn *c)
 
 	buf_fit(&c->rx);
 	conn_share(c, &srv.head_octets, c->rx.cap);
-	if (c->in != where) {
-		list_leave(c);
-		list_add(where, c);
+	if (c->place.in != where) {
+		list_leave(&c->place);
+		list_add(where, &c->place, c);
 	}
 	heads_evict();
 }
@@ -5903,12 +5857,12 @@ caller_park(struct conn *c)
 static void
 caller_blocked(struct conn *c)
 {
-	if (c->state != CONN_HEAD || c->in == &srv.stuck)
+	if (c->state != CONN_HEAD || c->place.in == &srv.stuck)
 		return;
 	buf_fit(&c->rx);
 	conn_share(c, &srv.head_octets, c->rx.cap + pool_size[POOL_BLOCK]);
-	list_leave(c);
-	list_add(&srv.stuck, c);
+	list_leave(&c->place);
+	list_add(&srv.stuck, &c->place, c);
 	heads_evict();
 }
 
@@ -5963,7 +5917,7 @@ caller_watched(const struct conn *c)
 	const struct stream *s = c->stream;
 
 	return c->keep_alive && c->minor > 0 && s->sink != HTTP_RAW &&
-	    (s->waiting || s->up.state != WS_HALF_OPEN ||
+	    (s->wait.in != NULL || s->up.state != WS_HALF_OPEN ||
 	    (s->upgrade && !s->head_down));
 }
 
@@ -6117,7 +6071,7 @@ static const struct kind caller_kind = {
 static int
 srv_evict(void)
 {
-	struct conn *c = srv.idle.head != NULL ? srv.idle.head : srv.heads.head;
+	struct conn *c = list_first(srv.idle.n > 0 ? &srv.idle : &srv.heads);
 
 	if (c == NULL)
 		return -1;
@@ -6178,7 +6132,7 @@ caller_accepted(int fd, const struct sockaddr_storage *ss)
 	c->counted = &srv.nconns;
 	c->tunnel_only = srv.nconns > (size_t)opt.max_connections + 1;
 	addr_from(&c->peer, ss);
-	list_add(&srv.idle, c);
+	list_add(&srv.idle, &c->place, c);
 }
 
 static void
@@ -6295,8 +6249,8 @@ links_expire(void)
 	long long wall = clock_wall();
 	struct link *l, *next;
 
-	for (l = all_links; l != NULL; l = next) {
-		next = l->next;
+	for (l = list_first(&all_links); l != NULL; l = next) {
+		next = list_after(&l->place);
 		if (l->is_gone || l->expires > wall)
 			continue;
 		link_stop_serving(l);
@@ -6304,7 +6258,7 @@ links_expire(void)
 			continue;
 		l->leave_due = 1;
 		link_later(l);
-		if (l->nstreams == 0 || wall >= l->expires + EXPIRED_GRACE_S)
+		if (l->streams.n == 0 || wall >= l->expires + EXPIRED_GRACE_S)
 			link_close(l, 1008, "token has expired");
 	}
 }
@@ -6318,8 +6272,8 @@ streams_unclog(void)
 
 	if (budget_free() > budget.max / 16)
 		return;
-	for (l = all_links; l != NULL; l = l->next)
-		for (s = l->streams; s != NULL; s = s->link_next)
+	for (l = list_first(&all_links); l != NULL; l = list_after(&l->place))
+		for (s = list_first(&l->streams); s != NULL; s = list_after(&s->on_link))
 			if (s->http != NULL && s->http->tx.len > 0 &&
 			    now_ms - s->http->tx_ms >= STALLED_MS &&
 			    (worst == NULL || s->http->tx_ms < worst->http->tx_ms))
@@ -6349,14 +6303,14 @@ srv_settle(void)
 	struct conn *c;
 	struct link *l;
 
-	while ((c = srv.next.head) != NULL) {
-		list_leave(c);
+	while ((c = list_first(&srv.next)) != NULL) {
+		list_leave(&c->place);
 		caller_parse(c);
 	}
 	if (srv.nwait == 0)
 		return;
-	for (l = all_links; l != NULL; l = l->next)
-		if (!l->is_gone && l->tunnel != NULL && l->tunnel->wait_head)
+	for (l = list_first(&all_links); l != NULL; l = list_after(&l->place))
+		if (!l->is_gone && l->tunnel != NULL && l->tunnel->waiting.n > 0)
 			tunnel_dispatch(l->tunnel);
 }
 
@@ -6375,12 +6329,12 @@ srv_stop(void)
 		struct tunnel *t;
 
 		for (t = srv.table[i]; t != NULL; t = t->hash_next)
-			while (t->wait_head != NULL)
-				stream_refuse(t->wait_head, 504,
+			while (t->waiting.n > 0)
+				stream_refuse(list_first(&t->waiting), 504,
 				    "the server is stopping");
 	}
-	for (l = all_links; l != NULL; l = next) {
-		next = l->next;
+	for (l = list_first(&all_links); l != NULL; l = next) {
+		next = list_after(&l->place);
 		link_close(l, 1001, "the server is stopping");
 	}
 	loop.stop = 1;
@@ -6684,7 +6638,7 @@ v1_fail(struct stream *s, int status, const char *why)
 		return;
 	}
 	s->send_due = 1;
-	fifo_add(s);
+	turn_wait(s);
 }
 
 /* The request cannot be answered by the origin. */
@@ -6854,10 +6808,11 @@ origin_reuse(struct stream *s, int idempotent)
 {
 	struct conn *c;
 
-	while ((c = cli.idle.tail) != NULL) {
+	while (cli.idle.tail != NULL) {
+		c = cli.idle.tail->of;
 		if (!idempotent && now_ms - c->since_ms >= ORIGIN_FRESH_MS)
 			return NULL;
-		list_leave(c);
+		list_leave(&c->place);
 		if (!origin_is_alive(c)) {
 			conn_kill(c);
 			continue;
@@ -6965,7 +6920,7 @@ client_request_v2(struct link *l, struct ws_msg *m)
 {
 	struct stream *s;
 
-	if (stream_find(m->id) != NULL || l->nstreams >= l->max_streams) {
+	if (stream_find(m->id) != NULL || l->streams.n >= l->max_streams) {
 		link_fail(l, -1002, "a request with an open id, or too many");
 		return;
 	}
@@ -7030,7 +6985,7 @@ client_request_v1(struct link *l, unsigned char *p, size_t n)
 	ws_half_init(&s->up, LLONG_MAX / 4, -1);
 	ws_half_init(&s->down, LLONG_MAX / 4, -1);
 	s->head_down = 1;
-	if (r < 0 || l->nstreams > l->max_streams) {
+	if (r < 0 || l->streams.n > l->max_streams) {
 		client_fail(s, r < 0 ? 400 : 503, r < 0 ?
 		    "the server sent a malformed request" :
 		    "too many requests at once for this client");
@@ -7267,7 +7222,7 @@ client_over(struct stream *s)
 		conn_linger(c);
 	} else if (origin_is_clean(s, c)) {
 		conn_state(c, CONN_IDLE);
-		list_add(&cli.idle, c);
+		list_add(&cli.idle, &c->place, c);
 	} else if (s->up.state == WS_HALF_RESET) {
 		conn_abort(c);
 	} else {
@@ -7894,10 +7849,10 @@ client_drain(void)
 	timer_set(&cli.redial, NEVER);
 	if (cli.link == NULL)
 		return;
-	if (cli.link->nstreams > 0)
+	if (cli.link->streams.n > 0)
 		person_note("finishing %lld request%s; once more to stop at "
-		    "once", cli.link->nstreams,
-		    cli.link->nstreams == 1 ? "" : "s");
+		    "once", cli.link->streams.n,
+		    cli.link->streams.n == 1 ? "" : "s");
 	cli.link->leaving = cli.link->leave_due = 1;
 	link_later(cli.link);
 }
@@ -7942,7 +7897,7 @@ client_settle(void)
 	if (cli.drain_ms == 0 || loop.stop)
 		return;
 	if (l == NULL || now_ms >= cli.drain_ms ||
-	    (l->nstreams == 0 && l->tx.len == 0 && (l->peer_left || !l->v2 ||
+	    (l->streams.n == 0 && l->tx.len == 0 && (l->peer_left || !l->v2 ||
 	    now_ms >= cli.drain_ms - DRAIN_MS + LEAVE_MS)))
 		client_end(cli.close_code);
 }
@@ -7967,7 +7922,7 @@ client_second(struct timer *t)
 static int
 client_busy(void)
 {
-	return all_links != NULL;
+	return all_links.n > 0;
 }
 
 static void

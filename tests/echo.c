@@ -295,7 +295,7 @@ main(int argc, char **argv)
 		client_start_to(argv + 2);
 	else
 		die("usage: echo server [PORT] | echo client HOST PORT PATH");
-	while (!loop.stop || (is_client && all_links != NULL))
+	while (!loop.stop || (is_client && all_links.n > 0))
 		loop_turn(settle);
 	loop_sweep();
 	return 0;
