@@ -52,9 +52,11 @@ def rates(b, names, cells, opt):
     for cell in cells:
         report.print_cell(cell, of(rounds, cell.key), names, "pipegate")
     growth(rounds, names)
-    print("\nresident memory at its peak, under all of these loads, KiB")
+    print("\nresident memory at its peak, under all of these loads, KiB; "
+          "its ratio to nginx's")
+    base = of(rounds, "peak", report.BASE) if report.BASE in names else None
     for name in names:
-        report.line(name, report.Spread(of(rounds, "peak", name)).text("%d"))
+        report.figure(name, of(rounds, "peak", name), base)
     return rounds
 
 
@@ -97,13 +99,22 @@ def start(b, names, cells, opt):
             b.stop(stand)
         rounds.append(found)
     tell("")
-    print("\nfrom start to the first answer, ms; size of the programs, KiB")
+    print("\nfrom start to the first answer, ms; its ratio to nginx's")
+    base = of(rounds, report.BASE) if report.BASE in names else None
     for name in names:
-        sizes = {path: os.path.getsize(os.path.realpath(path))
-                 for path in bed.contender(name).files()}
-        report.line(name, report.Spread(of(rounds, name)).text("%.1f"),
-                    "%.0f" % (sum(sizes.values()) / 1024) if sizes else "-")
+        report.figure(name, of(rounds, name), base, "%.1f")
+    print("\nsize of the programs, KiB; its ratio to nginx's")
+    base = [size_of(report.BASE)] if report.BASE in names else None
+    for name in shipped(names):
+        if bed.contender(name).files():
+            report.figure(name, [size_of(name)], base)
     return rounds
+
+
+def size_of(name):
+    """What a contender runs, each program counted once, in KiB."""
+    return sum({path: os.path.getsize(os.path.realpath(path))
+                for path in bed.contender(name).files()}.values()) / 1024
 
 
 # ------------------------------------------------------------------- memory
@@ -120,22 +131,23 @@ def memory(b, names, cells, opt):
             found[name] = memory_of(b, name)
         rounds.append(found)
     tell("")
-    print("\nresident memory, KiB: idle; and bytes per idle caller, of %d" % IDLE)
-    for name in names:
-        for label in rounds[0][name]:
-            memory_line(rounds, name, label)
+    print("\nresident memory, KiB: idle; its ratio to nginx's")
+    memory_lines(rounds, names, "idle", 1536, ("server", "client"))
+    print("\nbytes per idle caller, of %d; their ratio to nginx's" % IDLE)
+    memory_lines(rounds, names, "each", 1024, ("server",))
     return rounds
 
 
-def memory_line(rounds, name, label):
-    idle = report.Spread(of(rounds, name, label, "idle"))
-    each = report.Spread(of(rounds, name, label, "each"))
-    judged = name in JUDGED
-    report.line("%s %s" % (name, label), idle.text("%d"),
-                report.verdict(idle, 1536, False) if judged else "")
-    report.line("", each.text("%d"),
-                report.verdict(each, 1024, False)
-                if judged and label == "server" else "")
+def memory_lines(rounds, names, figure, bar, barred):
+    base = None
+    if report.BASE in names:
+        base = of(rounds, report.BASE, next(iter(rounds[0][report.BASE])), figure)
+    for name in names:
+        for label in rounds[0][name]:
+            values = of(rounds, name, label, figure)
+            judged = name in JUDGED and label in barred
+            report.figure("%s %s" % (name, label), values, base, note=report.verdict(
+                report.Spread(values), bar, False) if judged else "")
 
 
 def memory_of(b, name):

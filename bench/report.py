@@ -3,6 +3,7 @@ spread."""
 import statistics
 
 BASE = "nginx"
+RATIOS = (("req/s", "rate"), ("p50", "p50"), ("p99", "p99"), ("CPU", "cpu"))
 
 
 class Spread:
@@ -43,9 +44,9 @@ def column(rounds, name, figure):
 def print_cell(cell, rounds, names, judged):
     """rounds: one dictionary per round, of what load.measure() gave by name."""
     print("\n%s" % cell.title())
-    print("  %-16s %10s %9s %9s %8s   %-20s %-20s %s" % (
-        "", "req/s", "p50 ms", "p99 ms", "CPU us", "req/s : nginx",
-        "p99 : nginx", "CPU : nginx"))
+    print("  %-16s %10s %9s %9s %8s   %s" % (
+        "", "req/s", "p50 ms", "p99 ms", "CPU us", "  ".join(
+            "%-18s" % (title + " : nginx") for title, _ in RATIOS)))
     for name in names:
         middle = {f: statistics.median(column(rounds, name, f))
                   for f in ("rate", "p50", "p99", "cpu", "faults")}
@@ -63,9 +64,9 @@ def print_ratios(cell, rounds, name, judged):
         print()
         return
     found = {f: ratios(column(rounds, name, f), column(rounds, BASE, f))
-             for f in ("rate", "p99", "cpu")}
-    print("%-20s %-20s %s" % tuple(
-        found[f].text() if found[f] else "-" for f in ("rate", "p99", "cpu")))
+             for _, f in RATIOS}
+    print("  ".join("%-18s" % (found[f].text() if found[f] else "-")
+                    for _, f in RATIOS))
     if name == judged and cell.bar and found["rate"]:
         print("  %-16s rate: %s" % ("", verdict(found["rate"], cell.bar)))
     if name == judged and cell.p99_bar and found["p99"]:
@@ -80,3 +81,10 @@ def short(value):
 
 def line(what, value, note=""):
     print("  %-52s %-26s %s" % (what, value, note))
+
+
+def figure(what, values, base, form="%d", note=""):
+    """A line for a figure, with its ratio to nginx's where that is another's."""
+    ratio = ratios(values, base) if base and base != values else None
+    print("  %-26s %-26s %-20s %s" % (
+        what, Spread(values).text(form), ratio.text() if ratio else "", note))
