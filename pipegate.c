@@ -1263,6 +1263,7 @@ static struct {
 	struct conn *spare;	/* freed conns */
 	long long news_ms;	/* when poll last had any */
 	long long full_ms;	/* when all were last asked */
+	int calm;		/* how often in a row the second part had no news */
 	int again;		/* work is left: do not sleep */
 	int stop;
 	int signal_fd[2];
@@ -1743,13 +1744,15 @@ conn_linger(struct conn *c)
 /* -------------------------------------------------------------------- loop
  * Events mark, settle acts, the sweep frees.  poll() over thousands of idle
  * fds costs milliseconds, so conns that were quiet for a second move to a
- * second part of the set that is asked less often.
+ * second part of the set that is asked less often, and less still while it
+ * has no news.
  */
 
 #define PARTS_FROM 32		/* conns from which there are two parts */
 #define SETTLE_AFTER 128	/* conns with news */
 #define QUIET_MS 1000
 #define SLICE_MS 10		/* longest poll of the first part alone */
+#define CALM_MAX 3		/* a second part without news is asked so much less often */
 #define COARSE_MS 50		/* how late a timer may be with two parts */
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
 
@@ -1775,7 +1778,8 @@ loop_wait_ms(void)
 static size_t
 loop_reach(int *wait_ms)
 {
-	long long period = 1 + (long long)(loop.n - loop.active) / 500;
+	long long period = (1 + (long long)(loop.n - loop.active) / 500) *
+	    (1 + loop.calm);
 
 	*wait_ms = loop_wait_ms();
 	if (loop.n <= PARTS_FROM || now_ms - loop.news_ms >= SLEEPY_MS)
@@ -1822,6 +1826,8 @@ loop_dispatch(size_t reach, int news, void (*settle)(void))
 		if (revents == 0)
 			continue;
 		news--;
+		if (i >= loop.active)
+			loop.calm = 0;
 		loop.pfd[i].revents = 0;
 		c->busy_ms = now_ms;
 		loop_wake(c);
@@ -1847,8 +1853,10 @@ loop_turn(void (*settle)(void))
 	if (news == -1 && errno != EINTR && errno != EAGAIN)
 		die("poll:");
 	now_ms = clock_us() / 1000;
-	if (reach == loop.n)
+	if (reach == loop.n) {
 		loop.full_ms = now_ms;
+		loop.calm += loop.calm < CALM_MAX;
+	}
 	if (news > 0) {
 		loop.news_ms = now_ms;
 		loop_dispatch(reach, news, settle);

@@ -85,7 +85,9 @@ def growth(rounds, names):
             continue
         pairs = [[r[key][name]["rate"] / r[key]["nginx"]["rate"]
                   for key in (many, few)] for r in rounds]
-        report.line(name, report.Spread([a / c for a, c in pairs]).text())
+        kept = report.Spread([a / c for a, c in pairs])
+        report.line(name, kept.text(),
+                    report.verdict(kept, 0.8) if name in JUDGED else "")
 
 
 def start(b, names, cells, opt):
