@@ -3287,14 +3287,15 @@ window_freed(struct stream *s, size_t n)
 	turn_wait(s);
 }
 
-/* How large the window should be from now on.  One used up within two round
- * trips holds its stream back: it doubles while memory is plenty. */
+/* How large the window should be from now on.  As credit comes by halves, one
+ * that holds its stream back is used up in two round trips, or a little more
+ * with queues on the way: within three it doubles while memory is plenty. */
 static long long
 window_next(const struct stream *s)
 {
 	long long rtt = s->link->rtt_us > 1000 ? s->link->rtt_us : 1000;
 	long long took = (now_ms - s->grant_ms) * 1000;
-	long long brisk = 2 * rtt * s->freed;
+	long long brisk = 3 * rtt * s->freed;
 
 	if (took * s->window <= brisk && s->window < WINDOW_MAX &&
 	    budget.used < budget.max / 4 * 3)
