@@ -23,7 +23,7 @@ OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
 
 def files():
     if os.geteuid() == 0 and not os.path.isdir("/run/sshd"):
-        raise bed.Absent("sshd has no /run/sshd")
+        raise bed.Absent("sshd wants /run/sshd: its service makes it, or mkdir")
     return [bed.program("sshd"), bed.program("ssh")]
 
 
