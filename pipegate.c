@@ -1753,7 +1753,7 @@ conn_linger(struct conn *c)
 #define QUIET_MS 1000
 #define SLICE_MS 10		/* longest poll of the first part alone */
 #define CALM_MAX 3		/* a second part without news is asked so much less often */
-#define COARSE_MS 50		/* how late a timer may be with two parts */
+#define COARSE_MS 50		/* how late a timer, or news of the second part, may be */
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
 
 static int
@@ -1778,8 +1778,9 @@ loop_wait_ms(void)
 static size_t
 loop_reach(int *wait_ms)
 {
-	long long period = (1 + (long long)(loop.n - loop.active) / 500) *
-	    (1 + loop.calm);
+	long long quiet = (long long)(loop.n - loop.active);
+	long long period = min_time((1 + quiet / 500) * (1 + loop.calm),
+	    COARSE_MS);
 
 	*wait_ms = loop_wait_ms();
 	if (loop.n <= PARTS_FROM || now_ms - loop.news_ms >= SLEEPY_MS)

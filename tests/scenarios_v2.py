@@ -6,7 +6,7 @@ import uuid
 
 import harness
 from harness import (scenario, equal, contains, check, ask, ended, pattern, token, Closed, Failed,
-                     TEXT, BINARY_FRAME, CLOSE, PING)
+                     TEXT, BINARY_FRAME, CLOSE, PING, PONG)
 
 GOOD = {"type": "window", "correlation_id": str(uuid.UUID(int=1)), "bytes": 1}
 
@@ -376,6 +376,30 @@ def credit_is_given_back(t):
         peer.send_body(stream, body[at:at + n], end=at + n == len(body))
         at, credit = at + n, credit - n
     check(reader.result().body == body, "body")
+
+
+@scenario()
+def a_tight_window_grows(t):
+    """A window of which half is used up in one and a quarter round trips is not yet wide enough."""
+    server = t.server()
+    peer = t.tunnel(server)
+    trip = 0.2
+    _, opcode, payload = peer.recv_frame()
+    equal(opcode, PING, "what comes first")
+    time.sleep(trip)    # a long wire
+    peer.send(PONG, payload)
+    conn = ask(t, server)
+    message = peer.recv_request()
+    stream, half = message["correlation_id"], message["window"] // 2
+    peer.send_response(stream, end=False)
+    t.background(lambda: conn.rest())
+    for _ in range(20):
+        time.sleep(1.25 * trip)
+        for at in range(0, half, 16384):
+            peer.send_body(stream, bytes(min(16384, half - at)), end=False)
+        if peer.recv_type("window")["bytes"] > half:
+            return
+    raise Failed("it stays at %d" % (2 * half))
 
 
 @scenario()
