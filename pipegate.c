@@ -1226,7 +1226,7 @@ struct conn {
 	size_t scanned;			/* for the head parsers */
 	size_t head_size;		/* caller: of the head at the front of rx */
 	struct chain tx;
-	long long busy_ms;		/* when poll last had news of it */
+	long long busy_ms;		/* when it last had news, or we had some for it */
 	long long since_ms;		/* when its state began */
 	long long rx_ms, tx_ms;		/* when bytes last came, went */
 	struct stream *stream;
@@ -1358,6 +1358,7 @@ loop_quiet(struct conn *c)
 static void
 loop_wake(struct conn *c)
 {
+	c->busy_ms = now_ms;
 	if (c->slot >= loop.active)
 		loop_swap(c->slot, loop.active++);
 }
@@ -1830,7 +1831,6 @@ loop_dispatch(size_t reach, int news, void (*settle)(void))
 		if (i >= loop.active)
 			loop.calm = 0;
 		loop.pfd[i].revents = 0;
-		c->busy_ms = now_ms;
 		loop_wake(c);
 		if (c->dead)
 			continue;
