@@ -567,8 +567,9 @@ def client_keeps_its_own_credit(t):
     t.client(raw, origin, ready=False)
     peer = raw.accept()
     stream = peer.send_request("/deaf", "POST", end=False)
-    for _ in range(600):
-        peer.conn.send_quietly(peer.frame(BINARY_FRAME, b"\0" + uuid.UUID(stream).bytes + b"x" * 16384))
+    frame = peer.frame(BINARY_FRAME, b"\0" + uuid.UUID(stream).bytes + b"x" * 16384)
+    for _ in range(4096):   # more than the largest window and what sockets hold
+        peer.conn.send_quietly(frame)
     try:
         peer.wait_close(1002)
     except harness.Closed:
