@@ -16,7 +16,7 @@ HARDEN = -fstack-protector-strong -fstack-clash-protection -fPIE
 HARDEN_LD = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 
 OUR_CFLAGS = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow \
-	-Wconversion -Wpedantic -Wstrict-prototypes -Wmissing-prototypes
+	-Wconversion -Wpedantic -Wstrict-prototypes -Wmissing-prototypes -I.
 ALL_CFLAGS = $(OUR_CFLAGS) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) $(LDFLAGS)
 SAN_FLAGS = -O1 -g -fno-omit-frame-pointer \
@@ -39,8 +39,23 @@ FUZZ_FLAGS = -g -O1 -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=all
 
 CODECS = json.c http.c hmac.c ws.c
-SRC = pipegate.c $(CODECS)
-OBJ = pipegate.o json.o http.o hmac.o ws.o
+# The engine's rooms, ground floor first.
+ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
+	gate/loop.c gate/addr.c gate/net.c gate/child.c gate/url.c \
+	gate/settings.c gate/link.c gate/stream.c gate/to_link.c \
+	gate/from_link.c gate/v2.c gate/held.c gate/reply.c gate/tunnel.c \
+	gate/v1_server.c gate/join.c gate/answer.c gate/caller.c \
+	gate/server.c gate/person.c gate/origin.c gate/v1_client.c \
+	gate/dial.c gate/client.c
+HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
+	gate/timer.h gate/loop.h gate/addr.h gate/net.h gate/child.h \
+	gate/url.h gate/settings.h gate/link.h gate/stream.h gate/to_link.h \
+	gate/from_link.h gate/v2.h gate/held.h gate/reply.h gate/tunnel.h \
+	gate/v1_server.h gate/join.h gate/answer.h gate/caller.h \
+	gate/server.h gate/person.h gate/origin.h gate/v1_client.h \
+	gate/dial.h gate/client.h
+SRC = pipegate.c $(CODECS) $(ROOMS)
+OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
 	tests/unit_ws.c
 FUZZ = tests/fuzz.c tests/fuzz_json.c tests/fuzz_http.c tests/fuzz_hmac.c \
@@ -53,7 +68,7 @@ all: pipegate
 pipegate: $(OBJ)
 	$(CC) $(ALL_CFLAGS) -o $@ $(OBJ) $(ALL_LDFLAGS)
 
-$(OBJ): pipegate.h Makefile
+$(OBJ): $(HEADERS) Makefile
 
 .c.o:
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -71,24 +86,22 @@ soak: pipegate
 
 # Each of the following compiles all of its sources in one command into a file
 # of its own, so that objects made with other flags never mix in.
-build/unit: $(UNIT) $(CODECS) pipegate.h tests/check.h Makefile
+build/unit: $(UNIT) $(CODECS) $(HEADERS) tests/check.h Makefile
 	@mkdir -p build
-	$(CC) $(ALL_CFLAGS) -I. -o $@ $(UNIT) $(CODECS) $(ALL_LDFLAGS)
+	$(CC) $(ALL_CFLAGS) -o $@ $(UNIT) $(CODECS) $(ALL_LDFLAGS)
 
-build/unit-san: $(UNIT) $(CODECS) pipegate.h tests/check.h Makefile
+build/unit-san: $(UNIT) $(CODECS) $(HEADERS) tests/check.h Makefile
 	@mkdir -p build
-	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -I. -o $@ $(UNIT) $(CODECS)
+	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(UNIT) $(CODECS)
 
-build/pipegate-san: $(SRC) pipegate.h Makefile
+build/pipegate-san: $(SRC) $(HEADERS) Makefile
 	@mkdir -p build
 	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(SRC)
 
 # A long, narrow wire for the scenarios.
-# It includes pipegate.c, for its loop and links.
-build/echo: tests/echo.c $(SRC) pipegate.h Makefile
+build/echo: tests/echo.c $(SRC) $(HEADERS) Makefile
 	@mkdir -p build
-	$(CC) $(ALL_CFLAGS) -Wno-unused-function -o $@ tests/echo.c $(CODECS) \
-	    $(ALL_LDFLAGS)
+	$(CC) $(ALL_CFLAGS) -o $@ tests/echo.c $(ROOMS) $(CODECS) $(ALL_LDFLAGS)
 
 build/relay: tests/relay.c Makefile
 	@mkdir -p build
@@ -97,16 +110,16 @@ build/relay: tests/relay.c Makefile
 san: build/pipegate-san build/unit-san
 	./build/unit-san
 
-build/fuzz: $(FUZZ) $(SRC) pipegate.h Makefile
+build/fuzz: $(FUZZ) $(SRC) $(HEADERS) Makefile
 	@mkdir -p build
-	$(FUZZ_CC) $(OUR_CFLAGS) $(FUZZ_FLAGS) -I. -o $@ $(FUZZ) $(CODECS)
+	$(FUZZ_CC) $(OUR_CFLAGS) $(FUZZ_FLAGS) -o $@ $(FUZZ) $(ROOMS) $(CODECS)
 
 fuzz: build/fuzz
 	@sh tests/fuzz.sh $(FUZZ_RUNS)
 
 static: pipegate-static
 
-pipegate-static: $(SRC) pipegate.h Makefile
+pipegate-static: $(SRC) $(HEADERS) Makefile
 	$(STATIC_CC) $(OUR_CFLAGS) $(STATIC_FLAGS) \
 	    -ffile-prefix-map="$$PWD"=. -o $@ $(SRC)
 	@if readelf -lW $@ | grep -q INTERP; then \

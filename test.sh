@@ -97,8 +97,9 @@ same_static() {
 		return 0
 	fi
 	for place in a b/c; do
-		mkdir -p "build/static/$place"
+		mkdir -p "build/static/$place/gate"
 		cp ./*.c ./*.h Makefile "build/static/$place/"
+		cp gate/*.c gate/*.h "build/static/$place/gate/"
 		if ! (cd "build/static/$place" && "$make" static) >"$log" 2>&1; then
 			cat "$log"
 			not_ok static.reproducible "does not build"

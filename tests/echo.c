@@ -8,10 +8,25 @@
  *
  * What is echoed goes out as it came, whole, in fragments where it is large.
  */
-#define main pipegate_main
-int pipegate_main(int argc, char **argv);
-#include "../pipegate.c"
-#undef main
+#include <sys/socket.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/say.h"
+#include "gate/clock.h"
+#include "gate/mem.h"
+#include "gate/timer.h"
+#include "gate/loop.h"
+#include "gate/net.h"
+#include "gate/child.h"
+#include "gate/link.h"
+#include "gate/from_link.h"
+#include "pipegate.h"
 
 #define PIECE 32768
 

@@ -3,10 +3,17 @@
  * code from the socket's bytes on.  Property: however the same bytes are cut
  * into reads, the same messages come out, and the same close.
  */
-#define main pipegate_main
-int pipegate_main(int argc, char **argv);
-#include "../pipegate.c"
-#undef main
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/say.h"
+#include "gate/mem.h"
+#include "gate/loop.h"
+#include "gate/child.h"
+#include "gate/link.h"
+#include "gate/v2.h"
+#include "pipegate.h"
 
 int fuzz_link(const unsigned char *p, size_t n);
 
@@ -57,36 +64,33 @@ static const struct link_ops note_ops = {
 static unsigned long long
 feed(const unsigned char *p, size_t n, size_t step, int v2, int masks)
 {
-	static struct conn c;
-	struct link *l;
+	static const struct kind none = { .name = "none" };
+	struct conn *c = conn_new(&none, open("/dev/null", O_RDWR), CONN_OPEN);
+	struct link *l = c == NULL ? NULL : link_new(c, &note_ops, masks);
+	unsigned long long result;
 	size_t at, k;
 
-	memset(&c, 0, sizeof(c));
-	c.kind = &link_kind;
-	c.fd = -1;
-	c.state = CONN_OPEN;
-	c.slot = NO_SLOT;
-	l = link_new(&c, &note_ops, masks);
 	if (l == NULL)
 		abort();
 	l->v2 = v2 != 0;
 	seen = 0xcbf29ce484222325u;
-	for (at = 0; at < n && !c.dead; at += k) {
+	for (at = 0; at < n && !c->dead; at += k) {
 		unsigned char *to;
 
 		k = min_size(step, n - at);
-		to = buf_space(&c.rx, k, LINK_RX_MAX);
+		to = buf_space(&c->rx, k, LINK_RX_MAX);
 		if (to == NULL)
 			abort();
 		memcpy(to, p + at, k);
-		c.rx.len += k;
+		c->rx.len += k;
 		link_input(l);
 	}
-	loop.touched = loop.dead = NULL;
-	later_links = dead_links = NULL;
-	buf_free(&c.rx);
-	link_free(l);
-	return seen;
+	result = seen;
+	if (!l->freed)
+		link_lost(l, "the input has ended");
+	links_sweep();
+	loop_sweep();
+	return result;
 }
 
 int

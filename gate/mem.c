@@ -1,0 +1,327 @@
+#include <sys/uio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "gate/say.h"
+#include "gate/mem.h"
+
+const size_t pool_size[POOL_CLASSES] = { 2048, 16384, 36864 };
+
+#define TRIM_FROM (256 << 10)	/* bytes given back that are worth a look at the heap */
+#define POOL_SHARE 32		/* a list keeps at most this part of the budget */
+
+struct pool_item {
+	struct pool_item *next;
+};
+
+static struct pool {
+	struct pool_item *free;
+	size_t nfree;
+	size_t idle;		/* the fewest that were free since the last trim */
+} pool[POOL_CLASSES];
+
+struct budget budget = { .max = 64 << 20 };
+
+void *
+array_grow(void *old, size_t size, size_t more)
+{
+	void *p = malloc(more);
+
+	if (p == NULL)
+		return NULL;
+	if (size > 0)
+		memcpy(p, old, size);
+	free(old);
+	return p;
+}
+
+size_t
+budget_free(void)
+{
+	return budget.used < budget.max ? budget.max - budget.used : 0;
+}
+
+size_t
+budget_whole_room(void)
+{
+	size_t most = budget.max / 4 * 3;
+
+	return budget.used < most ? most - budget.used : 0;
+}
+
+int
+budget_charge(size_t n)
+{
+	if (n > budget_free()) {
+		budget.starved = 1;
+		return -1;
+	}
+	budget.used += n;
+	return 0;
+}
+
+void
+budget_return(size_t n)
+{
+	must(n <= budget.used);
+	budget.used -= n;
+}
+
+static enum pool_class
+pool_class_of(size_t n)
+{
+	enum pool_class k = POOL_SMALL;
+
+	while (k < POOL_CLASSES && pool_size[k] < n)
+		k++;
+	return k;
+}
+
+/* Memory of at least *n bytes; *n becomes its size.  It is charged whatever
+ * the budget says: who lets new bytes in asks budget_free() first, and what
+ * was let in must find room.  NULL: malloc failed. */
+static void *
+mem_take(size_t *n)
+{
+	enum pool_class k = pool_class_of(*n);
+	struct pool_item *it;
+
+	if (k == POOL_CLASSES) {
+		it = malloc(*n);
+	} else {
+		*n = pool_size[k];
+		it = pool[k].free;
+		if (it != NULL) {
+			pool[k].free = it->next;
+			if (--pool[k].nfree < pool[k].idle)
+				pool[k].idle = pool[k].nfree;
+		} else {
+			it = malloc(*n);
+		}
+	}
+	if (it != NULL)
+		budget.used += *n;
+	return it;
+}
+
+/* Gives back what mem_take gave, with the size that it said. */
+static void
+mem_put(void *p, size_t n)
+{
+	enum pool_class k = pool_class_of(n);
+	struct pool_item *it = p;
+
+	if (p == NULL)
+		return;
+	budget_return(n);
+	if (k == POOL_CLASSES) {
+		free(p);
+		return;
+	}
+	if (pool[k].nfree * n > budget.max / POOL_SHARE) {
+		free(p);
+		return;
+	}
+	it->next = pool[k].free;
+	pool[k].free = it;
+	pool[k].nfree++;
+}
+
+void
+pool_trim(void)
+{
+	static size_t peak;
+	struct pool *k;
+
+	for (k = pool; k < pool + POOL_CLASSES; k++) {
+		while (k->idle > 0) {
+			struct pool_item *it = k->free;
+
+			k->free = it->next;
+			free(it);
+			k->nfree--;
+			k->idle--;
+		}
+		k->idle = k->nfree;
+	}
+	if (budget.used > peak)
+		peak = budget.used;
+#ifdef __GLIBC__
+	/* glibc keeps freed blocks resident unless it is asked. */
+	if (peak - budget.used > TRIM_FROM) {
+		malloc_trim(0);
+		peak = budget.used;
+	}
+#endif
+}
+
+void
+buf_free(struct buf *b)
+{
+	mem_put(b->p, b->cap);
+	memset(b, 0, sizeof(*b));
+}
+
+struct view
+buf_view(const struct buf *b)
+{
+	struct view v = { (const unsigned char *)"", b->len };
+
+	if (b->p != NULL)
+		v.p = b->p + b->off;
+	return v;
+}
+
+void
+buf_consume(struct buf *b, size_t n)
+{
+	must(n <= b->len);
+	b->off += n;
+	b->len -= n;
+	if (b->len == 0)
+		b->off = 0;
+}
+
+/* Moves the bytes into memory of another size. */
+static int
+buf_resize(struct buf *b, size_t cap)
+{
+	unsigned char *p = mem_take(&cap);
+
+	if (p == NULL)
+		return -1;
+	if (b->p != NULL)
+		memcpy(p, b->p + b->off, b->len);
+	mem_put(b->p, b->cap);
+	b->p = p;
+	b->off = 0;
+	b->cap = cap;
+	return 0;
+}
+
+unsigned char *
+buf_space(struct buf *b, size_t n, size_t max)
+{
+	size_t cap = b->cap > 0 ? b->cap : pool_size[POOL_SMALL];
+
+	if (b->p != NULL && b->off + b->len + n <= b->cap)
+		return b->p + b->off + b->len;
+	if (b->p != NULL && b->len + n <= b->cap) {
+		memmove(b->p, b->p + b->off, b->len);
+		b->off = 0;
+		return b->p + b->len;
+	}
+	while (cap < b->len + n)
+		cap *= 2;
+	if (cap > max)
+		cap = max;
+	if (b->len + n > cap || buf_resize(b, cap) == -1)
+		return NULL;
+	return b->p + b->len;
+}
+
+void
+buf_fit(struct buf *b)
+{
+	if (b->len == 0)
+		buf_free(b);
+	else if (b->cap > pool_size[POOL_SMALL] &&
+	    b->len <= pool_size[POOL_SMALL])
+		buf_resize(b, pool_size[POOL_SMALL]);
+}
+
+static void
+chain_drop_head(struct chain *q)
+{
+	struct block *b = q->head;
+
+	q->head = b->next;
+	if (q->head == NULL)
+		q->tail = NULL;
+	mem_put(b, b->size);
+}
+
+void
+chain_free(struct chain *q)
+{
+	while (q->head != NULL)
+		chain_drop_head(q);
+	q->len = 0;
+}
+
+void
+chain_consume(struct chain *q, size_t n)
+{
+	must(n <= q->len);
+	q->len -= n;
+	while (n > 0) {
+		size_t k = min_size(n, q->head->len);
+
+		q->head->off += k;
+		q->head->len -= k;
+		n -= k;
+		if (q->head->len == 0)
+			chain_drop_head(q);
+	}
+}
+
+static struct block *
+chain_add_block(struct chain *q)
+{
+	size_t size = pool_size[POOL_BLOCK];
+	struct block *b = mem_take(&size);
+
+	if (b == NULL)
+		return NULL;
+	memset(b, 0, sizeof(*b));
+	b->size = size;
+	if (q->tail != NULL)
+		q->tail->next = b;
+	else
+		q->head = b;
+	q->tail = b;
+	return b;
+}
+
+int
+chain_put(struct chain *q, const void *p, size_t n)
+{
+	const unsigned char *from = p;
+
+	while (n > 0) {
+		struct block *b = q->tail;
+		size_t room = b == NULL ? 0 :
+		    b->size - sizeof(*b) - b->off - b->len;
+		size_t k;
+
+		if (room == 0) {
+			if ((b = chain_add_block(q)) == NULL)
+				return -1;
+			room = b->size - sizeof(*b);
+		}
+		k = min_size(n, room);
+		memcpy(b->data + b->off + b->len, from, k);
+		b->len += k;
+		q->len += k;
+		from += k;
+		n -= k;
+	}
+	return 0;
+}
+
+int
+chain_iov(const struct chain *q, struct iovec *iov, int max)
+{
+	struct block *b;
+	int n = 0;
+
+	for (b = q->head; b != NULL && n < max; b = b->next) {
+		iov[n].iov_base = b->data + b->off;
+		iov[n].iov_len = b->len;
+		n++;
+	}
+	return n;
+}

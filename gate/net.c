@@ -1,0 +1,100 @@
+#ifdef __linux__
+#define _GNU_SOURCE		/* each use under its own #ifdef */
+#endif
+
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gate/net.h"
+
+void
+fd_prepare(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags != -1)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static void
+endpoint_take(struct endpoint *e, const struct addrinfo *ai)
+{
+	e->n = 0;
+	e->good = 0;
+	for (; ai != NULL && e->n < ADDRS_MAX; ai = ai->ai_next) {
+		if (ai->ai_addrlen > sizeof(e->addr[0]))
+			continue;
+		memcpy(&e->addr[e->n], ai->ai_addr, ai->ai_addrlen);
+		e->len[e->n++] = ai->ai_addrlen;
+	}
+}
+
+int
+endpoint_lookup(struct endpoint *e, int flags)
+{
+	struct addrinfo hints, *ai;
+	int r;
+
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = flags;
+	r = getaddrinfo(e->host[0] != '\0' ? e->host : NULL, e->port, &hints,
+	    &ai);
+	if (r != 0)
+		return r;
+	endpoint_take(e, ai);
+	freeaddrinfo(ai);
+	return 0;
+}
+
+int
+endpoint_connect(const struct endpoint *e, int i)
+{
+	const struct sockaddr *sa = (const void *)&e->addr[i];
+	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1, err;
+
+	if (fd == -1)
+		return -1;
+	fd_prepare(fd);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, sa, e->len[i]) == 0 || errno == EINPROGRESS)
+		return fd;
+	err = errno;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+int
+socket_error(int fd)
+{
+	int e = 0;
+	socklen_t n = sizeof(e);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n) == -1)
+		return errno;
+	return e;
+}
+
+int
+socket_accept(int fd, struct sockaddr_storage *ss)
+{
+	socklen_t n = sizeof(*ss);
+	int a;
+
+#ifdef SOCK_NONBLOCK
+	a = accept4(fd, (struct sockaddr *)ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+	a = accept(fd, (struct sockaddr *)ss, &n);
+	if (a != -1)
+		fd_prepare(a);
+#endif
+	return a;
+}

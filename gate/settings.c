@@ -1,0 +1,210 @@
+#ifdef __linux__
+#define _GNU_SOURCE		/* each use under its own #ifdef */
+#endif
+
+#include <sys/resource.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "gate/say.h"
+#include "gate/mem.h"
+#include "gate/addr.h"
+#include "gate/settings.h"
+
+struct opt opt;
+
+int
+peer_is_trusted(const struct addr *a)
+{
+	int i;
+
+	for (i = 0; i < opt.ntrusted; i++)
+		if (cidr_has(&opt.trusted[i], a))
+			return 1;
+	return 0;
+}
+
+#define OWN_FDS 32			/* those, and the program's own */
+
+struct setting {
+	const char *name;
+	long long *value;
+	long long fallback, low, high;
+};
+
+static const struct setting settings[] = {
+	{ "PIPEGATE_JWT_TTL_DAYS", &opt.ttl_days, 21, 1, 36500 },
+	{ "PIPEGATE_MAX_BODY_BYTES", &opt.max_body, 10485760, 0, 1LL << 50 },
+	{ "PIPEGATE_MAX_QUEUE_DEPTH", &opt.queue_depth, 100, 0, 1000000 },
+	{ "PIPEGATE_OFFLINE_WAIT", &opt.offline_wait_s, 60, 0, 86400 },
+	{ "PIPEGATE_RESPONSE_TIMEOUT", &opt.response_timeout_s, 300, 1, 86400 },
+	{ "PIPEGATE_MAX_MEMORY", &opt.max_memory, 64 << 20, 1 << 20, 1LL << 40 },
+	{ "PIPEGATE_MAX_CONNECTIONS", &opt.max_connections, 16384, 1, 1000000 },
+};
+
+static void
+setting_read(const struct setting *s)
+{
+	const char *text = getenv(s->name);
+	char *end;
+	long long v;
+
+	*s->value = s->fallback;
+	if (text == NULL)
+		return;
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || v < s->low ||
+	    v > s->high)
+		die("%s is \"%.100s\": it must be a whole number from %lld to "
+		    "%lld", s->name, text, s->low, s->high);
+	*s->value = v;
+}
+
+static void
+trusted_read(void)
+{
+	const char *text = getenv("PIPEGATE_TRUSTED_PROXIES"), *p;
+
+	p = text == NULL ? "127.0.0.0/8,::1" : text;
+	while (*p != '\0') {
+		size_t n = strcspn(p, ",");
+
+		if (opt.ntrusted == TRUSTED_MAX ||
+		    cidr_read(&opt.trusted[opt.ntrusted++], p, n) == -1)
+			die("PIPEGATE_TRUSTED_PROXIES is \"%.200s\": it must "
+			    "be addresses or networks with commas between "
+			    "them, such as 127.0.0.0/8,::1 (%d at most)",
+			    text != NULL ? text : "", TRUSTED_MAX);
+		p += n;
+		if (*p == ',')
+			p += 1 + strspn(p + 1, " ");
+	}
+}
+
+/* ["HS256"] or HS256: this program knows no other algorithm. */
+static void
+algorithms_read(void)
+{
+	const char *text = getenv("PIPEGATE_JWT_ALGORITHMS");
+	struct json list, item;
+	struct json_iter it;
+
+	if (text == NULL || strcmp(text, "HS256") == 0)
+		return;
+	if (json_parse(&list, (const unsigned char *)text, strlen(text)) == 0) {
+		json_iter_init(&it, &list);
+		while (list.type == JSON_ARRAY &&
+		    json_iter_next(&it, NULL, &item))
+			if (json_equal(&item, "HS256"))
+				return;
+	}
+	die("PIPEGATE_JWT_ALGORITHMS is \"%.100s\": it must be a JSON list "
+	    "that has HS256, such as [\"HS256\"]", text);
+}
+
+/* A variable's value, copied so that the environment can be wiped. */
+static char *
+secret_take(const char *name)
+{
+	char *v = getenv(name), *copy;
+
+	if (v == NULL)
+		return NULL;
+	copy = strdup(v);
+	if (copy == NULL)
+		die("no memory to start");
+	hmac_wipe(v, strlen(v));
+	return copy;
+}
+
+void
+secret_read(void)
+{
+	opt.key.secret = secret_take("PIPEGATE_JWT_SECRET");
+	if (opt.key.secret == NULL || opt.key.secret[0] == '\0')
+		die("PIPEGATE_JWT_SECRET is %s.  It is what signs tokens, the "
+		    "same for the server and `pipegate token`.  Make one "
+		    "with:\n    export PIPEGATE_JWT_SECRET=$(head -c 32 "
+		    "/dev/urandom | od -An -tx1 | tr -d ' \\n')",
+		    opt.key.secret == NULL ? "not set" : "empty");
+	if (strlen(opt.key.secret) < 32)
+		warn("warning: PIPEGATE_JWT_SECRET is shorter than 32 bytes, "
+		    "which makes it easier to guess");
+}
+
+static const char *
+env_or(const char *name, const char *fallback)
+{
+	const char *v = getenv(name);
+
+	return v != NULL ? v : fallback;
+}
+
+/* A variable that is set to something, or NULL. */
+static const char *
+env_some(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v != NULL && v[0] != '\0' ? v : NULL;
+}
+
+void
+environment_read(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(settings); i++)
+		setting_read(&settings[i]);
+	budget.max = (size_t)opt.max_memory;
+	trusted_read();
+	algorithms_read();
+	opt.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
+	opt.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");
+	if (opt.connection_id == NULL)
+		opt.connection_id = env_some("PIPEGATE_CONNECTION_ID");
+	if (opt.connect_command == NULL)
+		opt.connect_command = env_some("PIPEGATE_CONNECT");
+	opt.token = secret_take("PIPEGATE_TOKEN");
+}
+
+/* prlimit(), where it is: musl's setrlimit() brings a way along to stop all
+ * threads, which is larger than the whole of this section. */
+#ifdef __linux__
+#define LIMIT_SET(what, rl) prlimit(0, what, rl, NULL)
+#else
+#define LIMIT_SET(what, rl) setrlimit(what, rl)
+#endif
+
+void
+files_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	LIMIT_SET(RLIMIT_NOFILE, &rl);
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
+	    rl.rlim_cur == RLIM_INFINITY)
+		return;
+	if ((long long)rl.rlim_cur - OWN_FDS < opt.max_connections)
+		opt.max_connections = clamp((long long)rl.rlim_cur - OWN_FDS,
+		    1, opt.max_connections);
+}
+
+void
+secrets_guard(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	LIMIT_SET(RLIMIT_CORE, &none);
+#ifdef PR_SET_DUMPABLE
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
