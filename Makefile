@@ -19,7 +19,7 @@ OUR_CFLAGS = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow \
 	-Wconversion -Wpedantic -Wstrict-prototypes -Wmissing-prototypes -I.
 ALL_CFLAGS = $(OUR_CFLAGS) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) $(LDFLAGS)
-SAN_FLAGS = -O1 -g -fno-omit-frame-pointer \
+SAN_FLAGS = -DAUDIT -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
 
 # Never -static-pie: some musl-gcc quietly make that a dynamic program.
@@ -41,19 +41,21 @@ FUZZ_FLAGS = -g -O1 -fsanitize=fuzzer,address,undefined \
 CODECS = json.c http.c hmac.c ws.c
 # The engine's rooms, ground floor first.
 ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
-	gate/loop.c gate/addr.c gate/net.c gate/child.c gate/url.c \
-	gate/settings.c gate/link.c gate/stream.c gate/to_link.c \
+	gate/pollset.c gate/addr.c gate/net.c gate/conn.c gate/loop.c \
+	gate/child.c gate/listener.c gate/url.c gate/settings.c \
+	gate/credit.c gate/link.c gate/stream.c gate/to_link.c \
 	gate/from_link.c gate/v2.c gate/held.c gate/reply.c gate/tunnel.c \
-	gate/v1_server.c gate/join.c gate/answer.c gate/caller.c \
-	gate/server.c gate/person.c gate/origin.c gate/v1_client.c \
-	gate/dial.c gate/client.c
+	gate/answer.c gate/v1_answer.c gate/join.c gate/person.c \
+	gate/target.c gate/origin.c gate/v1_request.c gate/caller.c \
+	gate/helper.c gate/dial.c gate/server.c gate/client.c
 HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
-	gate/timer.h gate/loop.h gate/addr.h gate/net.h gate/child.h \
-	gate/url.h gate/settings.h gate/link.h gate/stream.h gate/to_link.h \
+	gate/timer.h gate/pollset.h gate/addr.h gate/net.h gate/conn.h \
+	gate/loop.h gate/child.h gate/listener.h gate/url.h gate/settings.h \
+	gate/credit.h gate/link.h gate/stream.h gate/to_link.h \
 	gate/from_link.h gate/v2.h gate/held.h gate/reply.h gate/tunnel.h \
-	gate/v1_server.h gate/join.h gate/answer.h gate/caller.h \
-	gate/server.h gate/person.h gate/origin.h gate/v1_client.h \
-	gate/dial.h gate/client.h
+	gate/answer.h gate/v1_answer.h gate/join.h gate/person.h \
+	gate/target.h gate/origin.h gate/v1_request.h gate/caller.h \
+	gate/helper.h gate/dial.h gate/server.h gate/client.h
 SRC = pipegate.c $(CODECS) $(ROOMS)
 OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \

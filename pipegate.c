@@ -3,20 +3,19 @@
  * usage, options, the token, main().  The engine stands in gate/, a room a
  * file; the codecs that it drives are declared in pipegate.h.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
-#include "gate/net.h"
 #include "gate/url.h"
 #include "gate/settings.h"
 #include "gate/server.h"
-#include "gate/origin.h"
+#include "gate/dial.h"
 #include "gate/client.h"
 #include "pipegate.h"
 
@@ -25,15 +24,14 @@ token_run(void)
 {
 	struct jwt_claims c;
 	unsigned char id[16];
-	char hex[33] = "", token[JWT_SIZE_MAX + 1], out[JWT_SIZE_MAX + 256];
+	char hex[33] = "", token[JWT_SIZE_MAX + 1];
 	struct view sub;
-	size_t n;
 
 	memset(&c, 0, sizeof(c));
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
 	ws_hex_put(hex, id);
-	sub = view_of(opt.connection_id != NULL ? opt.connection_id : hex);
+	sub = view_of(opt->connection_id != NULL ? opt->connection_id : hex);
 	if (!jwt_sub_ok(sub))
 		die("\"%.200s\" (from --connection-id or "
 		    "PIPEGATE_CONNECTION_ID) cannot be a connection id: use 1 to %d of "
@@ -44,13 +42,12 @@ token_run(void)
 	ws_uuid_make(id);
 	ws_hex_put(c.jti, id);
 	c.iat = c.nbf = clock_wall();
-	c.exp = c.iat + opt.ttl_days * 86400;
-	if (jwt_make(token, sizeof(token), &c, &opt.key) == -1)
+	c.exp = c.iat + opt->ttl_days * 86400;
+	if (jwt_make(token, sizeof(token), &c, &settings_said.key) == -1)
 		die("the token would be too long: shorten "
 		    "PIPEGATE_JWT_ISSUER or PIPEGATE_JWT_AUDIENCE");
-	n = text_put(out, sizeof(out), "Connection-id: %s\n"
-	    "JWT Bearer:    %s\n", c.sub, token);
-	if (write_all(STDOUT_FILENO, out, n) == -1)
+	if (printf("Connection-id: %s\nJWT Bearer:    %s\n", c.sub, token) < 0 ||
+	    fflush(stdout) == EOF)
 		die("cannot write the token:");
 	return 0;
 }
@@ -161,13 +158,11 @@ usage_error(const struct command *cmd, const char *fmt, ...)
 {
 	const char *name = cmd != NULL ? cmd->name : "";
 	char text[1024];
-	struct text t = { text, sizeof(text), 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
-	text_vadd(&t, fmt, &ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	text[t.len] = '\0';
 	warn("%s%s%s\nTry `pipegate %s%s--help`.", name,
 	    cmd != NULL ? ": " : "", text, name, cmd != NULL ? " " : "");
 	exit(2);
@@ -213,7 +208,7 @@ option_take(const struct command *cmd, int argc, char **argv, int i)
 		if (o->value == NULL) {
 			if (attached != NULL)
 				usage_error(cmd, "%s takes no value", o->name);
-			log_level = o->level;
+			log_set_level(o->level);
 			return i;
 		}
 		if (attached == NULL && ++i == argc)
@@ -251,130 +246,53 @@ command_parse(const struct command *cmd, int argc, char **argv, char **arg)
 		    "SERVER_URL, such as ws://yourserver:8000/?token=...,");
 }
 
-static void
-endpoint_set(struct endpoint *e, const struct url *u, const char *port)
-{
-	text_put(e->host, sizeof(e->host), "%.*s", (int)u->host.n,
-	    (const char *)u->host.p);
-	text_put(e->port, sizeof(e->port), "%.*s", u->port.n > 0 ?
-	    (int)u->port.n : (int)strlen(port), u->port.n > 0 ?
-	    (const char *)u->port.p : port);
-}
-
-static void
-target_parse(const struct command *cmd, const char *text)
-{
-	char whole[sizeof(cli.target_url)];
-	struct url u;
-
-	if (port_ok(view_of(text)))
-		text_put(whole, sizeof(whole), "http://localhost:%s", text);
-	else if (text_find(text, "://") == NULL)
-		text_put(whole, sizeof(whole), "http://%.400s", text);
-	else
-		text_put(whole, sizeof(whole), "%.500s", text);
-	if (strncmp(text, "https://", 8) == 0)
-		usage_error(cmd, "TARGET_URL is \"%.200s\": the service is "
-		    "spoken to in plain HTTP, such as http://localhost:3000",
-		    text);
-	if (url_split(&u, whole) == -1 || !http_equal_nocase(u.scheme, "http") ||
-	    (u.port.n > 0 && !port_ok(u.port)) ||
-	    memchr(u.path.p, '?', u.path.n) != NULL ||
-	    (u.path.n > 0 && !http_path_ok(u.path)))
-		usage_error(cmd, "TARGET_URL is \"%.200s\": it must be like "
-		    "http://localhost:3000 (http:// only, without a query)",
-		    text);
-	endpoint_set(&cli.target, &u, "80");
-	while (u.path.n > 0 && u.path.p[u.path.n - 1] == '/')
-		u.path.n--;
-	text_put(cli.base, sizeof(cli.base), "%.*s", (int)u.path.n,
-	    (const char *)u.path.p);
-	text_put(cli.target_url, sizeof(cli.target_url), "%s", whole);
-}
-
-/* Takes token=... out of the query, and keeps the rest of the path. */
-static void
-server_path_parse(struct view path)
-{
-	size_t n = 0;
-	struct view piece;
-	char sep = '?';
-
-	piece = view_until(&path, "?");
-	n = text_put(cli.server_path, sizeof(cli.server_path), "%.*s",
-	    (int)piece.n, (const char *)piece.p);
-	if (n == 0)
-		n = text_put(cli.server_path, sizeof(cli.server_path), "/");
-	while (path.n > 0 && n < sizeof(cli.server_path)) {
-		view_skip(&path, 1);
-		piece = view_until(&path, "&");
-		if (piece.n > 6 && memcmp(piece.p, "token=", 6) == 0) {
-			text_put(cli.token, sizeof(cli.token), "%.*s",
-			    (int)piece.n - 6, (const char *)piece.p + 6);
-			cli.token_in_query = 1;
-			continue;
-		}
-		n += text_put(cli.server_path + n,
-		    sizeof(cli.server_path) - n, "%c%.*s", sep, (int)piece.n,
-		    (const char *)piece.p);
-		sep = '&';
-	}
-}
-
-static void
-server_parse(const struct command *cmd, const char *text)
-{
-	struct url u;
-	const char *usual;
-
-	if (url_split(&u, text) == -1 || (u.port.n > 0 && !port_ok(u.port)) ||
-	    !(http_equal_nocase(u.scheme, "ws") ||
-	    http_equal_nocase(u.scheme, "wss") ||
-	    http_equal_nocase(u.scheme, "http") ||
-	    http_equal_nocase(u.scheme, "https")))
-		usage_error(cmd, "SERVER_URL cannot be read: it must be like "
-		    "ws://yourserver:8000/?token=... (or wss://)");
-	if (u.path.n >= sizeof(cli.server_path))
-		usage_error(cmd, "SERVER_URL is too long");
-	cli.tls = http_equal_nocase(u.scheme, "wss") ||
-	    http_equal_nocase(u.scheme, "https");
-	usual = cli.tls ? "443" : "80";
-	endpoint_set(&cli.server, &u, usual);
-	text_put(cli.server_host, sizeof(cli.server_host),
-	    strchr(cli.server.host, ':') != NULL ? "[%s]%s%s" : "%s%s%s",
-	    cli.server.host, strcmp(cli.server.port, usual) == 0 ? "" : ":",
-	    strcmp(cli.server.port, usual) == 0 ? "" : cli.server.port);
-	server_path_parse(u.path);
-}
+/* --- the subcommands */
 
 static int
 command_server(const struct command *cmd, char **arg)
 {
 	(void)arg;
-	if (!port_ok(view_of(opt.port)))
+	if (!port_ok(view_of(opt->port)))
 		usage_error(cmd, "--port is \"%.50s\": it must be a "
-		    "number from 0 to 65535", opt.port);
+		    "number from 0 to 65535", opt->port);
 	secret_read();
 	secrets_guard();
 	files_limit();
-	return srv_run();
+	return server_run();
+}
+
+/* Takes the token from SERVER_URL or the environment. */
+static void
+client_token(const struct command *cmd, struct uplink *u)
+{
+	const char *bad = NULL;
+
+	if (u->token[0] == '\0' && opt->token != NULL)
+		bad = uplink_set_token(u, opt->token);
+	if (bad != NULL)
+		usage_error(cmd, "PIPEGATE_TOKEN cannot be used: %s", bad);
+	if (u->token[0] == '\0')
+		usage_error(cmd, "there is no token: put ?token=... "
+		    "at the end of SERVER_URL, or set PIPEGATE_TOKEN (mint "
+		    "one with `pipegate token` where the server's secret is)");
 }
 
 static int
 command_client(const struct command *cmd, char **arg)
 {
-	target_parse(cmd, arg[0]);
-	server_parse(cmd, arg[1]);
+	static struct uplink uplink;
+	const char *bad = target_set(&uplink.target, arg[0]);
+
+	if (bad != NULL)
+		usage_error(cmd, "TARGET_URL is \"%.200s\": %s", arg[0], bad);
+	bad = uplink_set_server(&uplink, arg[1]);
+	if (bad != NULL)
+		usage_error(cmd, "SERVER_URL cannot be read: %s", bad);
 	hmac_wipe(arg[1], strlen(arg[1]));
-	if (cli.token[0] == '\0' && opt.token != NULL)
-		text_put(cli.token, sizeof(cli.token), "%s", opt.token);
-	if (cli.token[0] == '\0')
-		usage_error(cmd, "there is no token: put ?token=... "
-		    "at the end of SERVER_URL, or set PIPEGATE_TOKEN (mint "
-		    "one with `pipegate token` where the server's secret is)");
+	client_token(cmd, &uplink);
 	secrets_guard();
 	files_limit();
-	return cli_run();
+	return client_run(&uplink);
 }
 
 static int
@@ -387,20 +305,20 @@ command_token(const struct command *cmd, char **arg)
 }
 
 static const struct option server_options[] = {
-	{ NULL, "--host", &opt.host, LEVEL_INFO },
-	{ "-p", "--port", &opt.port, LEVEL_INFO },
+	{ NULL, "--host", &settings_said.host, LEVEL_INFO },
+	{ "-p", "--port", &settings_said.port, LEVEL_INFO },
 	{ "-q", "--quiet", NULL, LEVEL_ERROR },
 	{ "-v", "--verbose", NULL, LEVEL_DEBUG },
 };
 
 static const struct option client_options[] = {
-	{ NULL, "--connect", &opt.connect_command, LEVEL_INFO },
+	{ NULL, "--connect", &settings_said.connect_command, LEVEL_INFO },
 	{ "-q", "--quiet", NULL, LEVEL_ERROR },
 	{ "-v", "--verbose", NULL, LEVEL_DEBUG },
 };
 
 static const struct option token_options[] = {
-	{ "-c", "--connection-id", &opt.connection_id, LEVEL_INFO },
+	{ "-c", "--connection-id", &settings_said.connection_id, LEVEL_INFO },
 };
 
 static const struct command commands[] = {
@@ -444,8 +362,8 @@ main(int argc, char **argv)
 			cmd = &commands[i];
 	if (cmd == NULL)
 		usage_error(NULL, "there is no subcommand \"%.100s\"", argv[1]);
-	opt.host = "0.0.0.0";
-	opt.port = "8000";
+	settings_said.host = "0.0.0.0";
+	settings_said.port = "8000";
 	command_parse(cmd, argc, argv, arg);
 	environment_read();
 	return cmd->run(cmd, arg);

@@ -652,7 +652,12 @@ void ws_v1_response_put(struct json_out *o, const struct ws_msg *m);
 void ws_v1_tail_put(struct json_out *o, const struct ws_msg *m);
 
 /* --- the arithmetic of a half.  One direction of one stream. */
-enum ws_half_state { WS_HALF_OPEN, WS_HALF_ENDED, WS_HALF_RESET };
+enum ws_half_state {
+	WS_HALF_NONE,		/* zeroed: not begun */
+	WS_HALF_OPEN,
+	WS_HALF_ENDED,		/* whole */
+	WS_HALF_RESET		/* broken off */
+};
 
 struct ws_half {
 	enum ws_half_state state;
@@ -660,12 +665,17 @@ struct ws_half {
 	long long left;		/* octets that Content-Length still promises; -1: not said */
 };
 
-void ws_half_init(struct ws_half *h, long long credit, long long length);
+/* Moves h to another state.  What has not begun may go to any; what is open
+ * may end or be reset; nothing follows these two.  Returns 0, or -1 where that
+ * may not follow: nothing is changed. */
+int ws_half_move(struct ws_half *h, enum ws_half_state to);
+
+/* Opens h, which has not begun.  Returns 0, or -1. */
+int ws_half_init(struct ws_half *h, long long credit, long long length);
 
 /* n body octets pass, and end tells whether the half ends with them.  Returns
- * 0; -1002 past the credit or after the end (nothing changed); -1 where the
- * promised length is passed, or not reached at the end: the half is then
- * WS_HALF_RESET. */
+ * 0; -1002 past the credit or after the end; -1 where the promised length is
+ * passed, or not reached at the end.  Nothing is changed but for 0. */
 int ws_half_pass(struct ws_half *h, size_t n, int end);
 
 /* Adds credit.  Returns 0, or -1002 if the sum passes 2^40. */

@@ -1671,12 +1671,21 @@ ws_v1_tail_put(struct json_out *o, const struct ws_msg *m)
 
 /* ----------------------------------------------------------------- halves */
 
-void
+int
+ws_half_move(struct ws_half *h, enum ws_half_state to)
+{
+	if (to <= h->state || h->state > WS_HALF_OPEN)
+		return -1;
+	h->state = to;
+	return 0;
+}
+
+int
 ws_half_init(struct ws_half *h, long long credit, long long length)
 {
-	h->state = WS_HALF_OPEN;
 	h->credit = credit;
 	h->left = length;
+	return ws_half_move(h, WS_HALF_OPEN);
 }
 
 int
@@ -1684,18 +1693,13 @@ ws_half_pass(struct ws_half *h, size_t n, int end)
 {
 	if (h->state != WS_HALF_OPEN || n > (unsigned long long)h->credit)
 		return -1002;
-	if (h->left >= 0) {
-		if (n > (unsigned long long)h->left ||
-		    (end && n != (unsigned long long)h->left)) {
-			h->state = WS_HALF_RESET;
-			return -1;
-		}
+	if (h->left >= 0 && (n > (unsigned long long)h->left ||
+	    (end && n != (unsigned long long)h->left)))
+		return -1;
+	if (h->left >= 0)
 		h->left -= (long long)n;
-	}
 	h->credit -= (long long)n;
-	if (end)
-		h->state = WS_HALF_ENDED;
-	return 0;
+	return end ? ws_half_move(h, WS_HALF_ENDED) : 0;
 }
 
 int

@@ -3,9 +3,8 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stddef.h>
+#include <strings.h>
 
-#include "gate/say.h"
 #include "gate/addr.h"
 
 void
@@ -30,73 +29,15 @@ addr_from(struct addr *a, const struct sockaddr_storage *ss)
 	}
 }
 
-static unsigned int
-addr_group(const unsigned char *ip, int i)
-{
-	const unsigned char *g = ip + (ptrdiff_t)2 * i;
-
-	return (unsigned int)g[0] << 8 | g[1];
-}
-
-/* Finds the longest run of zero groups, of two at least (RFC 5952 4.2). */
-static int
-addr_zeros(const unsigned char *ip, int *length)
-{
-	int i, run = 0, best = -1;
-
-	*length = 1;
-	for (i = 0; i < 8; i++) {
-		run = addr_group(ip, i) == 0 ? run + 1 : 0;
-		if (run > *length) {
-			*length = run;
-			best = i - run + 1;
-		}
-	}
-	return best;
-}
-
-/* A group of an IPv6 address, without leading zeros. */
-static void
-addr_group_put(struct text *t, unsigned int v)
-{
-	static const char hex[] = "0123456789abcdef";
-	int shift = 12;
-
-	while (shift > 0 && v >> shift == 0)
-		shift -= 4;
-	for (; shift >= 0; shift -= 4)
-		text_char(t, hex[v >> shift & 15]);
-}
-
 const char *
 addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN])
 {
-	struct text t = { out, INET6_ADDRSTRLEN, 0 };
-	const unsigned char *ip = a->ip;
-	int i, length, zeros;
+	const char *text = NULL;
 
-	if (a->family == 0)
-		return "unknown";
-	if (a->family == 4) {
-		text_put(out, INET6_ADDRSTRLEN, "%d.%d.%d.%d", ip[0], ip[1],
-		    ip[2], ip[3]);
-		return out;
-	}
-	zeros = addr_zeros(ip, &length);
-	for (i = 0; i < 8; i++) {
-		if (i == zeros) {
-			text_char(&t, ':');
-			i += length - 1;
-			if (i == 7)
-				text_char(&t, ':');
-			continue;
-		}
-		if (i > 0)
-			text_char(&t, ':');
-		addr_group_put(&t, addr_group(ip, i));
-	}
-	out[t.len] = '\0';
-	return out;
+	if (a->family != 0)
+		text = inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->ip,
+		    out, INET6_ADDRSTRLEN);
+	return text != NULL ? text : "unknown";
 }
 
 int
@@ -106,6 +47,21 @@ host_is_numeric(const char *host)
 
 	return inet_pton(AF_INET, host, &any) == 1 ||
 	    inet_pton(AF_INET6, host, &any) == 1;
+}
+
+int
+host_is_loopback_name(const char *host)
+{
+	static const char name[] = "localhost";
+	size_t n = strlen(host);
+
+	if (n > 0 && host[n - 1] == '.')
+		n--;
+	if (n < sizeof(name) - 1)
+		return 0;
+	host += n - (sizeof(name) - 1);
+	return strncasecmp(host, name, sizeof(name) - 1) == 0 &&
+	    (n == sizeof(name) - 1 || host[-1] == '.');
 }
 
 int

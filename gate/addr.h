@@ -1,32 +1,41 @@
+/*
+ * Addresses of peers and ranges of them.  Pure: nothing is opened or asked.
+ */
 #ifndef GATE_ADDR_H
 #define GATE_ADDR_H
 
 #include <sys/socket.h>
 #include <netinet/in.h>
 
-#include "pipegate.h"
-
-/* A peer's address: IPv4 is kept as such also where it came mapped. */
+/* IPv4 is kept as such also where it came mapped into IPv6. */
 struct addr {
-	unsigned char family;		/* 4, 6, or 0 */
+	unsigned char family;		/* 4, 6, or 0: neither */
 	unsigned char ip[16];
 };
 
+/* Takes the address of ss. */
 void addr_from(struct addr *a, const struct sockaddr_storage *ss);
 
-/* Writes an address as RFC 5952 has it. */
+/* Writes a as RFC 5952 has it into out.  Returns out, or "unknown". */
 const char *addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN]);
 
+/* Whether host is an IPv4 or IPv6 address (without brackets). */
 int host_is_numeric(const char *host);
 
+/* Whether host is localhost or lies under it (RFC 6761 6.3), in any case and
+ * with or without the dot at the end. */
+int host_is_loopback_name(const char *host);
+
+/* A network: the addresses whose first bits are those of net. */
 struct cidr {
 	struct addr net;
 	int bits;
 };
 
-int cidr_has(const struct cidr *n, const struct addr *a);
-
-/* One network of PIPEGATE_TRUSTED_PROXIES: an address, or address/bits. */
+/* Reads text[0..len): an address, or address/bits.  Returns 0 or -1. */
 int cidr_read(struct cidr *n, const char *text, size_t len);
+
+/* Whether a lies in n. */
+int cidr_has(const struct cidr *n, const struct addr *a);
 
 #endif

@@ -1,9 +1,13 @@
 #include <limits.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "pipegate.h"
 #include "gate/say.h"
 #include "gate/clock.h"
+#include "gate/list.h"
+#include "gate/mem.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
 #include "gate/link.h"
@@ -14,10 +18,155 @@
 #include "gate/tunnel.h"
 #include "gate/answer.h"
 
+#define INFORMATIONAL_MAX 16
+
+void
+answer_attach(struct stream *s, struct caller *w)
+{
+	s->http = w->c;
+	w->stream = s;
+}
+
+static struct caller *
+caller_of(const struct stream *s)
+{
+	return s->http->of;
+}
+
+static void
+server_detached(struct stream *s)
+{
+	caller_of(s)->stream = NULL;
+}
+
+/* --- the end of a request */
+
+/* The answer cannot be had, or not to its end. */
+static void
+server_lost(struct stream *s, int status, const char *why)
+{
+	struct caller *w;
+
+	if (s->http == NULL)
+		return;
+	w = caller_of(s);
+	stream_detach(s);
+	if (s->from_link.head_passed) {
+		log_event(LEVEL_INFO, "event=broken-off id=%s request=\"%s\" "
+		    "why=\"%s\"", s->tunnel->id, s->label, why);
+		conn_abort(w->c);
+		return;
+	}
+	if (loop_is_stopping())
+		status = 504;
+	if (s->to_link.half.state != WS_HALF_ENDED || loop_is_stopping())
+		w->keep_alive = 0;
+	s->status = status;
+	stream_error(s, w, why);
+}
+
+void
+caller_leaves(struct caller *w, const char *why)
+{
+	struct stream *s = w->stream;
+
+	log_event(LEVEL_INFO, "event=caller-left id=%s request=\"%s\" "
+	    "why=\"%s\" ms=%lld", s->tunnel->id, s->label, why,
+	    now_ms - s->start_ms);
+	tunnel_wait_leave(s);
+	stream_detach(s);
+	conn_kill(w->c);
+	stream_reset(s, 499, "the caller left");
+}
+
+void
+caller_break(struct stream *s, int status, const char *why)
+{
+	server_lost(s, status, why);
+	stream_reset(s, status, "the request was broken off");
+}
+
+void
+answer_refuse(struct stream *s, const char *why)
+{
+	server_lost(s, 502, why);
+	stream_reset(s, 502, why);
+}
+
+static void
+server_too_big(struct stream *s)
+{
+	char why[128];
+
+	if (s->to_link.limit < opt->max_body || opt->max_body == 0)
+		snprintf(why, sizeof(why), "%s", forward_refusal(s, 413));
+	else
+		snprintf(why, sizeof(why), "the body exceeds %lld bytes, the "
+		    "limit of PIPEGATE_MAX_BODY_BYTES", opt->max_body);
+	caller_break(s, 413, why);
+}
+
+static void
+server_fault(struct stream *s, enum source_fault f)
+{
+	switch (f) {
+	case SOURCE_EOF:
+		caller_leaves(caller_of(s), "closed inside its body");
+		break;
+	case SOURCE_BROKEN:
+		caller_leaves(caller_of(s), "connection broke");
+		break;
+	case SOURCE_BAD:
+		caller_break(s, 400, "the chunked body is malformed");
+		break;
+	case SOURCE_NO_ROOM:
+		caller_break(s, 503, "the server is short of memory: try again");
+		break;
+	case SOURCE_TOO_BIG:
+		server_too_big(s);
+		break;
+	}
+}
+
+/* The head of a request goes when it is given to a link; what is asked for
+ * here is a protocol switch that has not come. */
+static int
+server_head(struct stream *s)
+{
+	(void)s;
+	return 0;
+}
+
+static void
+server_over(struct stream *s)
+{
+	struct caller *w;
+
+	tunnel_wait_leave(s);
+	if (s->http == NULL)
+		return;
+	w = caller_of(s);
+	log_event(LEVEL_INFO, "event=request id=%s request=\"%s\" status=%d "
+	    "ms=%lld in=%lld out=%lld", s->tunnel->id, s->label, s->status,
+	    now_ms - s->start_ms, s->to_link.octets, s->from_link.octets);
+	stream_detach(s);
+	if (s->to_link.half.state == WS_HALF_RESET &&
+	    s->from_link.framing == HTTP_RAW) {
+		conn_abort(w->c);
+		return;
+	}
+	if (s->to_link.half.state == WS_HALF_RESET ||
+	    s->from_link.framing == HTTP_UNTIL_CLOSE)
+		w->keep_alive = 0;
+	caller_answered(w);
+}
+
+/* --- an answer's head */
+
 int
 answer_is_bare(const struct stream *s, int status)
 {
-	return s->head_only || status == 204 || status == 304;
+	return caller_of(s)->head_only || status == 204 || status == 304;
 }
 
 static enum http_framing
@@ -33,7 +182,7 @@ answer_framing(const struct stream *s, struct ws_msg *m)
 		m->field[m->nfields++] = field_of("content-length", "0");
 		return HTTP_LENGTH;
 	}
-	return s->minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
+	return caller_of(s)->minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
 }
 
 int
@@ -53,6 +202,7 @@ answer_put(struct stream *s, const struct ws_msg *m, enum http_framing framing)
 {
 	static unsigned char space[3 * HTTP_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
+	const struct caller *w = caller_of(s);
 	struct http_answer_shape shape;
 	char hex[32];
 
@@ -61,8 +211,8 @@ answer_put(struct stream *s, const struct ws_msg *m, enum http_framing framing)
 	shape.status = m->status;
 	shape.reason = m->reason;
 	shape.framing = framing;
-	shape.minor = s->http->minor;
-	shape.keep_alive = s->http->keep_alive;
+	shape.minor = w->minor;
+	shape.keep_alive = w->keep_alive;
 	shape.date = clock_wall();
 	shape.correlation_id.p = (const unsigned char *)hex;
 	shape.correlation_id.n = sizeof(hex);
@@ -73,46 +223,45 @@ answer_put(struct stream *s, const struct ws_msg *m, enum http_framing framing)
 		conn_abort(s->http);
 }
 
-/* The answer cannot be had, or not to its end. */
+/* After 101 both halves carry raw octets; after anything else the request has
+ * ended. */
 static void
-server_lost(struct stream *s, int status, const char *why)
+answer_upgraded(struct stream *s, enum http_framing framing)
 {
-	struct conn *c = s->http;
-
-	if (c == NULL)
-		return;
-	if (srv.stopping)
-		status = 504;
-	if (!s->head_down) {
-		stream_detach(s);
-		if (s->up.state != WS_HALF_ENDED)
-			c->keep_alive = 0;
-		s->status = status;
-		stream_error(s, c, why);
+	if (framing != HTTP_RAW) {
+		half_end(&s->to_link.half);
 		return;
 	}
-	log_event(LEVEL_INFO, "event=broken-off id=%s request=\"%s\" "
-	    "why=\"%s\"", s->tunnel->id, s->label, why);
-	stream_detach(s);
-	conn_abort(c);
+	http_body_init(&s->to_link.body, HTTP_RAW, -1);
+	s->to_link.head_passed = 1;
+	s->to_link.limit = LLONG_MAX;
+	caller_of(s)->keep_alive = 0;
 }
 
-void
-answer_refuse(struct stream *s, const char *why)
+/* Takes Content-Length as what the body must have.  Returns 0, or -1 where it
+ * cannot be that. */
+static int
+answer_expect_length(struct stream *s, const struct ws_msg *m)
 {
-	server_lost(s, 502, why);
-	stream_reset(s, 502, why);
+	long long n = length_of(msg_length_field(m));
+
+	if (n < 0 || (m->end && n > 0))
+		return -1;
+	s->from_link.half.left = n;
+	return 0;
 }
 
-/* After 101 both halves carry raw bytes. */
+/* What only the end of the connection ends must end it with an RST, should it
+ * break. */
 static void
-answer_switch(struct stream *s)
+answer_set_framing(struct stream *s, enum http_framing framing)
 {
-	http_body_init(&s->source, HTTP_RAW, -1);
-	s->head_up = 1;
-	s->http->keep_alive = 0;
-	s->up_limit = LLONG_MAX;
-	stream_news(s);
+	if (framing == HTTP_UNTIL_CLOSE)
+		caller_of(s)->keep_alive = 0;
+	s->from_link.framing = framing;
+	s->from_link.dropped = framing == HTTP_NO_BODY;
+	if (framing == HTTP_UNTIL_CLOSE || framing == HTTP_RAW)
+		conn_guard(s->http, 1);
 }
 
 void
@@ -120,41 +269,33 @@ answer_begin(struct stream *s, struct ws_msg *m)
 {
 	enum http_framing framing = answer_framing(s, m);
 
-	if (framing == HTTP_LENGTH)
-		s->down.left = length_of(msg_length_field(m));
-	if ((framing == HTTP_LENGTH && (s->down.left < 0 ||
-	    (m->end && s->down.left > 0)))) {
+	if (framing == HTTP_LENGTH && answer_expect_length(s, m) == -1) {
 		answer_refuse(s, "the answer's Content-Length is not that of "
 		    "its body");
 		return;
 	}
-	if (framing == HTTP_UNTIL_CLOSE)
-		s->http->keep_alive = 0;
-	s->sink = framing;
-	s->sink_dead = framing == HTTP_NO_BODY;
-	if (framing == HTTP_UNTIL_CLOSE || framing == HTTP_RAW)
-		conn_guard(s->http, 1);
+	answer_set_framing(s, framing);
 	s->status = m->status;
-	s->head_down = 1;
-	if (s->upgrade && framing == HTTP_RAW)
-		answer_switch(s);
+	s->from_link.head_passed = 1;
+	if (s->upgrade)
+		answer_upgraded(s, framing);
 	answer_put(s, m, framing);
-	if (s->upgrade && framing != HTTP_RAW)
-		s->up.state = WS_HALF_ENDED;
-	if (m->end) {
-		s->down.state = WS_HALF_ENDED;
-		stream_down_end(s, NULL, 0);
+	if (framing == HTTP_RAW)
+		stream_news(s);
+	if (m->end && half_is_open(&s->from_link.half)) {
+		half_end(&s->from_link.half);
+		stream_take_end(s, NULL, 0);
 	}
 }
 
 static void
 answer_informational(struct stream *s, struct ws_msg *m)
 {
-	if (++s->informational > 16) {
+	if (++s->informational > INFORMATIONAL_MAX) {
 		link_fail(s->link, -1002, "too many interim answers");
 		return;
 	}
-	if (s->minor > 0)
+	if (caller_of(s)->minor > 0)
 		answer_put(s, m, HTTP_NO_BODY);
 }
 
@@ -162,11 +303,13 @@ answer_informational(struct stream *s, struct ws_msg *m)
 static void
 server_message(struct stream *s, struct ws_msg *m)
 {
-	if (m->type != WS_MSG_RESPONSE || s->head_down ||
-	    s->down.state != WS_HALF_OPEN) {
+	if (m->type != WS_MSG_RESPONSE || s->from_link.head_passed ||
+	    !half_is_open(&s->from_link.half)) {
 		link_fail(s->link, -1002, "a message out of its order");
 		return;
 	}
+	if (s->http == NULL)
+		return;
 	if (!answer_head_ok(m))
 		answer_refuse(s, "the answer's head is not valid HTTP, or too large");
 	else if (m->status < 200 && m->status != 101)
@@ -177,96 +320,8 @@ server_message(struct stream *s, struct ws_msg *m)
 		answer_begin(s, m);
 }
 
-void
-caller_leaves(struct conn *c, const char *why)
-{
-	struct stream *s = c->stream;
-
-	log_event(LEVEL_INFO, "event=caller-left id=%s request=\"%s\" "
-	    "why=\"%s\" ms=%lld", s->tunnel->id, s->label, why,
-	    now_ms - s->start_ms);
-	wait_leave(s);
-	stream_detach(s);
-	conn_kill(c);
-	stream_reset(s, 499, "the caller left");
-}
-
-void
-caller_break(struct stream *s, int status, const char *why)
-{
-	server_lost(s, status, why);
-	stream_reset(s, status, "the request was broken off");
-}
-
-static void
-server_fault(struct stream *s, enum source_fault f)
-{
-	char why[128];
-
-	switch (f) {
-	case SOURCE_EOF:
-		caller_leaves(s->http, "closed inside its body");
-		break;
-	case SOURCE_BROKEN:
-		caller_leaves(s->http, "connection broke");
-		break;
-	case SOURCE_BAD:
-		caller_break(s, 400, "the chunked body is malformed");
-		break;
-	case SOURCE_NO_ROOM:
-		caller_break(s, 503, "the server is short of memory: try again");
-		break;
-	case SOURCE_TOO_BIG:
-		if (s->up_limit < opt.max_body || opt.max_body == 0)
-			text_put(why, sizeof(why), "%s",
-			    forward_refusal(s, 413));
-		else
-			text_put(why, sizeof(why), "the body exceeds %lld "
-			    "bytes, the limit of PIPEGATE_MAX_BODY_BYTES",
-			    opt.max_body);
-		caller_break(s, 413, why);
-		break;
-	}
-}
-
-/* The head of a request goes at dispatch; what is asked for here is a
- * protocol switch that has not come. */
-static int
-server_head(struct stream *s)
-{
-	(void)s;
-	return 0;
-}
-
-static void
-server_sink_gone(struct stream *s)
-{
-	caller_leaves(s->http, "connection broke");
-}
-
-static void
-server_over(struct stream *s)
-{
-	struct conn *c = s->http;
-
-	wait_leave(s);
-	if (c == NULL)
-		return;
-	log_event(LEVEL_INFO, "event=request id=%s request=\"%s\" status=%d "
-	    "ms=%lld in=%lld out=%lld", s->tunnel->id, s->label, s->status,
-	    now_ms - s->start_ms, s->up_bytes, s->down_bytes);
-	stream_detach(s);
-	if (s->up.state == WS_HALF_RESET && s->sink == HTTP_RAW) {
-		conn_abort(c);
-		return;
-	}
-	if (s->up.state == WS_HALF_RESET || s->sink == HTTP_UNTIL_CLOSE)
-		c->keep_alive = 0;
-	caller_answered(c);
-}
-
 const struct role server_role = {
-	.answer_down = 1, .head = server_head, .fault = server_fault,
-	.sink_gone = server_sink_gone, .message = server_message,
-	.lost = server_lost, .over = server_over,
+	.answer_comes = 1, .head = server_head, .fault = server_fault,
+	.message = server_message, .lost = server_lost, .over = server_over,
+	.detached = server_detached,
 };

@@ -1,15 +1,18 @@
 #ifdef __linux__
-#define _GNU_SOURCE		/* each use under its own #ifdef */
+#define _GNU_SOURCE		/* POLLRDHUP: under its own #ifdef */
 #endif
 
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/timer.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
 #include "gate/link.h"
@@ -18,13 +21,28 @@
 #include "gate/from_link.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
-#include "gate/join.h"
 #include "gate/answer.h"
+#include "gate/join.h"
 #include "gate/caller.h"
+
+#ifndef POLLRDHUP
+#define POLLRDHUP 0		/* then a caller's leaving is seen when it is read */
+#endif
 
 #define HEAD_MS 10000
 #define IDLE_MS 75000
 #define BODY_SILENT_MS 60000
+#define HELD_FREE_MS 10000	/* before a least rate is asked of a body */
+#define STALLED_MS 30000
+
+static struct {
+	struct list idle;	/* between requests */
+	struct list heads;	/* inside a head */
+	struct list stuck;	/* that do not take what we answered */
+	size_t octets;		/* the memory of the last two */
+} callers;
+
+/* --- a request for a tunnel */
 
 /* Whether a request comes back to the tunnel that it has just passed. */
 static int
@@ -41,18 +59,6 @@ request_loops(const struct http_head *h, const struct tunnel *t)
 	return s != NULL && s->tunnel == t;
 }
 
-/* The tunnel of id; where none is, a new one if a client for it may still
- * come back after the server's start. */
-static struct tunnel *
-tunnel_for(struct view id)
-{
-	struct tunnel *t = tunnel_find(id);
-
-	if (t != NULL || now_ms >= srv_young_until() || !wait_has_room(NULL))
-		return t;
-	return tunnel_new(id, srv_young_until());
-}
-
 /* HTTP/2 over cleartext is not tunnelled: such a request goes on without its
  * Upgrade. */
 static int
@@ -65,139 +71,165 @@ upgrade_is_h2c(const struct http_head *h)
 }
 
 static struct stream *
-request_stream(struct conn *c, const struct http_head *h, struct tunnel *t)
+request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 {
 	unsigned char id[16];
 	struct stream *s;
 
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
-	s = stream_new(&server_role, c, id);
+	s = stream_new(&server_role, NULL, id);
 	if (s == NULL)
 		return NULL;
+	answer_attach(s, w);
 	s->tunnel = t;
-	s->head_only = c->head_only;
-	s->minor = c->minor;
 	s->upgrade = h->upgrade && h->framing == HTTP_NO_BODY &&
 	    !upgrade_is_h2c(h);
-	s->up_limit = opt.max_body > 0 ? opt.max_body : LLONG_MAX;
-	http_body_init(&s->source, h->framing, h->length);
-	if (h->framing == HTTP_NO_BODY && !s->upgrade)
-		s->up.state = WS_HALF_ENDED;
+	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;
+	http_body_init(&s->to_link.body, h->framing, h->length);
 	stream_label(s, "%s %s", h->method, h->path);
-	list_leave(&c->place);
-	conn_state(c, CONN_STREAM);
+	caller_leave(w);
+	conn_state(w->c, CONN_STREAM);
 	return s;
 }
 
 /* Refuses a request that has no stream yet. */
 static void
-caller_refuse(struct conn *c, int status, const char *why)
+caller_refuse(struct caller *w, const struct http_head *h, int status,
+    const char *why)
 {
-	caller_eat(c);
-	caller_error(c, status, why);
+	caller_eat(w, h);
+	caller_error(w, status, why);
 }
 
 static void
-caller_too_big(struct conn *c)
+caller_too_big(struct caller *w, const struct http_head *h)
 {
 	char why[128];
 
-	text_put(why, sizeof(why), "the body exceeds %lld bytes, the limit "
-	    "of PIPEGATE_MAX_BODY_BYTES", opt.max_body);
-	caller_refuse(c, 413, why);
+	snprintf(why, sizeof(why), "the body exceeds %lld bytes, the limit "
+	    "of PIPEGATE_MAX_BODY_BYTES", opt->max_body);
+	caller_refuse(w, h, 413, why);
 }
 
 static void
-caller_tunnel(struct conn *c, struct view id)
+caller_no_room(struct caller *w, const struct http_head *h,
+    const struct tunnel *t)
 {
-	const struct http_head *h = &srv.head;
-	struct tunnel *t = tunnel_for(id);
-	struct stream *s;
-	struct link *l;
-
-	if (opt.max_body > 0 && h->length > opt.max_body) {
-		caller_too_big(c);
-	} else if (request_loops(h, t)) {
-		caller_refuse(c, 508, "this request has come through this "
-		    "tunnel already: its target leads back here");
-	} else if (t == NULL) {
-		caller_refuse(c, 503, nobody_there);
-	} else if ((l = t->waiting.n == 0 ? tunnel_pick(t) : NULL) == NULL &&
-	    !wait_has_room(t)) {
-		caller_refuse(c, 503, tunnel_is_served(t) ?
-		    "too many requests wait for this client: try again" :
-		    nobody_there);
-	} else if (budget_free() == 0 || (s = request_stream(c, h, t)) == NULL) {
-		caller_refuse(c, 503, "the server is short of memory: try again");
-	} else if (l != NULL) {
-		stream_forward(s, l, h);
-	} else {
-		wait_add(s);
-	}
+	caller_refuse(w, h, 503, tunnel_is_served(t) ?
+	    "too many requests wait for this client: try again" :
+	    tunnel_nobody);
 }
+
+/* Gives the request to a link that has room, else to the queue. */
+static void
+caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
+{
+	struct link *l = t->waiting.n == 0 ? tunnel_pick(t) : NULL;
+	struct stream *s;
+
+	if (l == NULL && !tunnel_has_room(t)) {
+		caller_no_room(w, h, t);
+		return;
+	}
+	s = budget_free() == 0 ? NULL : request_stream(w, h, t);
+	if (s == NULL)
+		caller_refuse(w, h, 503, "the server is short of memory: "
+		    "try again");
+	else if (l != NULL)
+		stream_forward(s, l, h);
+	else
+		tunnel_wait(s);
+}
+
+static void
+caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
+{
+	struct tunnel *t = tunnel_for(id);
+
+	if (opt->max_body > 0 && h->length > opt->max_body)
+		caller_too_big(w, h);
+	else if (request_loops(h, t))
+		caller_refuse(w, h, 508, "this request has come through this "
+		    "tunnel already: its target leads back here");
+	else if (t == NULL)
+		caller_refuse(w, h, 503, tunnel_nobody);
+	else
+		caller_pass(w, h, t);
+}
+
+/* --- routing */
 
 /* OPTIONS with Max-Forwards: 0 is for whoever holds it (RFC 9110 7.6.2). */
 static int
-request_stops_here(void)
+request_stops_here(const struct http_head *h)
 {
 	const struct http_field *f;
 
-	if (!http_equal(srv.head.method, "OPTIONS"))
+	if (!http_equal(h->method, "OPTIONS"))
 		return 0;
-	f = http_field_find(srv.head.field, srv.head.nfields, "max-forwards");
+	f = http_field_find(h->field, h->nfields, "max-forwards");
 	return f != NULL && http_equal(f->value, "0");
 }
 
-static void
-caller_request(struct conn *c)
+static int
+request_is_upgrade(const struct http_head *h)
 {
-	struct view id, rest;
-	enum http_route route = http_route(srv.head.path, &id, &rest);
+	return http_field_find(h->field, h->nfields, "upgrade") != NULL;
+}
 
-	if (srv.stopping) {
-		c->keep_alive = 0;
-		caller_refuse(c, 503, "the server is stopping");
-		return;
-	}
-	if (c->tunnel_only && !(route == HTTP_ROUTE_ROOT &&
-	    http_field_find(srv.head.field, srv.head.nfields, "upgrade"))) {
-		c->keep_alive = 0;
-		caller_refuse(c, 503, "too many connections: try again");
-		return;
-	}
-	if (route == HTTP_ROUTE_TUNNEL && !request_stops_here()) {
-		caller_tunnel(c, id);
-		return;
-	}
-	if (route == HTTP_ROUTE_ROOT && http_field_find(srv.head.field,
-	    srv.head.nfields, "upgrade") != NULL) {
-		caller_upgrade(c);
-		return;
-	}
-	caller_eat(c);
+/* What is for the server itself. */
+static void
+caller_own(struct caller *w, const struct http_head *h, enum http_route route,
+    struct view id, struct view rest)
+{
+	caller_eat(w, h);
 	switch (route) {
 	case HTTP_ROUTE_HEALTH:
-		caller_health(c);
+		caller_health(w, h);
 		break;
 	case HTTP_ROUTE_REDIRECT:
-		caller_redirect(c, id, rest);
+		caller_redirect(w, id, rest);
 		break;
 	case HTTP_ROUTE_STAR:
 	case HTTP_ROUTE_TUNNEL:
-		caller_options(c);
+		caller_options(w);
 		break;
 	case HTTP_ROUTE_ROOT:
-		if (http_equal(srv.head.method, "GET") || c->head_only) {
-			client_handshake_error(c, 426);
+		if (http_equal(h->method, "GET") || w->head_only) {
+			handshake_error(w, 426);
 			break;
 		}
 		/* FALLTHROUGH */
 	default:
-		caller_error(c, 404, "nothing is here: a tunnel has the form "
+		caller_error(w, 404, "nothing is here: a tunnel has the form "
 		    "/{id}/");
 	}
 }
+
+static void
+caller_request(struct caller *w, const struct http_head *h)
+{
+	struct view id, rest;
+	enum http_route route = http_route(h->path, &id, &rest);
+	int joins = route == HTTP_ROUTE_ROOT && request_is_upgrade(h);
+
+	if (loop_is_stopping()) {
+		w->keep_alive = 0;
+		caller_refuse(w, h, 503, "the server is stopping");
+	} else if (w->tunnel_only && !joins) {
+		w->keep_alive = 0;
+		caller_refuse(w, h, 503, "too many connections: try again");
+	} else if (route == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
+		caller_tunnel(w, h, id);
+	} else if (joins) {
+		caller_upgrade(w, h);
+	} else {
+		caller_own(w, h, route, id, rest);
+	}
+}
+
+/* --- reading heads */
 
 static const char *
 head_fault(int status)
@@ -220,32 +252,53 @@ head_fault(int status)
 	}
 }
 
+/* Ends a caller that has no request at work. */
+static void
+caller_drop(struct caller *w)
+{
+	caller_leave(w);
+	conn_kill(w->c);
+}
+
 /* Unfinished heads, and answers of ours that nobody takes, may hold a quarter
  * of the budget: past that the oldest goes. */
 static void
 heads_evict(void)
 {
-	struct conn *c;
+	while (callers.octets > budget_max() / 4) {
+		struct caller *w = list_first(callers.stuck.n > 0 ?
+		    &callers.stuck : &callers.heads);
 
-	while (srv.head_octets > budget.max / 4) {
-		c = list_first(srv.stuck.n > 0 ? &srv.stuck : &srv.heads);
-		if (c == NULL)
+		if (w == NULL)
 			return;
-		conn_kill(c);
+		caller_drop(w);
 	}
+}
+
+int
+caller_evict(void)
+{
+	struct caller *w = list_first(callers.idle.n > 0 ? &callers.idle :
+	    &callers.heads);
+
+	if (w == NULL)
+		return -1;
+	caller_drop(w);
+	return 0;
 }
 
 /* Keeps a caller whose next head is not whole. */
 static void
-caller_park(struct conn *c)
+caller_park(struct caller *w)
 {
-	struct list *where = c->rx.len > 0 ? &srv.heads : &srv.idle;
+	struct conn *c = w->c;
+	struct list *where = c->rx.len > 0 ? &callers.heads : &callers.idle;
 
 	buf_fit(&c->rx);
-	conn_share(c, &srv.head_octets, c->rx.cap);
-	if (c->place.in != where) {
-		list_leave(&c->place);
-		list_add(where, &c->place, c);
+	caller_share(w, &callers.octets, c->rx.cap);
+	if (w->place.in != where) {
+		list_leave(&w->place);
+		list_add(where, &w->place, w);
 	}
 	heads_evict();
 }
@@ -255,208 +308,318 @@ caller_park(struct conn *c)
 static void
 caller_blocked(struct conn *c)
 {
-	if (c->state != CONN_HEAD || c->place.in == &srv.stuck)
+	struct caller *w = c->of;
+
+	if (c->state != CONN_HEAD || w->place.in == &callers.stuck)
 		return;
 	buf_fit(&c->rx);
-	conn_share(c, &srv.head_octets, c->rx.cap + pool_size[POOL_BLOCK]);
-	list_leave(&c->place);
-	list_add(&srv.stuck, &c->place, c);
+	caller_leave(w);
+	caller_share(w, &callers.octets, c->rx.cap + MEM_BLOCK);
+	list_add(&callers.stuck, &w->place, w);
 	heads_evict();
 }
 
-/* Takes what the head says of the answer's form. */
+/* A head that is whole, of r octets, or minus the status to refuse it with. */
 static void
-caller_note(struct conn *c)
+caller_take_head(struct caller *w, const struct http_head *h, int r)
 {
-	const struct http_head *h = &srv.head;
-
-	c->minor = h->minor > 0;
-	c->head_only = http_equal(h->method, "HEAD") != 0;
-	c->html = http_prefers_html(h->field, h->nfields) != 0;
-	c->keep_alive = h->keep_alive && !srv.stopping;
-	c->reused = 1;
+	w->c->scanned = 0;
+	caller_share(w, NULL, 0);
+	if (r > 0 || r == -405 || r == -417)
+		caller_note(w, h);
+	else
+		caller_note_nothing(w);
+	if (r < 0) {
+		w->keep_alive = 0;
+		caller_error(w, -r, head_fault(-r));
+		return;
+	}
+	w->head_size = (size_t)r;
+	caller_request(w, h);
 }
 
-void
-caller_parse(struct conn *c)
+/* Reads requests out of rx, until one is at work or more must come.  w may be
+ * gone when a head was taken: its conn is looked at alone. */
+static void
+caller_parse(struct caller *w)
 {
-	while (c->state == CONN_HEAD && !c->dead && c->tx.len < UNREAD_MAX) {
+	struct conn *c = w->c;
+	struct http_head h;
+
+	while (c->state == CONN_HEAD && c->tx.len < UNREAD_MAX) {
 		struct view in = buf_view(&c->rx);
 		int r = in.n == 0 ? 0 :
-		    http_request_parse(&srv.head, in.p, in.n, &c->scanned);
+		    http_request_parse(&h, in.p, in.n, &c->scanned);
 
 		if (r == 0) {
-			caller_park(c);
+			caller_park(w);
 			return;
 		}
-		c->scanned = 0;
-		conn_share(c, NULL, 0);
-		if (r > 0 || r == -405 || r == -417) {
-			caller_note(c);
-		} else {
-			c->minor = 1;
-			c->head_only = c->html = 0;
-		}
-		if (r < 0) {
-			c->keep_alive = 0;
-			caller_error(c, -r, head_fault(-r));
-			return;
-		}
-		c->head_size = (size_t)r;
-		caller_request(c);
+		caller_take_head(w, &h, r);
 	}
 }
 
+void
+callers_settle(void)
+{
+	struct caller *w;
+
+	while ((w = caller_take_next()) != NULL)
+		caller_parse(w);
+}
+
+/* --- events */
+
 /* Whether to listen for the caller's leaving while its request is at work. */
 static int
-caller_watched(const struct conn *c)
+caller_watched(const struct caller *w)
 {
-	const struct stream *s = c->stream;
+	const struct stream *s = w->stream;
 
-	return c->keep_alive && c->minor > 0 && s->sink != HTTP_RAW &&
-	    (s->wait.in != NULL || s->up.state != WS_HALF_OPEN ||
-	    (s->upgrade && !s->head_down));
+	return w->keep_alive && w->minor > 0 &&
+	    s->from_link.framing != HTTP_RAW &&
+	    (!half_is_open(&s->to_link.half) ||
+	    (s->upgrade && !s->from_link.head_passed));
 }
 
 static int
-caller_reads(const struct conn *c)
+caller_reads(const struct caller *w)
 {
-	const struct stream *s = c->stream;
+	const struct stream *s = w->stream;
 
-	return stream_reads(s) && (!s->upgrade || s->head_down);
+	return stream_reads(s) && (!s->upgrade || s->from_link.head_passed);
 }
 
 static void
-caller_stream_ready(struct conn *c, short revents)
+caller_stream_ready(struct caller *w, short revents)
 {
 	if (revents & POLLERR)
-		caller_leaves(c, "connection broke");
-	else if ((revents & (POLLIN | POLLHUP)) && caller_reads(c))
-		stream_news(c->stream);
-	else if ((revents & POLLHUP) && c->stream->sink == HTTP_RAW)
-		loop_remove(c);		/* read on when there is credit */
+		caller_leaves(w, "connection broke");
+	else if ((revents & (POLLIN | POLLHUP)) && caller_reads(w))
+		stream_news(w->stream);
+	else if ((revents & POLLHUP) &&
+	    w->stream->from_link.framing == HTTP_RAW)
+		pollset_remove(&w->c->watch);	/* read on when there is credit */
 	else if ((revents & POLLHUP) ||
-	    ((revents & POLLRDHUP) && caller_watched(c)))
-		caller_leaves(c, "connection closed");
+	    ((revents & POLLRDHUP) && caller_watched(w)))
+		caller_leaves(w, "connection closed");
 }
 
 static void
-caller_head_ready(struct conn *c)
+caller_head_ready(struct caller *w)
 {
+	struct conn *c = w->c;
 	enum io io;
 
-	if (c->rx.len == 0 && c->reused)
+	if (c->rx.len == 0 && w->served)
 		c->since_ms = now_ms;
-	io = conn_fill(c, pool_size[POOL_LARGE]);
+	io = conn_fill(c, MEM_LARGE);
 	if (io == IO_EOF || io == IO_ERROR)
-		conn_kill(c);
+		caller_drop(w);
 	else if (io == IO_DATA)
-		caller_parse(c);
-	if (c->rx.len == 0 && c->link == NULL)
-		buf_free(&c->rx);
+		caller_parse(w);
 }
 
 static void
 caller_ready(struct conn *c, short revents)
 {
+	struct caller *w = c->of;
+
 	if (revents & POLLOUT)
 		conn_flush_later(c);
 	if (!(revents & ~POLLOUT))
 		return;
 	if (c->state == CONN_STREAM)
-		caller_stream_ready(c, revents);
+		caller_stream_ready(w, revents);
 	else if (c->tx.len == 0)
-		caller_head_ready(c);
+		caller_head_ready(w);
 	else if (revents & (POLLERR | POLLHUP))
-		conn_kill(c);
+		caller_drop(w);
 }
 
 static void
 caller_sent(struct conn *c, size_t n)
 {
-	stream_sent(c, n);
+	struct caller *w = c->of;
+
+	(void)n;
+	if (w->stream != NULL)
+		stream_sent(w->stream);
 	if (c->state != CONN_HEAD || c->tx.len > 0)
 		return;
 	c->since_ms = now_ms;
-	caller_next(c);
+	caller_next(w);
 }
 
 static void
 caller_broken(struct conn *c)
 {
-	if (c->state == CONN_STREAM)
-		caller_leaves(c, "connection broke");
+	struct caller *w = c->of;
+
+	if (w->stream != NULL)
+		caller_leaves(w, "connection broke");
 	else
-		conn_kill(c);
+		caller_drop(w);
+}
+
+/* What died without a word to its stream was broken off by ourselves. */
+static void
+caller_gone(struct conn *c)
+{
+	struct caller *w = c->of;
+
+	if (w->stream != NULL)
+		caller_leaves(w, "broken off");
+	caller_free(w);
 }
 
 static short
 caller_events(const struct conn *c)
 {
+	const struct caller *w = c->of;
 	short ev = c->tx.len > 0 ? POLLOUT : 0;
 
 	if (c->state == CONN_HEAD)
 		return (short)(ev != 0 ? ev : POLLIN);
-	if (caller_reads(c))
+	if (caller_reads(w))
 		ev = (short)(ev | POLLIN);
-	if (caller_watched(c))
+	if (caller_watched(w))
 		ev = (short)(ev | POLLRDHUP);
 	return ev;
 }
 
+/* Until when a body may stay silent while we would read it. */
+static long long
+caller_body_deadline(const struct caller *w)
+{
+	const struct stream *s = w->stream;
+	long long silent = w->c->rx_ms + BODY_SILENT_MS, rate;
+
+	if (!caller_reads(w))
+		return NEVER;
+	rate = s->wire->least_rate;
+	if (rate == 0)
+		return silent;
+	return min_time(silent, s->begun_ms + HELD_FREE_MS +
+	    s->to_link.octets * 1000 / rate);
+}
+
 /* When a request's body or its answer has kept us waiting for too long. */
 static long long
-caller_stream_deadline(const struct conn *c)
+caller_stream_deadline(const struct caller *w)
 {
-	const struct stream *s = c->stream;
+	const struct stream *s = w->stream;
 
-	if (s->head_down || s->link == NULL)
+	if (s->from_link.head_passed || s->life != STREAM_JOINED)
 		return NEVER;
-	if (s->up.state != WS_HALF_OPEN || s->send_due || s->upgrade)
-		return s->up_end_ms == 0 ? NEVER :
-		    s->up_end_ms + opt.response_timeout_s * 1000;
-	if (!s->link->v2)
-		return min_time(c->rx_ms + BODY_SILENT_MS,
-		    s->begun_ms + 10000 + s->up_bytes * 2);
-	return caller_reads(c) ? c->rx_ms + BODY_SILENT_MS : NEVER;
+	if (half_is_open(&s->to_link.half) && !s->upgrade)
+		return caller_body_deadline(w);
+	return s->to_link.ended_ms == 0 ? NEVER :
+	    s->to_link.ended_ms + opt->response_timeout_s * 1000;
 }
 
 static long long
 caller_deadline(const struct conn *c)
 {
+	const struct caller *w = c->of;
 	long long stall = stream_stall_deadline(c);
 
 	if (c->state == CONN_STREAM)
-		return min_time(stall, caller_stream_deadline(c));
+		return min_time(stall, caller_stream_deadline(w));
 	if (c->tx.len > 0)
 		return stall;
-	return c->since_ms + (c->reused && c->rx.len == 0 ? IDLE_MS : HEAD_MS);
+	return c->since_ms + (w->served && c->rx.len == 0 ? IDLE_MS : HEAD_MS);
+}
+
+static void
+caller_head_expire(struct caller *w)
+{
+	if (w->c->rx.len == 0 || w->c->tx.len > 0) {
+		caller_drop(w);
+		return;
+	}
+	caller_note_nothing(w);
+	caller_error(w, 408, "the head of the request took too long");
 }
 
 static void
 caller_expire(struct conn *c)
 {
-	struct stream *s = c->stream;
+	struct caller *w = c->of;
+	struct stream *s = w->stream;
 
-	if (c->state == CONN_HEAD && c->rx.len > 0 && c->tx.len == 0) {
-		c->minor = 1;
-		c->keep_alive = c->head_only = c->html = 0;
-		caller_error(c, 408, "the head of the request took too long");
-	} else if (c->state == CONN_HEAD) {
-		conn_kill(c);
+	if (c->state == CONN_HEAD) {
+		caller_head_expire(w);
 	} else if (stream_stall_deadline(c) <= now_ms) {
 		c->reset = 1;
-		caller_leaves(c, "took nothing of its answer");
-	} else if (s->up.state != WS_HALF_OPEN || s->upgrade || s->send_due) {
+		caller_leaves(w, "took nothing of its answer");
+	} else if (!half_is_open(&s->to_link.half) || s->upgrade) {
 		caller_break(s, 504, "no answer in time");
 	} else {
 		caller_break(s, 408, "the body of the request came too slowly");
 	}
 }
 
-const struct kind caller_kind = {
+static const struct kind caller_kind = {
 	.name = "caller", .ready = caller_ready, .sent = caller_sent,
-	.blocked = caller_blocked,
-	.broken = caller_broken, .events = caller_events,
+	.blocked = caller_blocked, .broken = caller_broken,
+	.gone = caller_gone, .events = caller_events,
 	.deadline = caller_deadline, .expire = caller_expire,
 };
+
+void
+caller_accept(int fd, const struct addr *peer, size_t *counted,
+    int tunnel_only)
+{
+	struct caller *w = caller_new(peer);
+
+	if (w == NULL) {
+		close(fd);
+		return;
+	}
+	w->c = conn_new(&caller_kind, w, fd, CONN_HEAD);
+	if (w->c == NULL) {
+		caller_free(w);
+		return;
+	}
+	++*counted;
+	w->c->counted = counted;
+	w->tunnel_only = tunnel_only != 0;
+	list_add(&callers.idle, &w->place, w);
+}
+
+/* --- when memory is short */
+
+static const struct conn *
+stream_stalled(const struct stream *s)
+{
+	const struct conn *c = s->http;
+
+	return c != NULL && c->tx.len > 0 && now_ms - c->tx_ms >= STALLED_MS ?
+	    c : NULL;
+}
+
+void
+callers_unclog(void)
+{
+	const struct conn *c, *worst = NULL;
+	const struct stream *s;
+	const struct link *l;
+	struct caller *w;
+
+	if (budget_free() > budget_max() / 16)
+		return;
+	for (l = link_first(); l != NULL; l = link_next(l))
+		for (s = list_first(&l->streams); s != NULL;
+		    s = list_after(&s->on_link)) {
+			c = stream_stalled(s);
+			if (c != NULL && (worst == NULL ||
+			    c->tx_ms < worst->tx_ms))
+				worst = c;
+		}
+	if (worst == NULL)
+		return;
+	w = worst->of;
+	w->c->reset = 1;
+	caller_leaves(w, "stalled while memory was short");
+}

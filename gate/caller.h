@@ -1,12 +1,26 @@
+/*
+ * Callers: their requests are read, routed and timed.
+ */
 #ifndef GATE_CALLER_H
 #define GATE_CALLER_H
 
-#include "pipegate.h"
-#include "gate/loop.h"
+struct addr;
+struct caller;
 
-/* Reads requests out of rx, until one is at work or more must come. */
-void caller_parse(struct conn *c);
+/* Takes in the caller that connected as fd, which is closed where there is no
+ * memory.  *counted is added to, and lessened when its conn goes.  tunnel_only:
+ * it came over the cap, and may only be a tunnel client. */
+void caller_accept(int fd, const struct addr *peer, size_t *counted,
+    int tunnel_only);
 
-extern const struct kind caller_kind;
+/* Makes room for one more caller: the one idle longest goes, else the oldest
+ * that is still sending its head.  Returns 0, or -1: there is none. */
+int caller_evict(void);
+
+/* Looks for further requests of those that have answers now. */
+void callers_settle(void);
+
+/* With the budget full, the body that has stalled longest is broken off. */
+void callers_unclog(void);
 
 #endif

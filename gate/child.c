@@ -1,132 +1,103 @@
+#ifdef __linux__
+#define _GNU_SOURCE		/* close_range: under its own #ifdef */
+#endif
+
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
-#include "gate/mem.h"
-#include "gate/timer.h"
+#include "gate/addr.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/net.h"
 #include "gate/child.h"
 
-/* Signals arrive as bytes in a pipe, which the loop reads like any conn. */
-static void
-signal_note(int sig)
-{
-	int e = errno;
-	unsigned char b = (unsigned char)sig;
-	ssize_t n = write(loop.signal_fd[1], &b, 1);
-
-	(void)n;		/* full: as many signals are known already */
-	errno = e;
-}
-
-static void
-signal_ready(struct conn *c, short revents)
-{
-	unsigned char b[32];
-	size_t got, i;
-
-	(void)revents;
-	if (conn_read(c, b, sizeof(b), &got) != IO_DATA)
-		return;
-	for (i = 0; i < got; i++)
-		loop.on_signal(b[i]);
-}
-
-short
-always_readable(const struct conn *c)
-{
-	(void)c;
-	return POLLIN;
-}
-
-long long
-no_deadline(const struct conn *c)
-{
-	(void)c;
-	return NEVER;
-}
-
-static const struct kind signal_kind = {
-	.name = "signals", .ready = signal_ready, .broken = conn_kill,
-	.events = always_readable, .deadline = no_deadline,
-	.expire = conn_kill,
-};
-
-void
-signal_catch(int sig, void (*fn)(int))
-{
-	struct sigaction sa;
-
-	memset(&sa, 0, sizeof(sa));
-	sa.sa_handler = fn;
-	sigemptyset(&sa.sa_mask);
-	sigaction(sig, &sa, NULL);
-}
-
-/* Under nohup a hang-up stays ignored. */
-static void
-signal_catch_hangup(void)
-{
-	struct sigaction was;
-
-	if (sigaction(SIGHUP, NULL, &was) == -1 || was.sa_handler != SIG_IGN)
-		signal_catch(SIGHUP, signal_note);
-}
-
-void
-loop_init(void (*on_signal)(int))
-{
-	sigset_t none;
-
-	now_ms = clock_us() / 1000;
-	if (pipe(loop.signal_fd) == -1)
-		die("pipe:");
-	fd_prepare(loop.signal_fd[0]);
-	fd_prepare(loop.signal_fd[1]);
-	loop.on_signal = on_signal;
-	if (conn_new(&signal_kind, loop.signal_fd[0], CONN_OPEN) == NULL)
-		die("no memory to start");
-	signal_catch(SIGPIPE, SIG_IGN);
-	signal_catch(SIGTERM, signal_note);
-	signal_catch(SIGINT, signal_note);
-	signal_catch_hangup();
-	signal_catch(SIGCHLD, signal_note);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-#define CHILDREN_MAX 8
+#define CHILDREN_MAX 32
+#define LOOKUP_MS 15000
 
 static pid_t children[CHILDREN_MAX];
 
-pid_t
-child_fork(void)
+static void
+fd_close_range(int from, int to)
+{
+#ifdef CLOSE_RANGE_UNSHARE
+	if (close_range((unsigned int)from, (unsigned int)to, 0) == 0)
+		return;
+#endif
+	for (; from <= to; from++)
+		close(from);
+}
+
+/* Closes what is the parent's, so that no peer waits for a close in vain. */
+static void
+child_close_fds(const int *keep, int n)
+{
+	int last = (int)sysconf(_SC_OPEN_MAX) - 1, from = STDERR_FILENO + 1;
+
+	while (from <= last) {
+		int i, next = last + 1;
+
+		for (i = 0; i < n; i++)
+			if (keep[i] >= from && keep[i] < next)
+				next = keep[i];
+		if (next > from)
+			fd_close_range(from, next - 1);
+		from = next + 1;
+	}
+}
+
+static void
+child_start(const int *keep, int n)
 {
 	static const int caught[] = { SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGCHLD };
-	size_t i, slot = 0;
-	pid_t pid;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(caught); i++)
+		signal_catch(caught[i], SIG_DFL);
+	child_close_fds(keep, n);
+}
+
+static size_t
+child_slot(void)
+{
+	size_t slot = 0;
 
 	while (slot < CHILDREN_MAX && children[slot] > 0)
 		slot++;
+	return slot;
+}
+
+/* Signals are held back meanwhile: one that came to the child before its
+ * handlers were reset would be noted in the parent's pipe. */
+pid_t
+child_fork(const int *keep, int n)
+{
+	size_t slot = child_slot();
+	sigset_t all, was;
+	pid_t pid;
+	int err;
+
 	if (slot == CHILDREN_MAX) {
 		errno = EAGAIN;
 		return -1;
 	}
-	out_flush(&out_log);
-	out_flush(&out_person);
+	say_flush();
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &was);
 	pid = fork();
-	if (pid > 0)
+	err = errno;
+	if (pid == 0)
+		child_start(keep, n);
+	else if (pid > 0)
 		children[slot] = pid;
-	for (i = 0; pid == 0 && i < ARRAY_LEN(caught); i++)
-		signal_catch(caught[i], SIG_DFL);
+	sigprocmask(SIG_SETMASK, &was, NULL);
+	errno = err;
 	return pid;
 }
 
@@ -165,59 +136,53 @@ children_end(void)
 	}
 }
 
-static struct {
-	struct endpoint *e;		/* NULL: none is under way */
-	void (*done)(struct endpoint *, const char *error);
-	pid_t pid;
-	struct conn *conn;
-} lookup;
-
-#define LOOKUP_MS 15000
+/* --- looking up a name: the child writes a struct endpoint, or an int for
+ * gai_strerror() */
 
 static void
-lookup_end(const char *error)
+lookup_end(struct lookup *l, const char *error)
 {
-	struct endpoint *e = lookup.e;
+	struct conn *c = l->conn;
 
-	child_kill(lookup.pid);
-	conn_kill(lookup.conn);
-	lookup.e = NULL;
-	lookup.done(e, error);
+	l->conn = NULL;
+	child_kill(l->pid);
+	if (c != NULL)
+		conn_kill(c);
+	l->done(l->of, error);
 }
 
 static void
 lookup_ready(struct conn *c, short revents)
 {
-	enum io io = conn_fill(c, pool_size[POOL_BLOCK]);
+	struct lookup *l = c->of;
+	enum io io = conn_fill(c, MEM_BLOCK);
 	struct view got = buf_view(&c->rx);
 	int err;
 
 	(void)revents;
 	if (io == IO_DATA || io == IO_WAIT)
 		return;
-	if (got.n == sizeof(*lookup.e)) {
-		memcpy(lookup.e, got.p, got.n);
-		lookup_end(NULL);
+	if (got.n == sizeof(*l->e)) {
+		memcpy(l->e, got.p, got.n);
+		lookup_end(l, NULL);
 	} else if (got.n == sizeof(err)) {
 		memcpy(&err, got.p, got.n);
-		lookup_end(gai_strerror(err));
+		lookup_end(l, gai_strerror(err));
 	} else {
-		lookup_end("the look-up failed");
+		lookup_end(l, "the look-up failed");
 	}
 }
 
 static void
 lookup_expire(struct conn *c)
 {
-	(void)c;
-	lookup_end("no answer to the look-up");
+	lookup_end(c->of, "no answer to the look-up");
 }
 
 static void
 lookup_broken(struct conn *c)
 {
-	(void)c;
-	lookup_end("the look-up failed");
+	lookup_end(c->of, "the look-up failed");
 }
 
 static long long
@@ -245,26 +210,49 @@ lookup_child(int fd, struct endpoint *e)
 	_exit(n > 0 ? 0 : 1);
 }
 
-int
-lookup_start(struct endpoint *e, void (*done)(struct endpoint *, const char *))
+/* Returns the fd to read the outcome from, or -1 with errno. */
+static int
+lookup_fork(struct lookup *l)
 {
-	int fd[2];
+	int fd[2], err;
 
-	if (lookup.e != NULL || pipe(fd) == -1)
+	if (pipe(fd) == -1)
 		return -1;
 	fd_prepare(fd[0]);
-	lookup.pid = child_fork();
-	if (lookup.pid == 0)
-		lookup_child(fd[1], e);
+	l->pid = child_fork(&fd[1], 1);
+	if (l->pid == 0)
+		lookup_child(fd[1], l->e);
+	err = errno;
 	close(fd[1]);
-	if (lookup.pid == -1) {
+	if (l->pid == -1)
 		close(fd[0]);
-		return -1;
+	errno = err;
+	return l->pid == -1 ? -1 : fd[0];
+}
+
+int
+lookup_start(struct lookup *l, struct endpoint *e,
+    void (*done)(void *of, const char *error), void *of)
+{
+	int fd, r;
+
+	if (l->conn != NULL)
+		return 0;
+	l->e = e;
+	l->done = done;
+	l->of = of;
+	if (host_is_numeric(e->host)) {
+		r = endpoint_lookup(e, AI_NUMERICHOST);
+		done(of, r != 0 ? gai_strerror(r) : NULL);
+		return 0;
 	}
-	lookup.conn = conn_new(&lookup_kind, fd[0], CONN_OPEN);
-	if (lookup.conn == NULL)
+	fd = lookup_fork(l);
+	if (fd == -1)
 		return -1;
-	lookup.e = e;
-	lookup.done = done;
-	return 0;
+	l->conn = conn_new(&lookup_kind, l, fd, CONN_OPEN);
+	if (l->conn != NULL)
+		return 0;
+	child_kill(l->pid);
+	errno = ENOMEM;
+	return -1;
 }

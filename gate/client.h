@@ -1,8 +1,13 @@
+/*
+ * `pipegate client`.
+ */
 #ifndef GATE_CLIENT_H
 #define GATE_CLIENT_H
 
-#include "pipegate.h"
+struct uplink;
 
-int cli_run(void);
+/* Keeps the tunnel of u up until a signal ends it, or the server refuses it
+ * for good.  Returns the exit status. */
+int client_run(struct uplink *u);
 
 #endif

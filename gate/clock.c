@@ -9,10 +9,9 @@
 #endif
 
 #include "gate/say.h"
-#include "gate/mem.h"
 #include "gate/clock.h"
 
-long long now_ms;	/* monotonic */
+long long now_ms;
 
 long long
 clock_us(void)
@@ -21,6 +20,12 @@ clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+void
+clock_turn(void)
+{
+	now_ms = clock_us() / 1000;
 }
 
 long long

@@ -1,335 +1,371 @@
-#include <sys/socket.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
+#include <sys/resource.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
+#include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/timer.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
-#include "gate/addr.h"
-#include "gate/net.h"
-#include "gate/child.h"
 #include "gate/settings.h"
+#include "gate/url.h"
 #include "gate/link.h"
+#include "gate/stream.h"
 #include "gate/from_link.h"
+#include "gate/v2.h"
+#include "gate/held.h"
 #include "gate/person.h"
 #include "gate/origin.h"
-#include "gate/v1_client.h"
+#include "gate/v1_request.h"
 #include "gate/dial.h"
 
 #define DIAL_MS 15000
 #define DIAL_AGAIN_MS 3000		/* where the token was refused already */
 #define BACKOFF_MAX_MS 60000
 #define STEADY_MS 60000			/* a link that stood so long resets the back-off */
+#define REFUSAL_MS 10000		/* a 1008 so soon refuses the client */
+#define TOLD_MS 500			/* for the server to refuse the token */
+#define DRAIN_MS 10000
+#define LEAVE_MS 2000			/* for the server to answer leave */
 
-static const struct kind dial_kind;
-
-/* Keeps the line that says most: the first of an error, else the last. */
-static void
-helper_line(struct view line)
-{
-	static const char *const telling[] = {
-		"verify error", "rror", "refused", "not found", "No such"
-	};
-	char text[sizeof(cli.helper_said)];
-	size_t i;
-
-	if (line.n == 0)
-		return;
-	text_safe(text, sizeof(text), line);
-	log_event(LEVEL_DEBUG, "event=helper says=\"%s\"", text);
-	for (i = 0; i < ARRAY_LEN(telling); i++)
-		if (text_find(cli.helper_said, telling[i]) != NULL)
-			return;
-	memcpy(cli.helper_said, text, sizeof(text));
-}
-
-/* What openssl's words mean for the person who reads them. */
-static const char *
-helper_meaning(const char *said)
-{
-	static const struct {
-		const char *word, *meaning;
-	} known[] = {
-		{ "ame mismatch", "its certificate is for another name" },
-		{ "address mismatch", "its certificate is for another address" },
-		{ "has expired", "its certificate has expired" },
-		{ "not yet valid", "its certificate is not valid yet" },
-		{ "verify error", "its certificate is not trusted "
-		    "(SSL_CERT_FILE names a CA of your own)" },
-		{ "wrong version number", "no TLS is spoken there (is it ws://?)" },
-		{ "onnection refused", "connection refused" },
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(known); i++)
-		if (text_find(said, known[i].word) != NULL)
-			return known[i].meaning;
-	return said;
-}
-
-static void
-helper_note(const char *p, size_t n)
-{
-	struct view line = { (const unsigned char *)p, 0 };
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (p[i] == '\n') {
-			helper_line(line);
-			line.p = (const unsigned char *)p + i + 1;
-			line.n = 0;
-		} else {
-			line.n++;
-		}
-	}
-	helper_line(line);
-}
-
-void
-helper_end(void)
-{
-	child_kill(cli.helper);
-	cli.helper = 0;
-	if (cli.helper_err != NULL)
-		conn_kill(cli.helper_err);
-	cli.helper_err = NULL;
-}
-
-/* For good: nothing that waiting would mend. */
-static void
-client_give_up(const char *why)
-{
-	warn("the server refused this client: %s", why);
-	cli.exit_code = 1;
-	loop.stop = 1;
-}
+static int exit_status;
 
 static const char token_refused[] = "it does not accept the token (missing, "
     "expired, or made with another secret?)";
 
-/* Waits and dials again: 1, 2, 4 ... 60 s, each times 0.5 to 1 at random. */
-static void
-client_redial(const char *why)
+static struct uplink *
+uplink_of(const struct link *l)
 {
-	long long span = 1000LL << (cli.failures < 6 ? cli.failures : 6);
+	return CONTAINER(l->of, struct uplink, target);
+}
+
+/* --- what the command line says */
+
+static int
+scheme_is(const struct url *u, const char *plain, const char *tls)
+{
+	return http_equal_nocase(u->scheme, plain) ? 0 :
+	    http_equal_nocase(u->scheme, tls) ? 1 : -1;
+}
+
+static void
+uplink_set_host(struct uplink *u, const struct url *url, const char *usual)
+{
+	const char *colon;
+
+	snprintf(u->server.host, sizeof(u->server.host), "%.*s",
+	    (int)url->host.n, (const char *)url->host.p);
+	snprintf(u->server.port, sizeof(u->server.port), "%.*s",
+	    url->port.n > 0 ? (int)url->port.n : (int)strlen(usual),
+	    url->port.n > 0 ? (const char *)url->port.p : usual);
+	colon = strcmp(u->server.port, usual) == 0 ? "" : ":";
+	snprintf(u->host, sizeof(u->host),
+	    strchr(u->server.host, ':') != NULL ? "[%s]%s%s" : "%s%s%s",
+	    u->server.host, colon, colon[0] != '\0' ? u->server.port : "");
+}
+
+const char *
+uplink_set_server(struct uplink *u, const char *text)
+{
+	struct view token;
+	struct url url;
+
+	if (url_split(&url, text) == -1)
+		return "it must be like ws://yourserver:8000/?token=... "
+		    "(or wss://)";
+	u->tls = scheme_is(&url, "ws", "wss");
+	if (u->tls == -1)
+		u->tls = scheme_is(&url, "http", "https");
+	if (u->tls == -1)
+		return "it must begin with ws:// or wss://";
+	uplink_set_host(u, &url, u->tls ? "443" : "80");
+	if (url_take_token(u->path, sizeof(u->path), url.path, &token) == -1 ||
+	    token.n >= sizeof(u->token))
+		return "it is too long";
+	u->token_in_query = token.n > 0;
+	memcpy(u->token, token.p, token.n);
+	u->token[token.n] = '\0';
+	return NULL;
+}
+
+const char *
+uplink_set_token(struct uplink *u, const char *token)
+{
+	size_t n = strlen(token);
+
+	if (n >= sizeof(u->token))
+		return "it is too long";
+	memcpy(u->token, token, n + 1);
+	u->token_in_query = 0;
+	return NULL;
+}
+
+/* --- dialling again */
+
+/* For good: nothing that waiting would mend. */
+static void
+uplink_give_up(const char *why)
+{
+	warn("the server refused this client: %s", why);
+	exit_status = 1;
+	loop_stop();
+}
+
+/* 1, 2, 4 ... 60 s, each times 0.5 to 1 at random. */
+static long long
+backoff_ms(int failures)
+{
+	long long span = min_time(1000LL << (failures < 6 ? failures : 6),
+	    BACKOFF_MAX_MS);
 	unsigned int r;
 
-	cli.dialling = NULL;
-	if (loop.stop || cli.close_code != 0)
+	random_bytes(&r, sizeof(r));
+	return span / 2 + (long long)(r % (unsigned int)(span / 2 + 1));
+}
+
+static void
+uplink_redial(struct uplink *u, const char *why)
+{
+	long long ms;
+
+	if (loop_is_stopping() || u->close_code != 0)
 		return;
-	if (cli.refused) {
-		client_give_up(token_refused);
+	if (u->refused) {
+		uplink_give_up(token_refused);
 		return;
 	}
-	helper_end();
-	random_bytes(&r, sizeof(r));
-	span = min_time(span, BACKOFF_MAX_MS);
-	span = span / 2 + (long long)(r % (unsigned int)(span / 2 + 1));
-	if (cli.failures < 16)
-		cli.failures++;
-	person_note("%s; trying again in %lld.%lld s", why, span / 1000,
-	    span % 1000 / 100);
-	timer_set(&cli.redial, now_ms + span);
+	helper_end(&u->helper);
+	ms = backoff_ms(u->failures);
+	if (u->failures < 16)
+		u->failures++;
+	person_note("%s; trying again in %lld.%lld s", why, ms / 1000,
+	    ms % 1000 / 100);
+	timer_set(&u->redial, now_ms + ms);
 }
 
 static void
-dial_failed(struct conn *c, const char *why)
+dial_failed(struct uplink *u, struct conn *c, const char *why)
 {
 	conn_kill(c);
-	client_redial(why);
+	uplink_redial(u, why);
 }
 
+/* --- the link */
+
 static void
-client_gone(struct link *l, int code, const char *why)
+dial_gone(struct link *l, int code, const char *why)
 {
+	struct uplink *u = uplink_of(l);
 	char text[512];
 
 	streams_orphan(l, "the link to the server broke");
-	if (cli.link != l)
+	if (u->link != l)
 		return;
-	cli.link = NULL;
-	if (code == 1008 && l->close_in && now_ms - cli.up_ms < 10000) {
-		helper_end();
-		client_give_up(why);
+	u->link = NULL;
+	if (code == 1008 && l->close_in && now_ms - u->up_ms < REFUSAL_MS) {
+		helper_end(&u->helper);
+		uplink_give_up(why);
 		return;
 	}
-	if (now_ms - cli.up_ms >= STEADY_MS)
-		cli.failures = 0;
-	text_put(text, sizeof(text), "disconnected: %s", why[0] != '\0' ? why :
+	if (now_ms - u->up_ms >= STEADY_MS)
+		u->failures = 0;
+	snprintf(text, sizeof(text), "disconnected: %s", why[0] != '\0' ? why :
 	    code == 1001 ? "the server is going away" : "the link was closed");
-	client_redial(text);
+	uplink_redial(u, text);
 }
 
-static const struct link_ops client_link_ops = {
-	.message = client_message, .oversize = client_oversize,
-	.handled = gather_write, .gone = client_gone,
+static const struct link_ops dial_ops_v2 = {
+	.message = origin_message_v2, .handled = gather_write,
+	.gone = dial_gone, .alone_ms = LINK_ALONE_MS,
+};
+
+static const struct link_ops dial_ops_v1 = {
+	.message = request_v1, .piece = held_piece,
+	.oversize = request_v1_oversize, .handled = gather_write,
+	.gone = dial_gone, .freed = held_link_freed,
+	.alone_ms = LINK_ALONE_V1_MS,
 };
 
 static void
-dial_accepted(struct conn *c, int v2)
+dial_accepted(struct uplink *u, struct conn *c, int v2)
 {
-	struct link *l = link_new(c, &client_link_ops, 1);
+	struct link *l = link_new(c, v2 ? &dial_ops_v2 : &dial_ops_v1,
+	    v2 ? &wire_v2 : &wire_v1, &u->target, 1);
 
 	if (l == NULL) {
-		dial_failed(c, "out of memory");
+		dial_failed(u, c, "out of memory");
 		return;
 	}
 	conn_state(c, CONN_OPEN);
-	cli.dialling = NULL;
-	cli.link = l;
-	cli.up_ms = now_ms;
-	l->v2 = v2 != 0;
-	l->max_streams = cli.dial.streams;
-	cli.told = 0;
-	cli.refused = 0;
-	link_measure(l);
+	u->link = l;
+	u->up_ms = now_ms;
+	u->is_told = 0;
+	u->refused = 0;
+	l->max_streams = u->dial.streams;
+	if (!v2 && held_link_begin(l) == -1) {
+		link_lost(l, "out of memory");
+		return;
+	}
+	if (l->wire->flows)
+		link_ping(l);	/* its round trip is needed for the windows */
 	link_later(l);
 	link_input(l);
 }
 
+/* --- the handshake */
+
+/* The reference looks for a token in the query alone. */
+static void
+dial_by_query(struct uplink *u, struct conn *c)
+{
+	u->dial.in_query = 1;
+	u->refused = 1;
+	conn_kill(c);
+	helper_end(&u->helper);
+	timer_set(&u->redial, now_ms);
+}
+
 /* What a status other than 101 means for a person. */
 static void
-dial_refused(struct conn *c, int status, const char *why)
+dial_refused(struct uplink *u, struct conn *c, int status, const char *why)
 {
 	char text[512];
+	int refused = status == 401 || status == 403;
 
-	if ((status == 401 || status == 403) && !cli.dial.in_query) {
-		/* The reference looks for a token in the query alone. */
-		cli.dial.in_query = 1;
-		cli.refused = 1;
-		conn_kill(c);
-		helper_end();
-		timer_set(&cli.redial, now_ms);
+	if (refused && !u->dial.in_query) {
+		dial_by_query(u, c);
 		return;
 	}
-	if (status == 401 || status == 403) {
+	if (refused) {
 		conn_kill(c);
-		client_give_up(token_refused);
+		uplink_give_up(token_refused);
 		return;
 	}
 	if (status == 502 && why != NULL)
-		text_put(text, sizeof(text), "%s does not answer as a pipegate "
-		    "server: %s", cli.server_host, why);
+		snprintf(text, sizeof(text), "%s does not answer as a pipegate "
+		    "server: %s", u->host, why);
 	else
-		text_put(text, sizeof(text), "%s answered %d %s instead of "
-		    "opening a tunnel%s", cli.server_host, status,
+		snprintf(text, sizeof(text), "%s answered %d %s instead of "
+		    "opening a tunnel%s", u->host, status,
 		    http_reason(status), status < 400 || status == 404 ?
 		    " (SERVER_URL usually ends in a slash)" : "");
-	dial_failed(c, text);
+	dial_failed(u, c, text);
 }
 
 static void
-dial_answer(struct conn *c)
+dial_answer(struct uplink *u, struct conn *c)
 {
 	struct ws_hello hello;
+	struct http_head h;
 	const char *why = NULL;
-	int v2 = 0, r;
 	struct view in = buf_view(&c->rx);
-
-	r = http_answer_parse(&cli.head, in.p, in.n, &c->scanned,
+	int v2 = 0, r = http_answer_parse(&h, in.p, in.n, &c->scanned,
 	    view_of("GET"));
+
 	if (r == 0)
 		return;
 	if (r < 0) {
-		dial_refused(c, 502, "not HTTP");
+		dial_refused(u, c, 502, "not HTTP");
 		return;
 	}
 	c->scanned = 0;
 	buf_consume(&c->rx, (size_t)r);
-	r = ws_answer_check(&cli.head, &cli.dial, &v2, &hello, &why);
+	r = ws_answer_check(&h, &u->dial, &v2, &hello, &why);
 	if (r < 0)
-		dial_refused(c, -r, why);
+		dial_refused(u, c, -r, why);
 	else
-		dial_accepted(c, v2);
+		dial_accepted(u, c, v2);
 }
 
 /* What the helper said last is the best reason that there is. */
 static void
 dial_ended(struct conn *c, const char *why)
 {
-	char text[1024], buf[1024] = "";
-	size_t n;
+	struct uplink *u = c->of;
+	const char *said = helper_said(&u->helper);
+	char text[1024];
 
-	while (cli.helper_err != NULL &&
-	    conn_read(cli.helper_err, buf, sizeof(buf), &n) == IO_DATA)
-		helper_note(buf, n);
-	if (cli.helper_said[0] != '\0')
-		why = helper_meaning(cli.helper_said);
-	text_put(text, sizeof(text), "cannot connect to %s: %s%s",
-	    cli.server_host, why, cli.tls || opt.connect_command != NULL ? "" :
-	    " (is it wss://?)");
-	dial_failed(c, text);
+	snprintf(text, sizeof(text), "cannot connect to %s: %s%s", u->host,
+	    said != NULL ? said : why,
+	    u->tls || opt->connect_command != NULL ? "" : " (is it wss://?)");
+	dial_failed(u, c, text);
 }
 
 static void
-dial_send(struct conn *c)
+dial_send(struct uplink *u, struct conn *c)
 {
 	unsigned char space[JWT_SIZE_MAX + 4096];
 	struct http_out o = { space, sizeof(space), 0 };
 
-	random_bytes(cli.dial.nonce, sizeof(cli.dial.nonce));
-	ws_dial_put(&o, &cli.dial);
+	conn_state(c, CONN_HANDSHAKE);
+	random_bytes(u->dial.nonce, sizeof(u->dial.nonce));
+	ws_dial_put(&o, &u->dial);
 	conn_put(c, space, min_size(o.len, o.cap));
 	hmac_wipe(space, sizeof(space));
 }
 
+static const struct kind dial_kind;
+
+/* Tries the next address of the server; why: how the last one failed. */
 static void
-dial_next(const char *why)
+dial_next(struct uplink *u, const char *why)
 {
 	char text[1024];
 
-	while (cli.address < cli.server.n) {
-		int fd = endpoint_connect(&cli.server, cli.address++);
+	while (u->address < u->server.n) {
+		int fd = endpoint_connect(&u->server, u->address++);
 
-		if (fd == -1) {
+		if (fd == -1)
 			why = strerror(errno);
-			continue;
-		}
-		cli.dialling = conn_new(&dial_kind, fd, CONN_CONNECT);
-		if (cli.dialling != NULL)
+		else if (conn_new(&dial_kind, u, fd, CONN_CONNECT) != NULL)
 			return;
+		else
+			why = "out of memory";
 	}
-	text_put(text, sizeof(text), "cannot connect to %s: %s",
-	    cli.server_host, why);
-	client_redial(text);
+	snprintf(text, sizeof(text), "cannot connect to %s: %s", u->host, why);
+	uplink_redial(u, text);
+}
+
+static void
+dial_connected(struct uplink *u, struct conn *c)
+{
+	int err = socket_error(c->watch.fd);
+
+	if (err == 0) {
+		dial_send(u, c);
+		return;
+	}
+	conn_kill(c);
+	dial_next(u, strerror(err));
 }
 
 static void
 dial_ready(struct conn *c, short revents)
 {
+	struct uplink *u = c->of;
 	enum io io;
+	int err;
 
 	if (c->state == CONN_CONNECT) {
-		int err = socket_error(c->fd);
-
-		if (err != 0) {
-			conn_kill(c);
-			dial_next(strerror(err));
-			return;
-		}
-		conn_state(c, CONN_HANDSHAKE);
-		dial_send(c);
+		dial_connected(u, c);
 		return;
 	}
 	if (revents & POLLOUT)
 		conn_flush_later(c);
 	if (!(revents & ~POLLOUT))
 		return;
-	io = conn_fill(c, pool_size[POOL_LARGE]);
+	io = conn_fill(c, MEM_LARGE);
+	err = errno;
 	if (io == IO_DATA)
-		dial_answer(c);
-	else if (io != IO_WAIT)
-		dial_ended(c, io == IO_EOF ? "the connection was closed" :
-		    strerror(errno));
+		dial_answer(u, c);
+	else if (io == IO_EOF)
+		dial_ended(c, "the connection was closed");
+	else if (io == IO_ERROR)
+		dial_ended(c, strerror(err));
 }
 
 static short
@@ -342,18 +378,20 @@ dial_events(const struct conn *c)
 static long long
 dial_deadline(const struct conn *c)
 {
-	return c->since_ms + (cli.refused ? DIAL_AGAIN_MS : DIAL_MS);
+	const struct uplink *u = c->of;
+
+	return c->since_ms + (u->refused ? DIAL_AGAIN_MS : DIAL_MS);
 }
 
 static void
 dial_expire(struct conn *c)
 {
-	if (c->state == CONN_CONNECT) {
-		conn_kill(c);
-		dial_next("no answer");
-	} else {
+	if (c->state != CONN_CONNECT) {
 		dial_ended(c, "no answer to the handshake");
+		return;
 	}
+	conn_kill(c);
+	dial_next(c->of, "no answer");
 }
 
 static void
@@ -368,187 +406,211 @@ static const struct kind dial_kind = {
 	.expire = dial_expire,
 };
 
+/* --- dialling */
+
 static void
-server_looked_up(struct endpoint *e, const char *error)
+server_looked_up(void *of, const char *error)
 {
+	struct uplink *u = of;
 	char text[512];
 
 	if (error == NULL) {
-		cli.address = 0;
-		dial_next("no address");
+		u->address = 0;
+		dial_next(u, "no address");
 		return;
 	}
-	text_put(text, sizeof(text), "cannot look up %s: %s", e->host, error);
-	client_redial(text);
+	snprintf(text, sizeof(text), "cannot look up %s: %s", u->server.host,
+	    error);
+	uplink_redial(u, text);
 }
 
 static void
-helper_err_ready(struct conn *c, short revents)
+dial_by_helper(struct uplink *u)
 {
-	char buf[1024];
-	size_t n;
-	enum io io = conn_read(c, buf, sizeof(buf), &n);
+	const char *why;
+	int fd = helper_start(&u->helper, &u->server, opt->connect_command,
+	    &why);
+	struct conn *c;
 
-	(void)revents;
-	if (io == IO_DATA)
-		helper_note(buf, n);
-	if (io == IO_EOF || io == IO_ERROR) {
-		cli.helper_err = NULL;
-		conn_kill(c);
-	}
-}
-
-static void
-helper_err_broken(struct conn *c)
-{
-	cli.helper_err = NULL;
-	conn_kill(c);
-}
-
-static const struct kind helper_err_kind = {
-	.name = "helper", .ready = helper_err_ready, .broken = helper_err_broken,
-	.events = always_readable, .deadline = no_deadline,
-	.expire = helper_err_broken,
-};
-
-/* Fills %h and %p into the command. */
-static void
-helper_command(char *out, size_t cap)
-{
-	const char *p = opt.connect_command;
-	size_t n = text_put(out, cap, "exec ");
-
-	for (; *p != '\0' && n + 1 < cap; p++) {
-		const char *put = NULL;
-
-		if (p[0] == '%' && p[1] == 'h')
-			put = cli.server.host;
-		else if (p[0] == '%' && p[1] == 'p')
-			put = cli.server.port;
-		else if (p[0] == '%' && p[1] == '%')
-			put = "%";
-		if (put == NULL) {
-			out[n++] = *p;
-			continue;
-		}
-		n += text_put(out + n, cap - n, "%s", put);
-		p++;
-	}
-	out[min_size(n, cap - 1)] = '\0';
-}
-
-/* The default: openssl, with the chain and the name verified.  -quiet also
- * switches off its command letters, so that all bytes pass. */
-static void
-helper_openssl(void)
-{
-	static char to[sizeof(cli.server.host) + 16];
-	int v6 = strchr(cli.server.host, ':') != NULL;
-	int numeric = host_is_numeric(cli.server.host);
-	char *const argv[] = {
-		"openssl", "s_client", "-quiet", "-verify_quiet",
-		"-verify_return_error", "-verify", "8", "-connect", to,
-		numeric ? "-noservername" : "-servername",
-		numeric ? "-verify_ip" : cli.server.host,
-		numeric ? cli.server.host : "-verify_hostname",
-		numeric ? NULL : cli.server.host, NULL
-	};
-
-	text_put(to, sizeof(to), v6 ? "[%s]:%s" : "%s:%s", cli.server.host,
-	    cli.server.port);
-	execvp(argv[0], argv);
-	warn("cannot run openssl: %s (install it, or name another program "
-	    "with --connect)", strerror(errno));
-}
-
-static void
-helper_child(int fd, int err)
-{
-	char command[4096];
-	char *const argv[] = { "/bin/sh", "-c", command, NULL };
-
-#ifdef PR_SET_PDEATHSIG
-	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not to outlive a client that is killed */
-#endif
-	/* A Ctrl-C reaches it too, and it must still carry our goodbye. */
-	signal_catch(SIGINT, SIG_IGN);
-	signal_catch(SIGTERM, SIG_IGN);
-	signal_catch(SIGHUP, SIG_IGN);
-	if (dup2(fd, STDIN_FILENO) == -1 || dup2(fd, STDOUT_FILENO) == -1 ||
-	    dup2(err, STDERR_FILENO) == -1)
-		_exit(126);
-	if (opt.connect_command == NULL) {
-		helper_openssl();
-		_exit(127);
-	}
-	helper_command(command, sizeof(command));
-	execvp(argv[0], argv);
-	warn("cannot run /bin/sh:");
-	_exit(127);
-}
-
-static void
-helper_started(int fd, int err)
-{
-	fd_prepare(fd);
-	fd_prepare(err);
-	cli.helper_err = conn_new(&helper_err_kind, err, CONN_OPEN);
-	cli.dialling = conn_new(&dial_kind, fd, CONN_CONNECT);
-	if (cli.dialling == NULL) {
-		client_redial("out of memory");
+	if (fd == -1) {
+		uplink_redial(u, why);
 		return;
 	}
-	conn_state(cli.dialling, CONN_HANDSHAKE);
-	dial_send(cli.dialling);
+	c = conn_new(&dial_kind, u, fd, CONN_CONNECT);
+	if (c == NULL)
+		uplink_redial(u, "out of memory");
+	else
+		dial_send(u, c);
 }
 
 static void
-helper_dial(void)
+uplink_dial(struct uplink *u)
 {
-	int pair[2], err[2];
+	log_event(LEVEL_DEBUG, "event=dial host=%s port=%s", u->server.host,
+	    u->server.port);
+	if (u->tls || opt->connect_command != NULL)
+		dial_by_helper(u);
+	else if (lookup_start(&u->lookup, &u->server, server_looked_up, u) == -1)
+		uplink_redial(u, "cannot start the look-up");
+}
 
-	cli.helper_said[0] = '\0';
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1) {
-		client_redial("no socket for the helper");
-		return;
-	}
-	if (pipe(err) == -1) {
-		close(pair[0]);
-		close(pair[1]);
-		client_redial("no pipe for the helper");
-		return;
-	}
-	fcntl(pair[0], F_SETFD, FD_CLOEXEC);
-	fcntl(err[0], F_SETFD, FD_CLOEXEC);
-	cli.helper = child_fork();
-	if (cli.helper == 0)
-		helper_child(pair[1], err[1]);
-	close(pair[1]);
-	close(err[1]);
-	if (cli.helper == -1) {
-		cli.helper = 0;
-		close(pair[0]);
-		close(err[0]);
-		client_redial("cannot start the helper");
-		return;
-	}
-	helper_started(pair[0], err[0]);
+static void
+redial_due(struct timer *t)
+{
+	uplink_dial(CONTAINER(t, struct uplink, redial));
+}
+
+static void
+target_first_looked_up(void *of, const char *error)
+{
+	struct uplink *u = of;
+
+	if (error != NULL)
+		person_note("cannot look up %s: %s", u->target.at.host, error);
+	uplink_dial(u);
+}
+
+static void
+uplink_prepare(struct uplink *u)
+{
+	struct rlimit rl = { 1024, 1024 };
+
+	getrlimit(RLIMIT_NOFILE, &rl);
+	random_bytes(u->dial.instance, sizeof(u->dial.instance));
+	ws_uuid_make(u->dial.instance);
+	u->dial.host = view_of(u->host);
+	u->dial.path = view_of(u->path);
+	u->dial.token = view_of(u->token);
+	u->dial.in_query = u->token_in_query;
+	u->dial.streams = clamp((long long)min_size((size_t)rl.rlim_cur, 4096) / 2,
+	    1, V2_STREAMS);
+	u->dial.window = V2_WINDOW;
 }
 
 void
-client_dial(void)
+uplink_start(struct uplink *u)
 {
-	log_event(LEVEL_DEBUG, "event=dial host=%s port=%s", cli.server.host,
-	    cli.server.port);
-	if (cli.tls || opt.connect_command != NULL)
-		helper_dial();
-	else if (lookup_start(&cli.server, server_looked_up) == -1)
-		client_redial("cannot start the look-up");
+	if (timer_init(&u->redial, redial_due) == -1)
+		die("no memory to start");
+	uplink_prepare(u);
+	person_note("connecting to %s", u->host);
+	if (target_look_up(&u->target, target_first_looked_up, u) == -1)
+		die("cannot start a child process:");
+}
+
+/* --- telling */
+
+static void
+uplink_tell_first(struct uplink *u)
+{
+	char url[sizeof(u->host) + JWT_SUB_MAX + 16];
+	struct jwt_claims claims;
+
+	u->url_is_told = 1;
+	if (jwt_peek(&claims, view_of(u->token)) == -1) {
+		person_note("connected");
+		return;
+	}
+	u->warned_expiry = token_ends_soon(claims.exp) != 0;
+	snprintf(url, sizeof(url), "%s://%s/%s/", u->tls ? "https" : "http",
+	    u->host, claims.sub);
+	person_connected(url, u->target.url, u->link->wire->version);
+	person_expiry(claims.exp);
+}
+
+static void
+uplink_tell(struct uplink *u)
+{
+	u->is_told = 1;
+	if (u->url_is_told)
+		person_note("connected again");
+	else
+		uplink_tell_first(u);
 }
 
 void
-redial_timer(struct timer *t)
+uplink_second(struct uplink *u)
 {
-	(void)t;
-	client_dial();
+	struct jwt_claims claims;
+
+	if (u->warned_expiry || !u->url_is_told ||
+	    jwt_peek(&claims, view_of(u->token)) == -1 ||
+	    !token_ends_soon(claims.exp))
+		return;
+	u->warned_expiry = 1;
+	person_expiry(claims.exp);
+}
+
+/* --- ending */
+
+void
+uplink_drain(struct uplink *u)
+{
+	struct link *l = u->link;
+
+	u->close_code = 1001;
+	u->drain_ms = now_ms + DRAIN_MS;
+	timer_set(&u->redial, NEVER);
+	if (l == NULL)
+		return;
+	if (l->streams.n > 0)
+		person_note("finishing %lld request%s; once more to stop at "
+		    "once", l->streams.n, l->streams.n == 1 ? "" : "s");
+	link_stop_requests(l);
+	if (l->wire->leave != NULL && l->leave == LEAVE_UNSAID)
+		l->leave = LEAVE_DUE;
+	link_later(l);
+}
+
+void
+uplink_end(struct uplink *u, int close_code)
+{
+	u->close_code = close_code;
+	loop_stop();
+	if (u->link != NULL)
+		link_close(u->link, close_code, "");
+}
+
+/* Whether the server sends no more requests: it has said so, or has had the
+ * time to.  v1 knows no leave. */
+static int
+link_has_left(const struct uplink *u)
+{
+	const struct link *l = u->link;
+
+	return l->peer_left || l->wire->leave == NULL ||
+	    now_ms >= u->drain_ms - DRAIN_MS + LEAVE_MS;
+}
+
+static int
+uplink_has_drained(const struct uplink *u)
+{
+	const struct link *l = u->link;
+
+	return l == NULL || now_ms >= u->drain_ms ||
+	    (l->streams.n == 0 && l->tx.len == 0 && link_has_left(u));
+}
+
+/* A server that refuses the token says so behind its 101. */
+static int
+link_is_taken(const struct uplink *u)
+{
+	return !u->link->wire->flows || u->link->rtt_us > 0 ||
+	    now_ms - u->up_ms >= TOLD_MS;
+}
+
+void
+uplink_settle(struct uplink *u)
+{
+	if (u->link != NULL && !u->is_told && link_is_taken(u))
+		uplink_tell(u);
+	if (u->drain_ms > 0 && !loop_is_stopping() && uplink_has_drained(u))
+		uplink_end(u, u->close_code);
+}
+
+int
+uplink_finish(struct uplink *u)
+{
+	helper_end(&u->helper);
+	return exit_status;
 }

@@ -1,194 +1,460 @@
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "pipegate.h"
 #include "gate/say.h"
 #include "gate/clock.h"
+#include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/loop.h"
+#include "gate/conn.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/to_link.h"
-#include "gate/v2.h"
+#include "gate/from_link.h"
 #include "gate/held.h"
 
 #define V1_FRAME_MAX (1u << 20)		/* a larger message goes in fragments */
+#define V1_KEPT (16u << 10)		/* of a message that is too large */
 #define PYTHON_MESSAGE_MAX (1 << 20)	/* the reference's client takes no more */
-#define COLLECT_STEPS 8			/* pieces of a v1 body read in a row */
+#define COLLECT_STEPS 8			/* pieces of a body read in a row */
+
+/* --- the message that goes: gathered, then sent */
+
+struct held {
+	struct chain message;
+	unsigned char carry[3];		/* octets that do not fill a base64 quantum */
+	size_t ncarry;
+	int begun;			/* a part of it is in the link */
+};
 
 static int
-hold_put(struct stream *s, const void *p, size_t n)
+held_begin(struct stream *s)
 {
-	if (n > budget_whole_room() || chain_put(&s->hold, p, n) == -1)
+	if (s->held == NULL)
+		s->held = calloc(1, sizeof(*s->held));
+	return s->held == NULL ? -1 : 0;
+}
+
+static int
+held_put(struct held *h, const void *p, size_t n)
+{
+	if (n > budget_whole_room() || chain_put(&h->message, p, n) == -1)
 		return -1;
 	return 0;
 }
 
-int
-hold_body(struct stream *s, const unsigned char *p, size_t n)
+/* Encodes n octets into the message.  Only whole quanta go out until the
+ * last. */
+static int
+held_put_body(struct held *h, const unsigned char *p, size_t n)
 {
 	unsigned char text[BASE64_SIZE(3072)];
 
-	while (s->ncarry > 0 && n > 0) {
-		s->carry[s->ncarry++] = *p++;
+	while (h->ncarry > 0 && n > 0) {
+		h->carry[h->ncarry++] = *p++;
 		n--;
-		if (s->ncarry < 3)
+		if (h->ncarry < 3)
 			continue;
-		if (hold_put(s, text, base64_encode(text, s->carry, 3)) == -1)
+		if (held_put(h, text, base64_encode(text, h->carry, 3)) == -1)
 			return -1;
-		s->ncarry = 0;
+		h->ncarry = 0;
 	}
 	while (n >= 3) {
 		size_t k = min_size(n / 3 * 3, 3072);
 
-		if (hold_put(s, text, base64_encode(text, p, k)) == -1)
+		if (held_put(h, text, base64_encode(text, p, k)) == -1)
 			return -1;
 		p += k;
 		n -= k;
 	}
 	if (n > 0)
-		memcpy(s->carry, p, n);
-	s->ncarry += n;
+		memcpy(h->carry, p, n);
+	h->ncarry += n;
 	return 0;
 }
 
-int
-hold_end(struct stream *s)
-{
-	unsigned char text[128];
-	struct json_out o = { text, sizeof(text), 0, 0 };
-
-	if (s->ncarry > 0 && hold_put(s, text,
-	    base64_encode(text, s->carry, s->ncarry)) == -1)
-		return -1;
-	s->ncarry = 0;
-	msg_start(s, s->link->masks ? WS_MSG_RESPONSE : WS_MSG_REQUEST);
-	msg_out.status = s->status;
-	ws_v1_tail_put(&o, &msg_out);
-	return hold_put(s, text, o.len);
-}
-
-/* Starts a frame of the message: a fragment where it is very large, so that
- * pings and pongs come through between them. */
+/* The message's beginning, up to where its body stands.  Returns 0, or minus
+ * a status: -431 too large, -503 no room. */
 static int
-hold_begin_frame(struct stream *s)
-{
-	struct link *l = s->link;
-	size_t n = min_size(s->hold.len, V1_FRAME_MAX);
-	unsigned char *p = link_begin(l, 0);
-
-	if (p == NULL)
-		return -1;
-	if (l->masks)
-		random_bytes(l->tx_mask, sizeof(l->tx_mask));
-	p = l->tx.p + l->tx.off + l->tx.len;
-	l->tx.len += ws_frame_put(p, s->hold_begun ? WS_CONTINUATION : WS_TEXT,
-	    n == s->hold.len, n, l->masks ? l->tx_mask : NULL);
-	l->tx_left = n;
-	l->tx_at = 0;
-	s->hold_begun = 1;
-	return 0;
-}
-
-void
-hold_send(struct stream *s)
-{
-	struct link *l = s->link;
-	size_t n, at, k;
-	unsigned char *p;
-
-	if (l->tx_left == 0 && hold_begin_frame(s) == -1)
-		return;
-	n = min_size(l->tx_left, LINK_BODY_ROOM);
-	p = buf_space(&l->tx, n, LINK_TX_MAX);
-	if (p == NULL)
-		return;
-	for (at = 0; at < n; at += k) {
-		struct block *b = s->hold.head;
-
-		k = min_size(b->len, n - at);
-		memcpy(p + at, b->data + b->off, k);
-		chain_consume(&s->hold, k);
-	}
-	if (l->masks)
-		ws_mask(p, n, l->tx_mask, l->tx_at);
-	l->tx_at += n;
-	l->tx_left -= n;
-	l->tx.len += n;
-	link_later(l);
-	if (s->hold.len > 0)
-		return;
-	l->sent++;
-	s->hold_begun = 0;
-	s->send_due = 0;
-	if (s->up.state == WS_HALF_OPEN)
-		s->up.state = WS_HALF_ENDED;
-	stream_up_ended(s);
-}
-
-/* v1: reads the body into the message.  Returns 1 if there is more to do. */
-static int
-up_collect(struct stream *s)
-{
-	unsigned char piece[12288];
-	size_t n;
-	enum step step = source_step(s, piece, &n, sizeof(piece));
-
-	if (step == STEP_FAULT || step == STEP_WAIT)
-		return 0;
-	if (hold_body(s, piece, n) == -1) {
-		s->role->fault(s, SOURCE_NO_ROOM);
-		return 0;
-	}
-	if (step == STEP_TRAILERS) {
-		step = source_trailers(s, &n);
-		if (step == STEP_END)
-			buf_consume(&s->http->rx, n);
-	}
-	if (step == STEP_END && hold_end(s) == -1) {
-		s->role->fault(s, SOURCE_NO_ROOM);
-		return 0;
-	}
-	s->send_due = step == STEP_END;
-	return step != STEP_FAULT && step != STEP_WAIT;
-}
-
-void
-stream_collect(struct stream *s)
-{
-	int i;
-
-	for (i = 0; i < COLLECT_STEPS && !s->send_due; i++)
-		if (s->up.state != WS_HALF_OPEN || s->http == NULL ||
-		    (!s->head_up && !s->role->head(s)) ||
-		    s->up.state != WS_HALF_OPEN || s->http == NULL ||
-		    !up_collect(s))
-			break;
-	if (s->send_due)
-		turn_wait(s);
-	else if (s->http != NULL)
-		conn_touch(s->http);
-}
-
-long long
-v1_body_max(const struct stream *s)
-{
-	size_t max = s->link->python ? PYTHON_MESSAGE_MAX : V1_MESSAGE_MAX;
-	size_t rest = s->hold.len + 8;
-
-	return max < rest ? 0 : (long long)((max - rest) / 4 * 3);
-}
-
-int
-v1_begin(struct stream *s,
+held_put_head(struct stream *s, const struct ws_msg *m,
     void (*put)(struct json_out *, const struct ws_msg *))
 {
 	static unsigned char space[4 * HTTP_HEAD_MAX + 4 * HTTP_TARGET_MAX];
 	struct json_out o = { space, sizeof(space), 0, 0 };
 
-	put(&o, &msg_out);
+	if (held_begin(s) == -1)
+		return -503;
+	put(&o, m);
 	if (o.len > o.cap)
 		return -431;
-	if (hold_put(s, space, o.len) == -1)
+	if (held_put(s->held, space, o.len) == -1)
 		return -503;
-	s->head_up = 1;
+	s->to_link.head_passed = 1;
 	return 0;
+}
+
+/* What is left of the body, and the message's tail: it is whole. */
+static int
+held_put_tail(struct stream *s)
+{
+	struct held *h = s->held;
+	unsigned char text[128];
+	struct json_out o = { text, sizeof(text), 0, 0 };
+	struct ws_msg m;
+
+	if (h->ncarry > 0 && held_put(h, text,
+	    base64_encode(text, h->carry, h->ncarry)) == -1)
+		return -1;
+	h->ncarry = 0;
+	memset(&m, 0, offsetof(struct ws_msg, field));
+	m.type = s->role->answer_comes ? WS_MSG_REQUEST : WS_MSG_RESPONSE;
+	m.status = s->status;
+	ws_v1_tail_put(&o, &m);
+	if (held_put(h, text, o.len) == -1)
+		return -1;
+	half_end(&s->to_link.half);
+	return 0;
+}
+
+/* The largest body that fits the message that the peer takes. */
+static long long
+held_body_max(const struct stream *s)
+{
+	size_t max = s->link->python ? PYTHON_MESSAGE_MAX : V1_MESSAGE_MAX;
+	size_t rest = s->held->message.len + 8;
+
+	return max < rest ? 0 : (long long)((max - rest) / 4 * 3);
+}
+
+/* Reads a piece of the body into the message.  Returns 1 if there is more to
+ * do. */
+static int
+held_read(struct stream *s)
+{
+	struct http_field trailers[HTTP_FIELDS_MAX];
+	unsigned char piece[12288];
+	size_t n, nf;
+	enum step step = source_step(s, piece, &n, sizeof(piece));
+
+	if (step == STEP_FAULT || step == STEP_WAIT)
+		return 0;
+	if (held_put_body(s->held, piece, n) == -1) {
+		s->role->fault(s, SOURCE_NO_ROOM);
+		return 0;
+	}
+	if (step == STEP_TRAILERS) {
+		step = source_trailers(s, trailers, &nf, &n);
+		if (step == STEP_END)
+			buf_consume(&s->http->rx, n);
+	}
+	if (step == STEP_END && held_put_tail(s) == -1) {
+		s->role->fault(s, SOURCE_NO_ROOM);
+		return 0;
+	}
+	return step == STEP_DATA;
+}
+
+/* Whether the next octets at the conn are of the body. */
+static int
+held_may_read(struct stream *s)
+{
+	if (!half_is_open(&s->to_link.half) || s->http == NULL)
+		return 0;
+	if (!s->to_link.head_passed && !s->role->head(s))
+		return 0;
+	return half_is_open(&s->to_link.half) && s->http != NULL;
+}
+
+/* A message is gathered whether the link has room or not. */
+static void
+held_news(struct stream *s)
+{
+	int i;
+
+	for (i = 0; i < COLLECT_STEPS; i++)
+		if (!held_may_read(s) || !held_read(s))
+			break;
+	if (s->life == STREAM_FREED)
+		return;
+	if (!half_is_open(&s->to_link.half))
+		turn_wait(s);
+	else if (s->http != NULL)
+		conn_touch(s->http);
+}
+
+/* Begins a frame of the message: a fragment where it is very large, so that
+ * pings and pongs come through between them. */
+static int
+held_open_frame(struct stream *s)
+{
+	struct held *h = s->held;
+	size_t n = min_size(h->message.len, V1_FRAME_MAX);
+
+	if (link_part_open(s->link, h->begun ? WS_CONTINUATION : WS_TEXT,
+	    n == h->message.len, n) == -1)
+		return -1;
+	h->begun = 1;
+	return 0;
+}
+
+/* Moves a piece of the whole message into the link. */
+static enum turn
+held_serve(struct stream *s)
+{
+	struct link *l = s->link;
+	unsigned char *p;
+	size_t n;
+
+	if (half_is_open(&s->to_link.half) || !s->wire->is_busy(s))
+		return TURN_DONE;
+	if (l->part_left == 0 && held_open_frame(s) == -1)
+		return TURN_FIRST;
+	n = min_size(l->part_left, LINK_BODY_ROOM);
+	p = link_part_begin(l, n);
+	if (p == NULL)
+		return TURN_FIRST;
+	chain_take(&s->held->message, p, n);
+	link_part_commit(l, n);
+	if (s->held->message.len > 0)
+		return TURN_FIRST;
+	stream_passed_on(s);
+	return TURN_DONE;
+}
+
+/* --- the row */
+
+static int
+method_is_known(struct view m)
+{
+	static const char *const known[] = {
+		"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(known); i++)
+		if (http_equal(m, known[i]))
+			return 1;
+	return 0;
+}
+
+/* Fields that v1 does not carry: what they ask for is done here. */
+static void
+held_strip(struct ws_msg *m)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < m->nfields; i++)
+		if (!http_equal_nocase(m->field[i].name, "expect") &&
+		    !http_equal_nocase(m->field[i].name, "te") &&
+		    !http_equal_nocase(m->field[i].name, "trailer"))
+			m->field[n++] = m->field[i];
+	m->nfields = n;
+}
+
+/* The message goes when the body is whole.  Neither half knows credit. */
+static int
+held_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
+{
+	long long most;
+	int r;
+
+	if (!method_is_known(h->method))
+		return -405;
+	held_strip(m);
+	r = held_put_head(s, m, ws_v1_request_put);
+	if (r < 0)
+		return r;
+	most = held_body_max(s);
+	if (h->length > most)
+		return -413;
+	if (h->length > 0 &&
+	    BASE64_SIZE((size_t)h->length) > budget_whole_room())
+		return -503;
+	s->to_link.limit = min_time(s->to_link.limit, most);
+	half_open(&s->to_link.half, NO_CREDIT_LIMIT, h->length);
+	half_open(&s->from_link.half, NO_CREDIT_LIMIT, -1);
+	s->from_link.window.size = NO_CREDIT_LIMIT;
+	if (h->expect_continue && h->framing != HTTP_NO_BODY)
+		conn_put(s->http, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	return 0;
+}
+
+static int
+held_answer(struct stream *s, struct ws_msg *m)
+{
+	int r = held_put_head(s, m, ws_v1_response_put);
+
+	if (r == 0)
+		s->to_link.limit = held_body_max(s);
+	return r;
+}
+
+/* There is no place for interim answers. */
+static int
+held_interim(struct stream *s, struct ws_msg *m)
+{
+	(void)s;
+	(void)m;
+	return 0;
+}
+
+static void
+held_drop(struct stream *s)
+{
+	struct held *h = s->held;
+
+	if (h == NULL || (h->begun && link_is_live(s->link)))
+		return;
+	chain_free(&h->message);
+	h->ncarry = 0;
+}
+
+/* Makes error answer e the message. */
+static int
+held_put_error(struct stream *s, const struct http_error *e)
+{
+	unsigned char space[1024];
+	struct http_out o = { space, sizeof(space), 0 };
+	struct http_head h;
+	struct ws_msg m;
+	size_t scanned = 0;
+	int r;
+
+	http_error_put(&o, e);
+	r = http_answer_parse(&h, space, min_size(o.len, o.cap), &scanned,
+	    view_of("GET"));
+	if (r <= 0)
+		return -1;
+	memset(&m, 0, offsetof(struct ws_msg, field));
+	m.type = WS_MSG_RESPONSE;
+	memcpy(m.id, s->id, 16);
+	m.status = e->status;
+	m.nfields = http_answer_fields(m.field, &h);
+	if (held_put_head(s, &m, ws_v1_response_put) < 0 ||
+	    held_put_body(s->held, space + r, o.len - (size_t)r) == -1)
+		return -1;
+	return held_put_tail(s);
+}
+
+/* Every request is to be answered: nothing else tells the peer of its end. */
+static void
+held_fail(struct stream *s, int status, const char *why)
+{
+	struct http_error e = { .status = status, .detail = why, .date = -1 };
+
+	if (!half_is_open(&s->to_link.half)) {
+		stream_reset(s, status, why);
+		return;
+	}
+	held_drop(s);
+	if (half_is_open(&s->from_link.half))
+		half_end(&s->from_link.half);
+	if (held_put_error(s, &e) == -1)
+		stream_reset(s, status, why);
+	else
+		turn_wait(s);
+}
+
+static int
+held_is_busy(const struct stream *s)
+{
+	return s->held != NULL && s->held->message.len > 0;
+}
+
+static void
+held_over(struct stream *s)
+{
+	if (s->held == NULL)
+		return;
+	chain_free(&s->held->message);
+	free(s->held);
+	s->held = NULL;
+}
+
+const struct wire wire_v1 = {
+	.version = 1, .least_rate = 500, .request = held_request,
+	.answer = held_answer, .interim = held_interim, .serve = held_serve,
+	.news = held_news, .fail = held_fail, .drop = held_drop,
+	.is_busy = held_is_busy, .over = held_over,
+};
+
+/* --- the message that comes */
+
+struct held_link {
+	struct buf message;
+	int skipping;		/* it cannot be held: only its beginning is kept */
+};
+
+int
+held_link_begin(struct link *l)
+{
+	l->held = calloc(1, sizeof(*l->held));
+	return l->held == NULL ? -1 : 0;
+}
+
+void
+held_link_freed(struct link *l)
+{
+	if (l->held == NULL)
+		return;
+	buf_free(&l->held->message);
+	free(l->held);
+	l->held = NULL;
+}
+
+/* Keeps n more octets, or only the message's beginning. */
+static void
+held_keep(struct held_link *h, const unsigned char *p, size_t n)
+{
+	unsigned char *to = NULL;
+
+	if (!h->skipping && h->message.len + n <= V1_MESSAGE_MAX &&
+	    n <= budget_whole_room())
+		to = buf_space(&h->message, n, V1_MESSAGE_MAX + V1_KEPT);
+	if (to == NULL) {
+		h->skipping = 1;
+		if (h->message.len >= V1_KEPT)
+			return;
+		n = min_size(n, V1_KEPT - h->message.len);
+		to = buf_space(&h->message, n, V1_MESSAGE_MAX + V1_KEPT);
+		if (to == NULL)
+			return;
+	}
+	memcpy(to, p, n);
+	h->message.len += n;
+}
+
+/* The message is whole: hands it on, or what was kept of it. */
+static void
+held_deliver(struct link *l, int opcode)
+{
+	static unsigned char nothing[1];
+	struct held_link *h = l->held;
+	struct buf m = h->message;
+	int skipped = h->skipping;
+
+	memset(h, 0, sizeof(*h));
+	if (skipped)
+		l->ops->oversize(l, buf_view(&m).p, m.len);
+	else
+		l->ops->message(l, opcode, m.len > 0 ? m.p + m.off : nothing,
+		    m.len);
+	gather_write();
+	buf_free(&m);
+}
+
+/* A message that came whole in one read is handed on where it lies. */
+void
+held_piece(struct link *l, int opcode, unsigned char *p, size_t n, int last)
+{
+	struct held_link *h = l->held;
+
+	if (last && h->message.len == 0 && !h->skipping) {
+		l->ops->message(l, opcode, p, n);
+		return;
+	}
+	held_keep(h, p, n);
+	if (last)
+		held_deliver(l, opcode);
 }

@@ -1,28 +1,27 @@
+/*
+ * The wire of the reference, v1: a request or an answer is one JSON message
+ * with its body in base64, so both sides hold bodies whole.
+ */
 #ifndef GATE_HELD_H
 #define GATE_HELD_H
 
-#include "pipegate.h"
+#include <stddef.h>
 
-struct stream;
+struct link;
+struct wire;
 
-/* Encodes n octets into the message.  Only whole quanta go out until the last. */
-int hold_body(struct stream *s, const unsigned char *p, size_t n);
+#define V1_MESSAGE_MAX (16u << 20)	/* octets of a message that we hold */
+#define V1_STREAMS 100			/* at once on a link */
 
-/* Closes the message: what is left of the body, and the tail. */
-int hold_end(struct stream *s);
+extern const struct wire wire_v1;
 
-/* Moves a piece of the message into the link. */
-void hold_send(struct stream *s);
+/* Readies l for held_piece().  Returns 0, or -1: no memory. */
+int held_link_begin(struct link *l);
 
-/* v1: a message is gathered whether the link has room or not. */
-void stream_collect(struct stream *s);
-
-/* The largest body that fits the message that a v1 client takes. */
-long long v1_body_max(const struct stream *s);
-
-/* Puts the message's beginning into s->hold.  Returns 0, or minus a status:
- * -431 too large, -503 no room. */
-int v1_begin(struct stream *s, void (*put)(struct json_out *, const struct
-    ws_msg *));
+/* For the ops of a link of this wire: gathers messages, hands them to
+ * ops->message, or their beginning to ops->oversize; and the end of that. */
+void held_piece(struct link *l, int opcode, unsigned char *p, size_t n,
+    int last);
+void held_link_freed(struct link *l);
 
 #endif

@@ -1,37 +1,78 @@
-#include <netinet/in.h>
 #include <string.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/timer.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
-#include "gate/addr.h"
 #include "gate/settings.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
 #include "gate/v2.h"
+#include "gate/held.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
-#include "gate/v1_server.h"
+#include "gate/v1_answer.h"
 #include "gate/join.h"
 
 #define EXPIRED_GRACE_S 300
 
-static void link_ops_message(struct link *, int, unsigned char *, size_t);
-static void link_ops_gone(struct link *, int, const char *);
+static const char stopping[] = "the server is stopping";
 
-static const struct link_ops server_link_ops = {
-	.message = link_ops_message, .oversize = link_ops_oversize,
-	.handled = gather_write, .gone = link_ops_gone,
+/* --- the link's ops */
+
+static void
+join_message_v2(struct link *l, int opcode, unsigned char *p, size_t n)
+{
+	struct ws_msg m;
+
+	switch (v2_take(l, opcode, p, n, &m)) {
+	case WS_MSG_LEAVE:
+		tunnel_unserved(l->of, opt->offline_wait_s * 1000);
+		break;
+	case WS_MSG_REQUEST:
+		link_fail(l, -1002, "a client sends no requests");
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+join_gone(struct link *l, int code, const char *why)
+{
+	struct tunnel *t = l->of;
+
+	tunnel_drop_link(t, l);
+	log_event(LEVEL_INFO, "event=client-gone id=%s code=%d why=\"%s\" "
+	    "requests=%lld clients=%d", t->id, code, why, l->streams.n,
+	    t->nlinks);
+	streams_orphan(l, loop_is_stopping() ? stopping :
+	    "the tunnel client went away");
+	if (!loop_is_stopping())
+		tunnel_unserved(t, code == 1000 ? 0 : opt->offline_wait_s * 1000);
+}
+
+static const struct link_ops join_ops_v2 = {
+	.message = join_message_v2, .handled = gather_write,
+	.gone = join_gone, .alone_ms = LINK_ALONE_MS,
 };
+
+static const struct link_ops join_ops_v1 = {
+	.message = answer_v1, .piece = held_piece,
+	.oversize = answer_v1_oversize, .handled = gather_write,
+	.gone = join_gone, .freed = held_link_freed,
+	.alone_ms = LINK_ALONE_V1_MS,
+};
+
+/* --- the handshake */
 
 /* Completes the handshake only to say why not: a close frame carries the
  * reason to where a person reads it. */
 static void
-client_refuse(struct conn *c, const struct ws_offer *offer, int code,
+join_refuse(struct caller *w, const struct ws_offer *offer, int code,
     const char *why)
 {
 	unsigned char space[1024], body[WS_CONTROL_MAX];
@@ -41,29 +82,30 @@ client_refuse(struct conn *c, const struct ws_offer *offer, int code,
 	char ip[INET6_ADDRSTRLEN];
 
 	ws_accept_put(&o, offer);
-	conn_put(c, space, min_size(o.len, o.cap));
-	conn_put(c, head, ws_frame_put(head, WS_CLOSE, 1, n, NULL));
-	conn_put(c, body, n);
+	conn_put(w->c, space, min_size(o.len, o.cap));
+	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, n, NULL));
+	conn_put(w->c, body, n);
 	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
-	    code, addr_text(&c->peer, ip), why);
-	conn_linger(c);
+	    code, addr_text(&w->peer, ip), why);
+	caller_leave(w);
+	conn_linger(w->c);
 }
 
 void
-client_handshake_error(struct conn *c, int status)
+handshake_error(struct caller *w, int status)
 {
 	struct http_error e = { .status = status };
 
-	c->keep_alive = 0;
+	w->keep_alive = 0;
 	e.detail = status == 426 ?
 	    "tunnel clients connect here with a WebSocket (version 13)" :
 	    "malformed WebSocket handshake";
-	caller_error_put(c, &e, "/");
+	caller_error_put(w, &e, "/");
 }
 
 /* A client that comes back takes the place of its own older link at once. */
 static void
-tunnel_replace(struct tunnel *t, const struct ws_hello *hello)
+join_replace(struct tunnel *t, const struct ws_hello *hello)
 {
 	int i;
 
@@ -77,162 +119,139 @@ tunnel_replace(struct tunnel *t, const struct ws_hello *hello)
 		}
 }
 
-/* Takes over what the handshake settled. */
-static void
-link_settle(struct link *l, const struct ws_offer *offer)
+/* Takes over what the handshake settled.  Returns 0, or -1: no memory. */
+static int
+join_settle(struct link *l, const struct ws_offer *offer)
 {
 	const struct ws_hello *h = &offer->hello;
 
-	l->v2 = offer->v2 != 0;
 	l->python = offer->python != 0;
-	l->max_streams = V1_STREAMS;
-	if (!l->v2)
-		return;
+	if (!offer->v2) {
+		l->max_streams = V1_STREAMS;
+		return held_link_begin(l);
+	}
 	l->max_streams = h->streams < 0 ? V2_STREAMS :
 	    clamp(h->streams, 1, V2_STREAMS);
 	l->window = h->window < 0 ? V2_WINDOW : clamp(h->window, 0, WINDOW_MAX);
 	l->has_instance = h->has_instance != 0;
 	memcpy(l->instance, h->instance, 16);
+	return 0;
+}
+
+/* Puts the 101 on l.  Returns 0, or -1: no memory. */
+static int
+join_accept(struct link *l, const struct ws_offer *offer)
+{
+	struct http_out o = { NULL, 1024, 0 };
+
+	o.p = buf_space(&l->tx, o.cap, LINK_TX_MAX);
+	if (o.p == NULL)
+		return -1;
+	ws_accept_put(&o, offer);
+	l->tx.len = min_size(o.len, o.cap);
+	link_later(l);
+	return 0;
+}
+
+/* Makes a link of w's conn, and frees w. */
+static struct link *
+join_link(struct caller *w, struct tunnel *t, const struct ws_offer *offer)
+{
+	struct conn *c = w->c;
+	struct link *l = link_new(c,
+	    offer->v2 ? &join_ops_v2 : &join_ops_v1,
+	    offer->v2 ? &wire_v2 : &wire_v1, t, 0);
+
+	if (l == NULL) {
+		conn_kill(c);
+		return NULL;
+	}
+	caller_free(w);
+	conn_state(c, CONN_OPEN);
+	tunnel_add_link(t, l);
+	if (join_settle(l, offer) == 0 && join_accept(l, offer) == 0)
+		return l;
+	link_lost(l, "out of memory");
+	return NULL;
 }
 
 static void
-client_join(struct conn *c, struct tunnel *t, const struct ws_offer *offer,
+join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
+	struct addr peer = w->peer;
 	char ip[INET6_ADDRSTRLEN];
-	struct http_out o = { NULL, 1024, 0 };
-	struct link *l = link_new(c, &server_link_ops, 0);
+	struct link *l = join_link(w, t, offer);
 
-	if (l == NULL || (o.p = buf_space(&l->tx, o.cap, LINK_TX_MAX)) == NULL) {
-		conn_kill(c);
+	if (l == NULL)
 		return;
-	}
-	list_leave(&c->place);
-	conn_state(c, CONN_OPEN);
-	ws_accept_put(&o, offer);
-	l->tx.len = min_size(o.len, o.cap);
-	link_settle(l, offer);
 	l->expires = claims->exp;
-	l->tunnel = t;
-	t->link[t->nlinks++] = l;
-	t->was_served = 1;
-	timer_set(&t->timer, NEVER);
+	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
-	    "clients=%d", t->id, addr_text(&c->peer, ip), l->v2 ? 2 : 1,
+	    "clients=%d", t->id, addr_text(&peer, ip), l->wire->version,
 	    t->nlinks);
-	link_measure(l);
-	link_later(l);
+	if (l->wire->flows)
+		link_ping(l);	/* its round trip is needed for the windows */
 	tunnel_dispatch(t);
 	link_input(l);
 }
 
 static void
-client_verified(struct conn *c, const struct ws_offer *offer,
+join_verified(struct caller *w, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
-	struct view id = view_of(claims->sub);
-	struct tunnel *t = tunnel_find(id);
+	struct tunnel *t = tunnel_make(view_of(claims->sub));
 
-	if (t == NULL)
-		t = tunnel_new(id, NEVER);
 	if (t == NULL) {
-		client_refuse(c, offer, 1013, "the server is short of memory");
+		join_refuse(w, offer, 1013, "the server is short of memory");
 		return;
 	}
-	tunnel_replace(t, &offer->hello);
+	join_replace(t, &offer->hello);
 	if (t->nlinks == TUNNEL_LINKS_MAX) {
-		client_refuse(c, offer, 1013, "too many clients for this id");
+		join_refuse(w, offer, 1013, "too many clients for this id");
 		return;
 	}
-	client_join(c, t, offer, claims);
+	join(w, t, offer, claims);
 }
 
 void
-caller_upgrade(struct conn *c)
+caller_upgrade(struct caller *w, const struct http_head *h)
 {
-	static struct ws_offer offer;
-	static struct jwt_claims claims;
+	struct ws_offer offer;
+	struct jwt_claims claims;
 	const char *why;
-	int r = ws_offer_read(&offer, &srv.head);
+	int r = ws_offer_read(&offer, h);
 
 	if (r < 0 || offer.token.n == 0)
 		why = "token is missing";
 	else
-		why = jwt_verify(&claims, offer.token, &opt.key, clock_wall());
-	caller_eat(c);
+		why = jwt_verify(&claims, offer.token, &opt->key, clock_wall());
+	caller_eat(w, h);
 	if (r < 0)
-		client_handshake_error(c, -r);
+		handshake_error(w, -r);
 	else if (why != NULL)
-		client_refuse(c, &offer, 1008, why);
+		join_refuse(w, &offer, 1008, why);
 	else
-		client_verified(c, &offer, &claims);
+		join_verified(w, &offer, &claims);
 }
 
+/* --- once a second, and at the end */
+
+/* v1 stays open, since the reference's client does not survive a close. */
 static void
-tunnel_drop_link(struct tunnel *t, const struct link *l)
+link_expired(struct link *l, long long wall)
 {
-	int i, n = 0;
-
-	for (i = 0; i < t->nlinks; i++)
-		if (t->link[i] != l)
-			t->link[n++] = t->link[i];
-	t->nlinks = n;
-}
-
-static void
-link_ops_gone(struct link *l, int code, const char *why)
-{
-	struct tunnel *t = l->tunnel;
-
-	tunnel_drop_link(t, l);
-	log_event(LEVEL_INFO, "event=client-gone id=%s code=%d why=\"%s\" "
-	    "requests=%lld clients=%d", t->id, code, why, l->streams.n,
-	    t->nlinks);
-	streams_orphan(l, srv.stopping ? "the server is stopping" :
-	    "the tunnel client went away");
-	l->tunnel = NULL;
-	if (!srv.stopping)
-		tunnel_unserved(t, code == 1000 ? 0 : opt.offline_wait_s * 1000);
-}
-
-static void
-take_v2(struct link *l, unsigned char *p, size_t n)
-{
-	struct stream *s;
-
-	if (take_text(l, p, n) == -1)
-		return;
-	switch (msg_in.type) {
-	case WS_MSG_LEAVE:
-		link_stop_serving(l);
-		l->leave_due = 1;
-		link_later(l);
-		break;
-	case WS_MSG_REQUEST:
-		link_fail(l, -1002, "a client sends no requests");
-		break;
-	case WS_MSG_ACK:
-	case WS_MSG_UNKNOWN:
-		break;
-	default:
-		if ((s = take_find(l, msg_in.id)) != NULL)
-			take_for_stream(s, &msg_in);
+	if (l->life == LINK_OPEN) {
+		link_stop_requests(l);
+		tunnel_unserved(l->of, opt->offline_wait_s * 1000);
 	}
-}
-
-static void
-link_ops_message(struct link *l, int opcode, unsigned char *p, size_t n)
-{
-	l->received++;
-	if (!l->v2 && opcode == WS_TEXT)
-		take_v1(l, p, n);
-	else if (!l->v2)
-		log_event(LEVEL_INFO, "event=message-ignored id=%s "
-		    "why=\"a binary frame on the v1 wire\"", l->tunnel->id);
-	else if (opcode == WS_TEXT)
-		take_v2(l, p, n);
-	else
-		take_body(l, p, n);
+	if (l->wire->leave == NULL)
+		return;
+	if (l->leave == LEAVE_UNSAID)
+		l->leave = LEAVE_DUE;
+	link_later(l);
+	if (l->streams.n == 0 || wall >= l->expires + EXPIRED_GRACE_S)
+		link_close(l, 1008, "token has expired");
 }
 
 void
@@ -241,16 +260,20 @@ links_expire(void)
 	long long wall = clock_wall();
 	struct link *l, *next;
 
-	for (l = list_first(&all_links); l != NULL; l = next) {
-		next = list_after(&l->place);
-		if (l->is_gone || l->expires > wall)
-			continue;
-		link_stop_serving(l);
-		if (!l->v2)
-			continue;
-		l->leave_due = 1;
-		link_later(l);
-		if (l->streams.n == 0 || wall >= l->expires + EXPIRED_GRACE_S)
-			link_close(l, 1008, "token has expired");
+	for (l = link_first(); l != NULL; l = next) {
+		next = link_next(l);
+		if (link_is_live(l) && l->expires <= wall)
+			link_expired(l, wall);
+	}
+}
+
+void
+links_stop(void)
+{
+	struct link *l, *next;
+
+	for (l = link_first(); l != NULL; l = next) {
+		next = link_next(l);
+		link_close(l, 1001, stopping);
 	}
 }

@@ -12,30 +12,87 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/loop.h"
-#include "gate/tunnel.h"
+#include "gate/conn.h"
 #include "gate/link.h"
 
 #define LINK_READ (64 << 10)		/* read from one link in a turn, at least */
 #define LINK_PING_MS 10000		/* nothing sent for so long: ping */
-#define LINK_ALONE_MS 20000		/* nothing received for so long: gone */
-#define LINK_ALONE_V1_MS 45000
 #define LINK_CONTROLS_MAX 500		/* control or empty frames in a second */
-#define V1_KEPT (16u << 10)		/* of a message that is too large */
 
-struct list all_links;
-struct link *later_links, *dead_links;
+#define TO(s) (1u << (s))
+
+static const unsigned int link_may_follow[] = {
+	[LINK_OPEN] = TO(LINK_LEAVING) | TO(LINK_CLOSING) | TO(LINK_DEAD),
+	[LINK_LEAVING] = TO(LINK_CLOSING) | TO(LINK_DEAD),
+	[LINK_CLOSING] = TO(LINK_DEAD),
+	[LINK_DEAD] = 0,
+};
+
+static struct list all_links, later_links;
+
+static void
+link_move(struct link *l, enum link_life life)
+{
+	must(link_may_follow[l->life] & TO(life));
+	l->life = life;
+}
+
+struct link *
+link_first(void)
+{
+	return list_first(&all_links);
+}
+
+struct link *
+link_next(const struct link *l)
+{
+	return list_after(&l->place);
+}
+
+struct link *
+link_take_later(void)
+{
+	struct link *l = list_first(&later_links);
+
+	if (l != NULL)
+		list_leave(&l->later);
+	return l;
+}
+
+int
+links_wait(void)
+{
+	return (int)later_links.n;
+}
 
 void
 link_later(struct link *l)
 {
 	conn_touch(l->c);
-	if (l->later || l->freed)
-		return;
-	l->later = 1;
-	l->later_next = later_links;
-	later_links = l;
+	if (l->later.in == NULL && !link_is_dead(l))
+		list_add(&later_links, &l->later, l);
 }
+
+void
+link_stop_requests(struct link *l)
+{
+	if (l->life == LINK_OPEN)
+		link_move(l, LINK_LEAVING);
+}
+
+int
+link_is_live(const struct link *l)
+{
+	return l->life < LINK_CLOSING;
+}
+
+int
+link_is_dead(const struct link *l)
+{
+	return l->life == LINK_DEAD;
+}
+
+/* --- frames that go out */
 
 size_t
 link_unwritten(const struct link *l)
@@ -43,10 +100,18 @@ link_unwritten(const struct link *l)
 	return l->tx.len;
 }
 
-int
-link_writable(const struct link *l)
+static unsigned char *
+link_end(const struct link *l)
 {
-	return !l->close_out && !l->freed;
+	return l->tx.p + l->tx.off + l->tx.len;
+}
+
+/* Most payloads have from 126 to 65,535 octets: the head is taken to be as
+ * long as theirs. */
+static size_t
+link_usual_head(const struct link *l)
+{
+	return ws_frame_head_size(1024, l->masks);
 }
 
 unsigned char *
@@ -54,28 +119,60 @@ link_begin(struct link *l, size_t n)
 {
 	unsigned char *p;
 
-	if (!link_writable(l) || l->tx_left > 0)
+	if (!link_is_live(l) || l->part_left > 0)
 		return NULL;
 	p = buf_space(&l->tx, WS_FRAME_HEAD_MAX + n, LINK_TX_MAX);
-	return p == NULL ? NULL : p + ws_frame_head_size(1024, l->masks);
+	return p == NULL ? NULL : p + link_usual_head(l);
 }
 
 void
 link_commit(struct link *l, int opcode, int fin, size_t n)
 {
-	unsigned char *p = l->tx.p + l->tx.off + l->tx.len;
-	size_t guess = ws_frame_head_size(1024, l->masks);
+	unsigned char *p = link_end(l);
+	size_t usual = link_usual_head(l);
 	size_t head = ws_frame_head_size(n, l->masks);
 	unsigned char mask[4];
 
-	if (head != guess)
-		memmove(p + head, p + guess, n);
+	if (head != usual)
+		memmove(p + head, p + usual, n);
 	if (l->masks) {
 		random_bytes(mask, sizeof(mask));
 		ws_mask(p + head, n, mask, 0);
 	}
 	ws_frame_put(p, opcode, fin, n, l->masks ? mask : NULL);
 	l->tx.len += head + n;
+	link_later(l);
+}
+
+int
+link_part_open(struct link *l, int opcode, int fin, size_t n)
+{
+	if (link_begin(l, 0) == NULL)
+		return -1;
+	if (l->masks)
+		random_bytes(l->part_mask, sizeof(l->part_mask));
+	l->tx.len += ws_frame_put(link_end(l), opcode, fin, n,
+	    l->masks ? l->part_mask : NULL);
+	l->part_left = n;
+	l->part_at = 0;
+	return 0;
+}
+
+unsigned char *
+link_part_begin(struct link *l, size_t n)
+{
+	must(n <= l->part_left);
+	return buf_space(&l->tx, n, LINK_TX_MAX);
+}
+
+void
+link_part_commit(struct link *l, size_t n)
+{
+	if (l->masks)
+		ws_mask(link_end(l), n, l->part_mask, l->part_at);
+	l->part_at += n;
+	l->part_left -= n;
+	l->tx.len += n;
 	link_later(l);
 }
 
@@ -95,70 +192,7 @@ link_control(struct link *l, int opcode, const void *p, size_t n)
 	return 1;
 }
 
-static void
-link_free_later(struct link *l)
-{
-	if (l->freed)
-		return;
-	l->freed = 1;
-	l->dead_next = dead_links;
-	dead_links = l;
-}
-
-static void
-link_gone(struct link *l, int code, const char *why)
-{
-	if (l->is_gone)
-		return;
-	l->is_gone = 1;
-	l->leaving = 1;
-	l->ops->gone(l, code, why);
-}
-
 void
-link_lost(struct link *l, const char *why)
-{
-	link_gone(l, l->close_code != 0 ? l->close_code : 1006, why);
-	conn_kill(l->c);
-	link_free_later(l);
-}
-
-void
-link_closed(struct link *l)
-{
-	if (l->masks)
-		return;
-	conn_linger(l->c);
-	link_free_later(l);
-}
-
-void
-link_close(struct link *l, int code, const char *reason)
-{
-	unsigned char body[WS_CONTROL_MAX];
-
-	if (l->close_out || l->freed)
-		return;
-	link_gone(l, code, reason);
-	if (!link_control(l, WS_CLOSE, body, ws_close_put(body, code, reason))) {
-		link_lost(l, reason);
-		return;
-	}
-	l->close_out = 1;
-	conn_state(l->c, CONN_CLOSING);
-}
-
-void
-link_fail(struct link *l, int minus_code, const char *reason)
-{
-	if (l->close_out || l->freed)
-		return;
-	log_event(LEVEL_INFO, "event=link-fault code=%d reason=\"%s\"",
-	    -minus_code, reason);
-	link_close(l, -minus_code, reason);
-}
-
-static void
 link_ping(struct link *l)
 {
 	long long us = clock_us();
@@ -167,11 +201,83 @@ link_ping(struct link *l)
 }
 
 void
-link_measure(struct link *l)
+link_pong_due(struct link *l)
 {
-	if (l->v2)
-		link_ping(l);
+	if (l->pong_due && link_control(l, WS_PONG, l->pong, l->npong))
+		l->pong_due = 0;
 }
+
+/* --- the end */
+
+/* Moves l to CLOSING or DEAD.  Its owner hears of the first of these. */
+static void
+link_leave(struct link *l, enum link_life life, int code, const char *why)
+{
+	int told = !link_is_live(l);
+
+	link_move(l, life);
+	if (!told)
+		l->ops->gone(l, code, why);
+	if (life != LINK_DEAD)
+		return;
+	list_leave(&l->place);
+	list_leave(&l->later);
+}
+
+void
+link_lost(struct link *l, const char *why)
+{
+	if (link_is_dead(l))
+		return;
+	link_leave(l, LINK_DEAD, l->close_code != 0 ? l->close_code : 1006,
+	    why);
+	conn_kill(l->c);
+}
+
+/* Sends a close frame with code and reason; why is for our own people. */
+static void
+link_say_close(struct link *l, int code, const char *reason, const char *why)
+{
+	unsigned char body[WS_CONTROL_MAX];
+
+	if (!link_is_live(l))
+		return;
+	if (!link_control(l, WS_CLOSE, body, ws_close_put(body, code, reason))) {
+		link_leave(l, LINK_DEAD, code, why);
+		conn_kill(l->c);
+		return;
+	}
+	link_leave(l, LINK_CLOSING, code, why);
+	conn_state(l->c, CONN_CLOSING);
+}
+
+void
+link_close(struct link *l, int code, const char *reason)
+{
+	link_say_close(l, code, reason, reason);
+}
+
+void
+link_fail(struct link *l, int minus_code, const char *reason)
+{
+	if (!link_is_live(l))
+		return;
+	log_event(LEVEL_INFO, "event=link-fault code=%d reason=\"%s\"",
+	    -minus_code, reason);
+	link_close(l, -minus_code, reason);
+}
+
+void
+link_close_due(struct link *l)
+{
+	if (l->life != LINK_CLOSING || !l->close_in || l->tx.len > 0 ||
+	    l->masks)
+		return;
+	link_leave(l, LINK_DEAD, 0, "");
+	conn_linger(l->c);
+}
+
+/* --- frames that have come */
 
 static void
 link_pong(struct link *l, const unsigned char *p, size_t n)
@@ -216,8 +322,7 @@ link_peer_close(struct link *l, const unsigned char *p, size_t n)
 		return;
 	}
 	l->close_code = code;
-	link_gone(l, code, text_safe(why, sizeof(why), reason));
-	link_close(l, code, "");
+	link_say_close(l, code, "", text_safe(why, sizeof(why), reason));
 	link_later(l);
 }
 
@@ -242,95 +347,16 @@ link_take_control(struct link *l, unsigned char *p, size_t n)
 	}
 }
 
-/* Hands a whole message up, unless the link is ending. */
-static void
-link_deliver(struct link *l, int opcode, unsigned char *p, size_t n)
-{
-	if (!l->is_gone)
-		l->ops->message(l, opcode, p, n);
-}
-
-/* A v2 message is one frame, and takes effect only when whole. */
-static void
-link_take_v2(struct link *l, unsigned char *p, size_t n)
-{
-	if (l->frame.opcode == WS_TEXT && ws_utf8(0, p, n) != 0) {
-		link_fail(l, -1007, "text is not UTF-8");
-		return;
-	}
-	link_deliver(l, l->frame.opcode, p, n);
-}
-
-/* Keeps n more octets of a v1 message, or only its beginning. */
-static void
-link_keep_v1(struct link *l, const unsigned char *p, size_t n)
-{
-	unsigned char *to = NULL;
-
-	if (!l->skipping && l->msg.len + n <= V1_MESSAGE_MAX &&
-	    n <= budget_whole_room())
-		to = buf_space(&l->msg, n, V1_MESSAGE_MAX + V1_KEPT);
-	if (to == NULL) {
-		l->skipping = 1;
-		if (l->msg.len >= V1_KEPT)
-			return;
-		n = min_size(n, V1_KEPT - l->msg.len);
-		to = buf_space(&l->msg, n, V1_MESSAGE_MAX + V1_KEPT);
-		if (to == NULL)
-			return;
-	}
-	memcpy(to, p, n);
-	l->msg.len += n;
-}
-
-static void
-link_end_v1(struct link *l, int opcode)
-{
-	static unsigned char nothing[1];
-	struct buf msg = l->msg;
-	int skipped = l->skipping;
-
-	memset(&l->msg, 0, sizeof(l->msg));
-	l->skipping = 0;
-	if (!skipped)
-		link_deliver(l, opcode, msg.len > 0 ? msg.p + msg.off : nothing,
-		    msg.len);
-	else if (!l->is_gone)
-		l->ops->oversize(l, buf_view(&msg).p, msg.len);
-	buf_free(&msg);
-}
-
-/* n octets of a v1 data frame have come.  A message that came whole in one
- * read is handed up where it lies. */
-static void
-link_take_v1(struct link *l, unsigned char *p, size_t n)
-{
-	int opcode = l->order.opcode, last, whole;
-
-	if (l->frame.masked)
-		ws_mask(p, n, l->frame.mask, l->frame_at);
-	l->frame_at += n;
-	l->in_frame = l->frame_at < l->frame.size;
-	last = !l->in_frame && l->frame.fin;
-	if (ws_order_data(&l->order, p, n, last) < 0) {
-		link_fail(l, -1007, "text is not UTF-8");
-		return;
-	}
-	if (!link_writable(l))
-		return;		/* after our close nothing more is kept */
-	whole = last && n == l->frame.size && l->msg.len == 0 && !l->skipping;
-	if (whole) {
-		link_deliver(l, opcode, p, n);
-		return;
-	}
-	link_keep_v1(l, p, n);
-	if (last)
-		link_end_v1(l, opcode);
-}
-
-/* Whether this data frame can be a v2 message.  0 or minus a close code. */
 static int
-link_check_v2(const struct link *l)
+frame_is_control(const struct link *l)
+{
+	return l->frame.opcode >= WS_CLOSE;
+}
+
+/* Whether a data frame is a message of its own, and not too large.  0 or
+ * minus a close code. */
+static int
+link_check_whole(const struct link *l)
 {
 	size_t max = l->frame.opcode == WS_TEXT ? WS_V2_TEXT_MAX :
 	    WS_V2_BODY_MAX + WS_V2_BODY_HEAD;
@@ -350,8 +376,8 @@ link_next_frame(struct link *l, struct view in)
 	r = ws_frame_parse(&l->frame, in.p, in.n, !l->masks);
 	if (r <= 0)
 		return r;
-	if (l->v2 && l->frame.opcode < WS_CLOSE)
-		bad = link_check_v2(l);
+	if (l->ops->piece == NULL && !frame_is_control(l))
+		bad = link_check_whole(l);
 	else
 		bad = ws_order_frame(&l->order, &l->frame);
 	if (bad != 0)
@@ -360,12 +386,61 @@ link_next_frame(struct link *l, struct view in)
 	return r;
 }
 
+/* A control frame, or a message of one frame, has come whole. */
+static void
+link_take_whole(struct link *l, unsigned char *p, size_t n)
+{
+	if (l->frame.masked)
+		ws_mask(p, n, l->frame.mask, 0);
+	if (frame_is_control(l))
+		link_take_control(l, p, n);
+	else if (l->frame.opcode == WS_TEXT && ws_utf8(0, p, n) != 0)
+		link_fail(l, -1007, "text is not UTF-8");
+	else if (link_is_live(l))
+		l->ops->message(l, l->frame.opcode, p, n);
+}
+
+/* n octets of a data frame have come, which ends with them or goes on. */
+static void
+link_take_piece(struct link *l, unsigned char *p, size_t n)
+{
+	int opcode = l->order.opcode, last;
+
+	if (l->frame.masked)
+		ws_mask(p, n, l->frame.mask, l->frame_at);
+	l->frame_at += n;
+	l->in_frame = l->frame_at < l->frame.size;
+	last = !l->in_frame && l->frame.fin;
+	if (ws_order_data(&l->order, p, n, last) < 0)
+		link_fail(l, -1007, "text is not UTF-8");
+	else if (link_is_live(l))
+		l->ops->piece(l, opcode, p, n, last);
+}
+
+/* Takes what there is of a data frame, behind its head of that size, which may
+ * be 0: it was taken before.  Returns the octets used. */
+static size_t
+link_step_piece(struct link *l, struct view in, size_t head)
+{
+	unsigned char *p = l->c->rx.p + l->c->rx.off;
+	size_t n = in.n - head;
+
+	l->in_frame = 1;
+	if (l->frame.size > 0 && n == 0)
+		return head;
+	if (l->frame.size - l->frame_at < n)
+		n = (size_t)(l->frame.size - l->frame_at);
+	if (l->frame.size == 0 && !l->frame.fin && link_count_control(l) == -1)
+		return 0;
+	link_take_piece(l, p + head, n);
+	return head + n;
+}
+
 /* Takes one step over what has come.  Returns the octets used, 0 to wait. */
 static size_t
 link_step(struct link *l, struct view in)
 {
 	unsigned char *p = l->c->rx.p + l->c->rx.off;
-	size_t n;
 	int head = 0;
 
 	if (!l->in_frame) {
@@ -376,54 +451,39 @@ link_step(struct link *l, struct view in)
 		if (head <= 0)
 			return 0;
 	}
-	if (l->v2 || l->frame.opcode >= WS_CLOSE) {
-		if (in.n - (size_t)head < l->frame.size)
-			return 0;
-		n = (size_t)l->frame.size;
-		if (l->frame.masked)
-			ws_mask(p + head, n, l->frame.mask, 0);
-		if (l->frame.opcode >= WS_CLOSE)
-			link_take_control(l, p + head, n);
-		else
-			link_take_v2(l, p + head, n);
-		return (size_t)head + n;
-	}
-	l->in_frame = 1;
-	n = (size_t)head;
-	if (l->frame.size > 0 && in.n == n)
-		return n;
-	n = l->frame.size - l->frame_at < in.n - n ?
-	    (size_t)(l->frame.size - l->frame_at) : in.n - n;
-	if (l->frame.size == 0 && !l->frame.fin && link_count_control(l) == -1)
+	if (l->ops->piece != NULL && !frame_is_control(l))
+		return link_step_piece(l, in, (size_t)head);
+	if (in.n - (size_t)head < l->frame.size)
 		return 0;
-	link_take_v1(l, p + head, n);
-	return (size_t)head + n;
+	link_take_whole(l, p + head, (size_t)l->frame.size);
+	return (size_t)head + (size_t)l->frame.size;
 }
 
+/* After a close nothing more is looked at but the peer's own close. */
 void
 link_input(struct link *l)
 {
 	struct conn *c = l->c;
 	size_t used = 1;
 
-	while (used > 0 && c->rx.len > 0 && !c->dead && !l->freed &&
-	    !l->close_in) {
+	while (used > 0 && c->rx.len > 0 && !link_is_dead(l) && !l->close_in) {
 		used = link_step(l, buf_view(&c->rx));
-		if (l->close_out && used == 0) {
-			buf_consume(&c->rx, c->rx.len);
-			break;
-		}
+		if (!link_is_live(l) && used == 0)
+			used = c->rx.len;
 		buf_consume(&c->rx, used);
 	}
 	if (l->ops->handled != NULL)
 		l->ops->handled();
 }
 
+/* --- the conn */
+
 static void
 link_ready(struct conn *c, short revents)
 {
-	struct link *l = c->link;
+	struct link *l = c->of;
 	enum io io;
+	int err;
 
 	if (revents & POLLOUT)
 		link_later(l);
@@ -434,29 +494,32 @@ link_ready(struct conn *c, short revents)
 		return;
 	}
 	io = conn_fill(c, LINK_RX_MAX);
+	err = errno;
 	link_input(l);
 	if (io == IO_EOF)
 		link_lost(l, "the other side closed the connection");
 	else if (io == IO_ERROR)
-		link_lost(l, strerror(errno));
+		link_lost(l, strerror(err));
 }
 
 static short
 link_events(const struct conn *c)
 {
-	return (short)(POLLIN | (c->link->tx.len > 0 ? POLLOUT : 0));
+	const struct link *l = c->of;
+
+	return (short)(POLLIN | (l->tx.len > 0 ? POLLOUT : 0));
 }
 
 static long long
 link_alone_at(const struct link *l)
 {
-	return l->c->rx_ms + (l->v2 ? LINK_ALONE_MS : LINK_ALONE_V1_MS);
+	return l->c->rx_ms + l->ops->alone_ms;
 }
 
 static long long
 link_deadline(const struct conn *c)
 {
-	const struct link *l = c->link;
+	const struct link *l = c->of;
 
 	if (c->state == CONN_CLOSING)
 		return c->since_ms + LINK_CLOSE_MS;
@@ -466,7 +529,7 @@ link_deadline(const struct conn *c)
 static void
 link_expire(struct conn *c)
 {
-	struct link *l = c->link;
+	struct link *l = c->of;
 
 	if (c->state == CONN_CLOSING) {
 		link_lost(l, "no answer to the close");
@@ -481,13 +544,26 @@ link_expire(struct conn *c)
 static void
 link_broken(struct conn *c)
 {
-	link_lost(c->link, "the connection broke");
+	link_lost(c->of, "the connection broke");
+}
+
+static void
+link_buried(struct conn *c)
+{
+	struct link *l = c->of;
+
+	link_lost(l, "the connection broke");
+	must(l->streams.n == 0);
+	if (l->ops->freed != NULL)
+		l->ops->freed(l);
+	buf_free(&l->tx);
+	free(l);
 }
 
 static const struct kind link_kind = {
 	.name = "link", .ready = link_ready, .broken = link_broken,
-	.events = link_events, .deadline = link_deadline,
-	.expire = link_expire,
+	.gone = link_buried, .events = link_events,
+	.deadline = link_deadline, .expire = link_expire,
 };
 
 int
@@ -497,7 +573,7 @@ link_flush(struct link *l)
 
 	if (l->tx.len == 0)
 		return 1;
-	n = write(l->c->fd, l->tx.p + l->tx.off, l->tx.len);
+	n = write(l->c->watch.fd, l->tx.p + l->tx.off, l->tx.len);
 	if (n <= 0) {
 		if (io_result(n) == IO_ERROR)
 			link_lost(l, strerror(errno));
@@ -508,64 +584,46 @@ link_flush(struct link *l)
 	return l->tx.len == 0;
 }
 
-struct link *
-link_new(struct conn *c, const struct link_ops *ops, int masks)
+/* Little waits in the kernel, where nothing can overtake it; and a peer that
+ * is gone is found out. */
+static void
+link_set_socket(int fd)
 {
-	struct link *l = calloc(1, sizeof(*l));
 #ifdef TCP_NOTSENT_LOWAT
 	int low = 128 << 10;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
 #endif
+#ifdef TCP_USER_TIMEOUT
+	unsigned int ms = LINK_ALONE_V1_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+#endif
+	(void)fd;
+}
+
+struct link *
+link_new(struct conn *c, const struct link_ops *ops, const struct wire *wire,
+    void *of, int masks)
+{
+	struct link *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
 	l->c = c;
 	l->ops = ops;
+	l->wire = wire;
+	l->of = of;
+	l->life = LINK_OPEN;
+	l->leave = LEAVE_UNSAID;
 	l->masks = masks != 0;
 	l->tx_ms = now_ms;
 	c->rx_ms = now_ms;
 	l->max_streams = 1;
 	list_add(&all_links, &l->place, l);
-	c->link = l;
-	c->kind = &link_kind;
-	c->stream = NULL;
-#ifdef TCP_NOTSENT_LOWAT
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
-#endif
-#ifdef TCP_USER_TIMEOUT
-	{
-		unsigned int ms = LINK_ALONE_V1_MS;
-
-		setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms,
-		    sizeof(ms));
-	}
-#endif
+	conn_give(c, &link_kind, l);
+	link_set_socket(c->watch.fd);
 	return l;
-}
-
-static void
-link_free(struct link *l)
-{
-	list_leave(&l->place);
-	buf_free(&l->tx);
-	buf_free(&l->msg);
-	free(l);
-}
-
-void
-links_sweep(void)
-{
-	struct link *l, **at;
-
-	for (at = &later_links; (l = *at) != NULL; ) {
-		if (l->freed)
-			*at = l->later_next;
-		else
-			at = &l->later_next;
-	}
-	while ((l = dead_links) != NULL) {
-		dead_links = l->dead_next;
-		link_free(l);
-	}
 }
 
 void
@@ -573,9 +631,7 @@ links_trim(void)
 {
 	struct link *l;
 
-	for (l = list_first(&all_links); l != NULL; l = list_after(&l->place)) {
-		if (l->freed)
-			continue;
+	for (l = link_first(); l != NULL; l = link_next(l)) {
 		if (l->tx.len == 0 && now_ms - l->tx_ms >= 1000)
 			buf_free(&l->tx);
 		if (l->c->rx.len == 0 && now_ms - l->c->rx_ms >= 1000)

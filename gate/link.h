@@ -1,121 +1,168 @@
+/*
+ * A link: one WebSocket between server and client.  Frames in, messages out.
+ * Frames go into tx whole and leave in one write a turn; what has come is
+ * handled frame by frame.  A link is always read: nothing that happens to a
+ * stream stops it.
+ */
 #ifndef GATE_LINK_H
 #define GATE_LINK_H
 
 #include "pipegate.h"
+#include "gate/conn.h"
 #include "gate/list.h"
 #include "gate/mem.h"
 
-struct conn;
-struct link;
-struct tunnel;
-
 #define LINK_RX_MAX (256 << 10)		/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
-#define LINK_BODY_ROOM (64 << 10)	/* body bytes go in while less is unwritten */
+#define LINK_BODY_ROOM (64 << 10)	/* body octets go in while less is unwritten */
 #define LINK_HEAD_ROOM (256 << 10)	/* heads */
-#define LINK_CLOSE_MS 2000
-#define V1_MESSAGE_MAX (16u << 20)
+#define LINK_CLOSE_MS 2000		/* for the peer to answer our close */
+#define LINK_ALONE_MS 20000		/* nothing received for so long: gone (v2, v1) */
+#define LINK_ALONE_V1_MS 45000
 
+struct link;
+
+/* What a link's owner does with it: a row for each wire and role. */
 struct link_ops {
 	/* A whole message.  p may be written to, and is good for the call. */
 	void (*message)(struct link *, int opcode, unsigned char *p, size_t n);
-	/* A v1 message that could not be held: its first octets. */
+	/* NULL: each data frame is a message, of a limited size.  Else data
+	 * frames may be of any size and in fragments, and this is called
+	 * instead, with n octets as they come; last: they end the message. */
+	void (*piece)(struct link *, int opcode, unsigned char *p, size_t n,
+	    int last);
+	/* A message in pieces that could not be held: its first octets.  NULL
+	 * where piece is. */
 	void (*oversize)(struct link *, const unsigned char *p, size_t n);
-	/* All that has come was handled: the buffer that it lies in moves. */
+	/* All that has come was handled: the buffer that it lies in moves.
+	 * May be NULL. */
 	void (*handled)(void);
-	/* No message comes or goes any more.  Called once. */
+	/* No message comes or goes any more.  Called once, with the close
+	 * code (1006 where there was none) and a reason for people. */
 	void (*gone)(struct link *, int code, const char *why);
+	/* Its memory goes: so must what hangs on l->held.  May be NULL. */
+	void (*freed)(struct link *);
+	long long alone_ms;
 };
+
+enum link_life {
+	LINK_OPEN = 1,
+	LINK_LEAVING,		/* takes no new requests */
+	LINK_CLOSING,		/* our close frame is out */
+	LINK_DEAD		/* until its conn is buried */
+};
+
+/* Whether "leave" was said, where the wire has it (v2). */
+enum link_leave { LEAVE_UNSAID = 1, LEAVE_DUE, LEAVE_SAID };
 
 struct link {
 	struct conn *c;
 	const struct link_ops *ops;
-	struct tunnel *tunnel;		/* server */
-	struct item place;		/* in all_links */
-	struct link *later_next;	/* of those with work in this turn */
-	struct link *dead_next;
-	struct buf tx;
-	struct buf msg;			/* v1: a message that came in pieces */
+	const struct wire *wire;	/* how streams use it */
+	void *of;			/* server: its struct tunnel; client: its struct target */
+	struct held_link *held;		/* what v1 alone needs, or NULL */
+	enum link_life life;
+	enum link_leave leave;
+	struct item place;		/* among all links */
+	struct item later;		/* among those with work in this turn */
+	struct buf tx;			/* whole frames, and the one under way */
+	size_t part_left, part_at;	/* of a frame that goes out in parts: octets to come, and gone */
+	unsigned char part_mask[4];
 	struct ws_order order;
-	struct ws_frame frame;		/* v1: the one under way */
-	unsigned long long frame_at;	/* octets of it seen */
-	struct list streams;
-	struct list light, heavy;	/* those that wait for their turn */
+	struct ws_frame frame;		/* the one that comes */
+	unsigned long long frame_at;	/* octets of it handed on */
+	struct list streams;		/* that use it */
+	struct list light, heavy;	/* of these, who wait for their turn */
 	long long max_streams;
 	long long window;		/* credit that a request body starts with */
-	unsigned char tx_mask[4];	/* v1: of the frame that is going out, */
-	size_t tx_left, tx_at;		/* its octets to come, and gone */
-	unsigned long long sent, received;	/* messages, but for acks */
-	unsigned long long late;	/* for streams that are not there */
-	long long tx_ms;
+	long long tx_ms;		/* when octets last went */
 	long long rtt_us;		/* least ping time seen; 0: none */
-	long long control_ms;
-	long long expires;		/* server: exp of the token, seconds */
+	long long control_ms;		/* the second in which controls are counted */
+	long long expires;		/* server: exp of the token, s since the epoch */
 	int controls;
-	int close_code;
+	int close_code;			/* that came; 0: none */
 	unsigned char pong[WS_CONTROL_MAX];
 	size_t npong;
 	unsigned char instance[16];
 	unsigned char has_instance;
 	unsigned char masks;		/* we are the WebSocket client */
-	unsigned char v2, python;
-	unsigned char in_frame, skipping;
+	unsigned char python;		/* the peer is the reference */
+	unsigned char in_frame;		/* a part of a frame has come */
 	unsigned char pong_due;
-	unsigned char leaving;		/* takes no new requests */
-	unsigned char leave_due, left;	/* leave is to be sent; was sent */
-	unsigned char peer_left;	/* leave came */
-	unsigned char is_gone;		/* ops->gone was called */
-	unsigned char close_out, close_in;
-	unsigned char later, freed;
+	unsigned char peer_left;	/* the peer said "leave" */
+	unsigned char close_in;		/* a close frame came */
 };
 
-extern struct list all_links;
-extern struct link *later_links, *dead_links;
+/* Makes conn c, whose handshake is done, a link; of is whose.  NULL: no
+ * memory, c stays as it is. */
+struct link *link_new(struct conn *c, const struct link_ops *ops,
+    const struct wire *wire, void *of, int masks);
+
+/* All links that are not dead, in turn; NULL behind the last. */
+struct link *link_first(void);
+struct link *link_next(const struct link *l);
+
+/* How many links have work in this turn; takes the next of them, NULL when
+ * there is none. */
+int links_wait(void);
+struct link *link_take_later(void);
 
 /* Has l served and flushed at the end of the turn. */
 void link_later(struct link *l);
 
+/* Takes no new requests from now on. */
+void link_stop_requests(struct link *l);
+
+/* Whether messages still come and go. */
+int link_is_live(const struct link *l);
+int link_is_dead(const struct link *l);
+
+/* Octets that the socket has not taken. */
 size_t link_unwritten(const struct link *l);
 
-int link_writable(const struct link *l);
-
-/* Room for a payload of n octets behind the frames that wait.  NULL: the
- * link is closing or inside a frame, or there is no memory. */
+/* Room for a payload of n octets behind the frames that wait.  NULL: the link
+ * is closing or inside a frame, or there is no memory.  The octets are written
+ * there, at most n, and become a frame by link_commit(), or nothing. */
 unsigned char *link_begin(struct link *l, size_t n);
-
-/* Makes the n octets written there a frame.  Its head was guessed to be that
- * of a payload of middling length. */
 void link_commit(struct link *l, int opcode, int fin, size_t n);
+
+/* Begins a frame of n octets that are added in parts; no other frame goes
+ * before its end.  Returns 0, or -1 as link_begin(). */
+int link_part_open(struct link *l, int opcode, int fin, size_t n);
+
+/* Room for the next n octets of it, at most l->part_left, or NULL: no memory;
+ * and adds them. */
+unsigned char *link_part_begin(struct link *l, size_t n);
+void link_part_commit(struct link *l, size_t n);
 
 /* Queues a control frame, if there is room.  Returns whether it did. */
 int link_control(struct link *l, int opcode, const void *p, size_t n);
 
-/* The connection is no more. */
-void link_lost(struct link *l, const char *why);
+/* Sends a ping whose pong tells the round trip. */
+void link_ping(struct link *l);
 
-/* Both close frames have passed and ours is written: the server ends TCP
- * first (RFC 6455 7.1.1). */
-void link_closed(struct link *l);
+/* Sends the pong that waits for room, if there is some. */
+void link_pong_due(struct link *l);
 
+/* Says goodbye and ends l: the peer answers our close, and the server ends
+ * TCP (RFC 6455 7.1.1). */
 void link_close(struct link *l, int code, const char *reason);
 
-/* The peer broke the protocol: minus a close code, as the codecs say it. */
+/* The same because the peer broke the protocol: minus a close code, as the
+ * codecs say it.  Logged. */
 void link_fail(struct link *l, int minus_code, const char *reason);
 
-/* The first ping of a v2 link tells its round trip, for the windows. */
-void link_measure(struct link *l);
+/* Ends l at once: the connection is no more. */
+void link_lost(struct link *l, const char *why);
 
-/* Handles all whole frames.  After a close nothing more is looked at but the
- * peer's own close. */
+/* Handles the whole frames that are in rx already. */
 void link_input(struct link *l);
 
 /* Writes what waits, in one call.  Returns whether all of it went. */
 int link_flush(struct link *l);
 
-/* Makes conn c, whose handshake is done, a link.  NULL: no memory. */
-struct link *link_new(struct conn *c, const struct link_ops *ops, int masks);
-
-void links_sweep(void);
+/* After a flush: ends TCP where both close frames have passed. */
+void link_close_due(struct link *l);
 
 /* Once a second: gives back what quiet links do not use. */
 void links_trim(void);

@@ -1,9 +1,10 @@
+/*
+ * Doubly linked lists through the things that they hold.  A thing has a
+ * struct item for each list that it may stand in; whoever owns the thing takes
+ * it out of its lists before it frees it.
+ */
 #ifndef GATE_LIST_H
 #define GATE_LIST_H
-
-#include "pipegate.h"
-
-struct list;
 
 struct item {
 	struct item *prev, *next;
@@ -11,20 +12,24 @@ struct item {
 	void *of;		/* the thing itself */
 };
 
+/* A zeroed list is empty. */
 struct list {
 	struct item *head, *tail;
 	long long n;
 };
 
-/* Puts i, an item of thing of, before next: NULL is the end. */
+/* Puts i, the item of thing of, before next; NULL is the end.  i stands in no
+ * list yet. */
 void list_insert(struct list *l, struct item *i, void *of, struct item *next);
 
+/* The same at the end. */
 void list_add(struct list *l, struct item *i, void *of);
+
+/* Takes i out of its list.  Nothing happens where it stands in none. */
 void list_leave(struct item *i);
 
-/* The things of a list in turn; NULL behind the last. */
+/* The first thing of l, and the one after that of i; NULL where none is. */
 void *list_first(const struct list *l);
-
 void *list_after(const struct item *i);
 
 #endif

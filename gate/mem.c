@@ -8,10 +8,14 @@
 #include "gate/say.h"
 #include "gate/mem.h"
 
-const size_t pool_size[POOL_CLASSES] = { 2048, 16384, 36864 };
-
-#define TRIM_FROM (256 << 10)	/* bytes given back that are worth a look at the heap */
+#define TRIM_FROM (256 << 10)	/* octets given back that are worth a look at the heap */
 #define POOL_SHARE 32		/* a list keeps at most this part of the budget */
+
+enum pool_class { POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_CLASSES };
+
+static const size_t pool_size[POOL_CLASSES] = {
+	MEM_SMALL, MEM_BLOCK, MEM_LARGE
+};
 
 struct pool_item {
 	struct pool_item *next;
@@ -23,19 +27,36 @@ static struct pool {
 	size_t idle;		/* the fewest that were free since the last trim */
 } pool[POOL_CLASSES];
 
-struct budget budget = { .max = 64 << 20 };
+static struct {
+	size_t used, max;
+	int starved;		/* a charge or malloc() has failed */
+} budget = { .max = 64 << 20 };
 
-void *
-array_grow(void *old, size_t size, size_t more)
+struct block {
+	struct block *next;
+	size_t size, off, len;
+	unsigned char data[];
+};
+
+void
+budget_set_max(size_t max)
 {
-	void *p = malloc(more);
+	budget.max = max;
+}
 
-	if (p == NULL)
-		return NULL;
-	if (size > 0)
-		memcpy(p, old, size);
-	free(old);
-	return p;
+size_t
+budget_max(void)
+{
+	return budget.max;
+}
+
+int
+budget_starved(void)
+{
+	int starved = budget.starved;
+
+	budget.starved = 0;
+	return starved;
 }
 
 size_t
@@ -104,6 +125,8 @@ mem_take(size_t *n)
 	}
 	if (it != NULL)
 		budget.used += *n;
+	else
+		budget.starved = 1;
 	return it;
 }
 
@@ -205,7 +228,7 @@ buf_resize(struct buf *b, size_t cap)
 unsigned char *
 buf_space(struct buf *b, size_t n, size_t max)
 {
-	size_t cap = b->cap > 0 ? b->cap : pool_size[POOL_SMALL];
+	size_t cap = b->cap > 0 ? b->cap : MEM_SMALL;
 
 	if (b->p != NULL && b->off + b->len + n <= b->cap)
 		return b->p + b->off + b->len;
@@ -228,9 +251,9 @@ buf_fit(struct buf *b)
 {
 	if (b->len == 0)
 		buf_free(b);
-	else if (b->cap > pool_size[POOL_SMALL] &&
-	    b->len <= pool_size[POOL_SMALL])
-		buf_resize(b, pool_size[POOL_SMALL]);
+	else if (b->cap > MEM_SMALL &&
+	    b->len <= MEM_SMALL)
+		buf_resize(b, MEM_SMALL);
 }
 
 static void
@@ -271,7 +294,7 @@ chain_consume(struct chain *q, size_t n)
 static struct block *
 chain_add_block(struct chain *q)
 {
-	size_t size = pool_size[POOL_BLOCK];
+	size_t size = MEM_BLOCK;
 	struct block *b = mem_take(&size);
 
 	if (b == NULL)
@@ -310,6 +333,20 @@ chain_put(struct chain *q, const void *p, size_t n)
 		n -= k;
 	}
 	return 0;
+}
+
+void
+chain_take(struct chain *q, unsigned char *out, size_t n)
+{
+	while (n > 0) {
+		struct block *b = q->head;
+		size_t k = min_size(b->len, n);
+
+		memcpy(out, b->data + b->off, k);
+		chain_consume(q, k);
+		out += k;
+		n -= k;
+	}
 }
 
 int

@@ -1,3 +1,9 @@
+/*
+ * Memory for octets: the budget, pooled blocks, and the two shapes that octets
+ * are kept in.  Every buffer, and every promise of credit, is charged to one
+ * budget.  Blocks of three sizes come from free lists, last in first out so
+ * that they are warm; what a list did not need for a second goes back.
+ */
 #ifndef GATE_MEM_H
 #define GATE_MEM_H
 
@@ -5,76 +11,81 @@
 
 #include "pipegate.h"
 
-enum pool_class { POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_CLASSES };
+#define MEM_SMALL 2048		/* the sizes of pooled blocks, in octets */
+#define MEM_BLOCK 16384
+#define MEM_LARGE 36864
 
-extern const size_t pool_size[POOL_CLASSES];
+/* Sets and tells the size of the budget, in octets (64 MiB at first). */
+void budget_set_max(size_t max);
+size_t budget_max(void);
 
-struct budget {
-	size_t used;
-	size_t max;
-	int starved;		/* somebody waits for room */
-};
-
-extern struct budget budget;
-
-/* Moves the size bytes of an array to where there is room for more.  Returns
- * that, or NULL, and then old stands.  (libc's realloc() would be 1.2 KiB of
- * the static program, for two rare calls.) */
-void *array_grow(void *old, size_t size, size_t more);
-
+/* Octets that nobody holds. */
 size_t budget_free(void);
 
-/* Room for bodies that are held whole (v1).  They leave a quarter of the
+/* The same for bodies that are held whole (v1): they leave a quarter of the
  * budget alone, so that streams always find some. */
 size_t budget_whole_room(void);
 
-/* Takes n bytes of the budget.  Returns 0, or -1 where they are not there. */
+/* Takes n octets of the budget.  Returns 0, or -1 where they are not there;
+ * budget_starved() will then say so. */
 int budget_charge(size_t n);
 
+/* Gives n octets back that were charged. */
 void budget_return(size_t n);
 
-/* Once a second: frees what no one asked for in that second. */
+/* Whether a charge, or malloc(), has failed since this was last asked. */
+int budget_starved(void);
+
+/* Once a second: gives back what no one asked for in that second. */
 void pool_trim(void);
 
-/* Contiguous bytes: p[off..off+len) within cap.  Views into it die at the
- * next buf_space.  All zero is an empty one. */
+/* Contiguous octets: p[off..off+len) within cap.  A zeroed buf is empty.
+ * Views into it die at the next buf_space(), buf_fit() or buf_free(). */
 struct buf {
 	unsigned char *p;
 	size_t off, len, cap;
 };
 
+/* Gives the memory back and empties b. */
 void buf_free(struct buf *b);
 
+/* What is in b. */
 struct view buf_view(const struct buf *b);
 
+/* Drops the first n octets. */
 void buf_consume(struct buf *b, size_t n);
 
-/* Makes room for n more bytes behind those that are there, never growing
- * past max.  Returns where they go, or NULL. */
+/* Makes room for n octets behind those that are there, without growing past
+ * max.  It is charged whatever the budget says: who lets new octets in asks
+ * budget_free() first.  Returns where they go (the caller then adds to
+ * b->len), or NULL: past max, or malloc failed; b stands as it was. */
 unsigned char *buf_space(struct buf *b, size_t n, size_t max);
 
-/* Moves the few bytes of a long wait into a small block. */
+/* Moves the few octets of a long wait into a small block, if it can. */
 void buf_fit(struct buf *b);
 
-/* Bytes in a row of blocks: what a socket has not taken yet. */
-struct block {
-	struct block *next;
-	size_t size, off, len;
-	unsigned char data[];
-};
-
+/* Octets in a row of blocks: what a socket has not taken yet.  A zeroed chain
+ * is empty. */
 struct chain {
 	struct block *head, *tail;
-	size_t len;
+	size_t len;		/* octets in all */
 };
 
+/* Gives all of it back and empties q. */
 void chain_free(struct chain *q);
+
+/* Drops the first n octets. */
 void chain_consume(struct chain *q, size_t n);
 
-/* Appends a copy of p[0..n).  Returns 0, or -1 where malloc failed. */
+/* Appends a copy of p[0..n).  Returns 0, or -1 where malloc failed: q then
+ * holds a part of it. */
 int chain_put(struct chain *q, const void *p, size_t n);
 
-/* Fills iov[0..max) with the first bytes; returns how many entries. */
+/* Moves the first n octets to out. */
+void chain_take(struct chain *q, unsigned char *out, size_t n);
+
+/* Fills iov[0..max) with the first octets, where they lie.  Returns how many
+ * entries. */
 int chain_iov(const struct chain *q, struct iovec *iov, int max);
 
 #endif

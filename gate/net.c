@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gate/addr.h"
 #include "gate/net.h"
 
 void
@@ -24,10 +25,8 @@ fd_prepare(int fd)
 }
 
 static void
-endpoint_take(struct endpoint *e, const struct addrinfo *ai)
+endpoint_add(struct endpoint *e, const struct addrinfo *ai)
 {
-	e->n = 0;
-	e->good = 0;
 	for (; ai != NULL && e->n < ADDRS_MAX; ai = ai->ai_next) {
 		if (ai->ai_addrlen > sizeof(e->addr[0]))
 			continue;
@@ -36,8 +35,10 @@ endpoint_take(struct endpoint *e, const struct addrinfo *ai)
 	}
 }
 
-int
-endpoint_lookup(struct endpoint *e, int flags)
+/* Adds the addresses of host, NULL for any, to e's.  Returns as
+ * getaddrinfo(). */
+static int
+endpoint_ask(struct endpoint *e, const char *host, int flags)
 {
 	struct addrinfo hints, *ai;
 	int r;
@@ -45,13 +46,28 @@ endpoint_lookup(struct endpoint *e, int flags)
 	memset(&hints, 0, sizeof(hints));
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = flags;
-	r = getaddrinfo(e->host[0] != '\0' ? e->host : NULL, e->port, &hints,
-	    &ai);
+	r = getaddrinfo(host, e->port, &hints, &ai);
 	if (r != 0)
 		return r;
-	endpoint_take(e, ai);
+	endpoint_add(e, ai);
 	freeaddrinfo(ai);
 	return 0;
+}
+
+int
+endpoint_lookup(struct endpoint *e, int flags)
+{
+	int r, was = e->n;
+
+	e->n = 0;
+	r = endpoint_ask(e, e->host[0] != '\0' ? e->host : NULL, flags);
+	if (r != 0 && host_is_loopback_name(e->host)) {
+		r = endpoint_ask(e, "127.0.0.1", flags | AI_NUMERICHOST);
+		endpoint_ask(e, "::1", flags | AI_NUMERICHOST);
+	}
+	if (r != 0)
+		e->n = was;
+	return r;
 }
 
 int

@@ -1,33 +1,39 @@
+/*
+ * Sockets: what to connect to or listen on, by address.
+ */
 #ifndef GATE_NET_H
 #define GATE_NET_H
 
 #include <sys/socket.h>
 
-#include "pipegate.h"
-
+/* Makes fd non-blocking, and closed for a program that a child executes. */
 void fd_prepare(int fd);
 
 #define ADDRS_MAX 8
 
+/* A host and a port, with the addresses that they stand for. */
 struct endpoint {
 	char host[256];
 	char port[6];
 	struct sockaddr_storage addr[ADDRS_MAX];
 	socklen_t len[ADDRS_MAX];
 	int n;			/* addresses known; 0: to be looked up */
-	int good;		/* the one that answered last, tried first */
 };
 
-/* Looks up e with the given flags.  Returns 0, or an error for
- * gai_strerror(). */
+/* Fills in e's addresses.  Asks resolvers, so it may take long, unless flags
+ * (for getaddrinfo()) hold AI_NUMERICHOST.  localhost is loopback also where
+ * the system does not know it.  Returns 0, or an error for gai_strerror(). */
 int endpoint_lookup(struct endpoint *e, int flags);
 
-/* Starts connecting to address i.  Returns the fd, or -1 with errno. */
+/* Starts connecting to address i, without blocking.  Returns the fd, which is
+ * the caller's, or -1 with errno. */
 int endpoint_connect(const struct endpoint *e, int i);
 
 /* How a connect() that was under way ended: 0, or its errno. */
 int socket_error(int fd);
 
+/* Accepts one connection of listener fd, non-blocking; *ss is its peer.
+ * Returns its fd, which is the caller's, or -1 with errno. */
 int socket_accept(int fd, struct sockaddr_storage *ss);
 
 #endif

@@ -1,43 +1,84 @@
 #ifdef __linux__
-#define _GNU_SOURCE		/* each use under its own #ifdef */
+#define _GNU_SOURCE		/* POLLRDHUP: under its own #ifdef */
 #endif
 
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "pipegate.h"
 #include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/timer.h"
-#include "gate/loop.h"
-#include "gate/addr.h"
+#include "gate/conn.h"
 #include "gate/net.h"
-#include "gate/child.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/from_link.h"
 #include "gate/v2.h"
-#include "gate/held.h"
 #include "gate/person.h"
-#include "gate/v1_client.h"
+#include "gate/target.h"
 #include "gate/origin.h"
 
-#define ORIGIN_CONNECT_MS 5000		/* for all addresses together */
-#define ORIGIN_IDLE_MS 4000
-#define ORIGIN_FRESH_MS 1000		/* what is not idempotent takes none idle for longer */
+#ifndef POLLRDHUP
+#define POLLRDHUP 0		/* then an idle conn's end is seen when it is read */
+#endif
 
-struct cli cli;
+#define CONNECT_MS 5000		/* for all addresses together */
+#define IDLE_MS 4000
+#define FRESH_MS 1000		/* what is not idempotent takes none idle for longer */
+#define INFORMATIONAL_MAX 16
 
+/* A connection to the service.  Lives as long as its conn. */
+struct origin {
+	struct conn *c;
+	struct target *target;
+	struct stream *stream;	/* the request at work, or NULL */
+	struct item place;	/* among the target's idle ones */
+	struct attempt attempt;
+	struct chain again;	/* the request's head, to be sent once more */
+	unsigned char reused;	/* has served a request before */
+	unsigned char keep_alive;	/* may serve another */
+	unsigned char head_only;	/* HEAD is at work */
+};
+
+static const struct role client_role;
 static const struct kind origin_kind;
 
-void
+static struct origin *
+origin_of(const struct stream *s)
+{
+	return s->http->of;
+}
+
+static struct target *
+target_of(const struct stream *s)
+{
+	return s->link->of;
+}
+
+static void
+origin_attach(struct origin *o, struct stream *s)
+{
+	o->stream = s;
+	s->http = o->c;
+}
+
+static void
+client_detached(struct stream *s)
+{
+	origin_of(s)->stream = NULL;
+}
+
+/* Lets go of a conn that is of no more use. */
+static void
 origin_drop(struct stream *s)
 {
 	struct conn *c = s->http;
@@ -48,17 +89,15 @@ origin_drop(struct stream *s)
 	conn_kill(c);
 }
 
+/* --- what goes wrong */
+
 void
 client_fail(struct stream *s, int status, const char *why)
 {
 	s->status = status;
 	s->fault = why;
-	if (!s->link->v2 && !s->hold_begun) {
-		v1_fail(s, status, why);
-		return;
-	}
 	origin_drop(s);
-	stream_reset(s, status, why);
+	s->wire->fail(s, status, why);
 }
 
 static void
@@ -67,7 +106,7 @@ client_fault(struct stream *s, enum source_fault f)
 	switch (f) {
 	case SOURCE_EOF:
 	case SOURCE_BROKEN:
-		client_fail(s, 502, s->head_up ?
+		client_fail(s, 502, s->to_link.head_passed ?
 		    "the service broke off its answer" :
 		    "the service closed the connection without an answer");
 		break;
@@ -83,6 +122,8 @@ client_fault(struct stream *s, enum source_fault f)
 		break;
 	}
 }
+
+/* --- connections */
 
 static const char *
 connect_why(int err)
@@ -100,94 +141,71 @@ connect_why(int err)
 	}
 }
 
-void
-target_looked_up(struct endpoint *e, const char *error)
-{
-	if (error != NULL)
-		person_note("cannot look up %s: %s", e->host, error);
-}
-
-/* Every address was tried: the name may have moved. */
+/* Every address was tried. */
 static void
 origin_unreachable(struct stream *s, int err)
 {
-	if (!host_is_numeric(cli.target.host))
-		lookup_start(&cli.target, target_looked_up);
-	client_fail(s, 504, cli.target.n == 0 ?
+	struct target *t = target_of(s);
+
+	target_look_up_again(t);
+	client_fail(s, 504, t->at.n == 0 ?
 	    "cannot look up the name of the service" : connect_why(err));
 }
 
-/* The address to try as number n: the good one first, then the others. */
-static int
-target_nth(int n)
+/* A new connection for s.  NULL: it has failed. */
+static struct origin *
+origin_connect(struct stream *s)
 {
-	if (n == 0)
-		return cli.target.good;
-	return n <= cli.target.good ? n - 1 : n;
-}
+	struct origin *o = calloc(1, sizeof(*o));
+	int fd;
 
-/* Starts on the next address that does not fail at once.  Returns its fd, or
- * -1 with errno. */
-static int
-origin_dial(int *attempt)
-{
-	int fd = -1;
-
-	errno = EHOSTUNREACH;
-	while (fd == -1 && *attempt < cli.target.n)
-		fd = endpoint_connect(&cli.target, target_nth((*attempt)++));
-	return fd;
-}
-
-static struct conn *
-origin_new(struct stream *s)
-{
-	int attempt = 0, fd = origin_dial(&attempt);
-	struct conn *c;
-
+	if (o == NULL) {
+		client_fault(s, SOURCE_NO_ROOM);
+		return NULL;
+	}
+	o->target = target_of(s);
+	fd = target_connect(o->target, &o->attempt);
 	if (fd == -1) {
-		origin_unreachable(s, errno);
+		int err = errno;
+
+		free(o);
+		origin_unreachable(s, err);
 		return NULL;
 	}
-	c = conn_new(&origin_kind, fd, CONN_CONNECT);
-	if (c == NULL) {
-		client_fail(s, 503, "the client is short of memory");
+	o->c = conn_new(&origin_kind, o, fd, CONN_CONNECT);
+	if (o->c == NULL) {
+		free(o);
+		client_fault(s, SOURCE_NO_ROOM);
 		return NULL;
 	}
-	c->attempt = attempt;
-	c->stream = s;
-	s->http = c;
-	return c;
+	origin_attach(o, s);
+	return o;
 }
 
 /* An address did not answer: the next one, on the same conn. */
 static void
-origin_next(struct conn *c, int err)
+origin_next(struct origin *o, int err)
 {
-	int fd = origin_dial(&c->attempt);
+	int fd = target_connect(o->target, &o->attempt);
 
-	if (fd == -1) {
-		origin_unreachable(c->stream, err);
-		return;
-	}
-	close(c->fd);
-	c->fd = fd;
-	loop.pfd[c->slot].fd = fd;
-	conn_touch(c);
+	if (fd == -1)
+		origin_unreachable(o->stream, err);
+	else
+		conn_replace_fd(o->c, fd);
 }
 
 static void
-origin_connected(struct conn *c)
+origin_connected(struct origin *o)
 {
-	int err = socket_error(c->fd);
+	int err = socket_error(o->c->watch.fd);
 
 	if (err != 0) {
-		origin_next(c, err);
+		origin_next(o, err);
 		return;
 	}
-	cli.target.good = target_nth(c->attempt - 1);
-	conn_state(c, CONN_STREAM);
-	conn_flush_later(c);
+	target_answered(o->target, &o->attempt);
+	conn_state(o->c, CONN_STREAM);
+	conn_flush_later(o->c);
 }
 
 /* Whether an idle conn is still open and silent. */
@@ -195,7 +213,7 @@ static int
 origin_is_alive(const struct conn *c)
 {
 	char b;
-	ssize_t n = recv(c->fd, &b, 1, MSG_PEEK);
+	ssize_t n = recv(c->watch.fd, &b, 1, MSG_PEEK);
 
 	return n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
@@ -208,80 +226,92 @@ method_is_idempotent(struct view m)
 	    http_equal(m, "DELETE");
 }
 
-/* An idle conn that is fit for the request, or NULL. */
-static struct conn *
+static struct origin *
+idle_newest(const struct target *t)
+{
+	return t->idle.tail != NULL ? t->idle.tail->of : NULL;
+}
+
+/* An idle connection that is fit for s, or NULL. */
+static struct origin *
 origin_reuse(struct stream *s, int idempotent)
 {
-	struct conn *c;
+	struct origin *o;
 
-	while (cli.idle.tail != NULL) {
-		c = cli.idle.tail->of;
-		if (!idempotent && now_ms - c->since_ms >= ORIGIN_FRESH_MS)
+	while ((o = idle_newest(target_of(s))) != NULL) {
+		if (!idempotent && now_ms - o->c->since_ms >= FRESH_MS)
 			return NULL;
-		list_leave(&c->place);
-		if (!origin_is_alive(c)) {
-			conn_kill(c);
+		list_leave(&o->place);
+		if (conn_is_dead(o->c) || !origin_is_alive(o->c)) {
+			conn_kill(o->c);
 			continue;
 		}
-		c->reused = 1;
-		c->stream = s;
-		s->http = c;
-		c->rx_ms = c->tx_ms = now_ms;
-		conn_state(c, CONN_STREAM);
-		return c;
+		o->reused = 1;
+		o->c->rx_ms = o->c->tx_ms = now_ms;
+		conn_state(o->c, CONN_STREAM);
+		origin_attach(o, s);
+		return o;
 	}
 	return NULL;
 }
 
-/* A reused conn ended before a byte of the answer: once more on a new one. */
+/* A reused conn ended before an octet of the answer: once more on a new one.
+ * Returns whether that is so. */
 static int
 origin_retry(struct stream *s)
 {
-	struct conn *old = s->http, *c;
-	struct chain head = s->again;
+	struct origin *old = origin_of(s), *o;
+	struct chain head = old->again;
+	int head_only = old->head_only;
 
-	if (!old->reused || head.len == 0 || old->rx.len > 0)
+	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
 		return 0;
-	memset(&s->again, 0, sizeof(s->again));
-	stream_detach(s);
-	conn_kill(old);
-	s->sink_dead = 0;
-	c = origin_new(s);
-	if (c == NULL) {
+	memset(&old->again, 0, sizeof(old->again));
+	origin_drop(s);
+	s->from_link.dropped = 0;
+	o = origin_connect(s);
+	if (o == NULL) {
 		chain_free(&head);
 		return 1;
 	}
-	c->tx = head;
-	conn_flush_later(c);
+	o->head_only = head_only != 0;
+	o->c->tx = head;
+	conn_flush_later(o->c);
 	return 1;
 }
 
-/* Writes the request to the origin. */
+/* Writes the request to the service; retry: it may be sent once more. */
 static void
-origin_send(struct stream *s, const struct ws_msg *m, struct conn *c)
+origin_send(struct stream *s, const struct ws_msg *m, int retry)
 {
 	static unsigned char space[3 * HTTP_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
+	struct origin *to = origin_of(s);
 
-	http_request_put(&o, m->method, view_of(cli.base), m->target, m->field,
-	    m->nfields, s->sink, s->upgrade);
+	http_request_put(&o, m->method, view_of(to->target->base), m->target,
+	    m->field, m->nfields, s->from_link.framing, s->upgrade);
 	if (o.len > o.cap) {
 		client_fail(s, 502, "the head of the request is too large");
 		return;
 	}
-	if (s->retry && c->reused && chain_put(&s->again, space, o.len) == -1)
-		chain_free(&s->again);
-	conn_put(c, space, o.len);
+	to->head_only = http_equal(m->method, "HEAD") != 0;
+	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
+		chain_free(&to->again);
+	conn_put(to->c, space, o.len);
 }
 
+/* --- a request that came */
+
 static const char *
-request_fault(const struct ws_msg *m)
+request_fault(const struct stream *s, const struct ws_msg *m)
 {
 	if (!http_method_ok(m->method) || !http_path_ok(m->target) ||
 	    !http_fields_ok(m->field, m->nfields))
 		return "the request is not valid HTTP";
-	if (cli.base[0] != '\0' && http_path_climbs(m->target))
+	if (target_of(s)->base[0] != '\0' && http_path_climbs(m->target))
 		return "the path climbs above the target's base path";
+	if (m->end && s->from_link.half.left > 0)
+		return "the request's Content-Length is not that of its body";
 	return NULL;
 }
 
@@ -296,26 +326,30 @@ request_framing(const struct stream *s, const struct ws_msg *m)
 void
 client_start(struct stream *s, struct ws_msg *m)
 {
-	const char *bad = request_fault(m);
 	int idempotent = method_is_idempotent(m->method);
-	struct conn *c;
+	const char *bad;
 
-	s->head_only = http_equal(m->method, "HEAD") != 0;
 	stream_label(s, "%-6s %s", m->method, m->target);
-	s->down.left = length_of(msg_length_field(m));
-	if (bad == NULL && m->end && s->down.left > 0)
-		bad = "the request's Content-Length is not that of its body";
-	if (bad != NULL) {
+	s->from_link.half.left = length_of(msg_length_field(m));
+	s->from_link.framing = request_framing(s, m);
+	bad = request_fault(s, m);
+	if (bad != NULL)
 		client_fail(s, 400, bad);
-		return;
-	}
-	s->sink = request_framing(s, m);
-	s->retry = idempotent && m->end;
-	c = origin_reuse(s, idempotent);
-	if (c == NULL)
-		c = origin_new(s);
-	if (c != NULL)
-		origin_send(s, m, c);
+	else if (origin_reuse(s, idempotent) != NULL ||
+	    origin_connect(s) != NULL)
+		origin_send(s, m, idempotent && m->end);
+}
+
+struct stream *
+client_stream(struct link *l, const unsigned char id[16])
+{
+	struct stream *s = stream_new(&client_role, NULL, id);
+
+	if (s == NULL)
+		return NULL;
+	stream_join(s, l);
+	s->from_link.head_passed = 1;
+	return s;
 }
 
 static void
@@ -327,169 +361,164 @@ client_request_v2(struct link *l, struct ws_msg *m)
 		link_fail(l, -1002, "a request with an open id, or too many");
 		return;
 	}
-	s = stream_new(&client_role, NULL, m->id);
+	s = client_stream(l, m->id);
 	if (s == NULL) {
-		link_close(l, 1013, "the client is out of memory");
+		if (v2_refuse(l, m->id, 503, "the client is short of memory") == -1)
+			link_close(l, 1013, "the client is out of memory");
 		return;
 	}
-	stream_join(s, l);
 	s->upgrade = !m->end && http_field_find(m->field, m->nfields,
 	    "upgrade") != NULL;
-	ws_half_init(&s->up, m->bytes, -1);
-	ws_half_init(&s->down, m->end ? 0 : V2_WINDOW, -1);
-	if (m->end)
-		s->down.state = WS_HALF_ENDED;
-	else if (window_open(s, V2_WINDOW) == -1) {
-		client_fail(s, 503, "the client is short of memory");
+	half_open(&s->to_link.half, m->bytes, -1);
+	half_open(&s->from_link.half, m->end ? 0 : V2_WINDOW, -1);
+	if (!m->end && stream_window_open(s, V2_WINDOW) == -1) {
+		client_fault(s, SOURCE_NO_ROOM);
 		return;
 	}
-	s->head_down = 1;
+	if (m->end)
+		half_end(&s->from_link.half);
 	client_start(s, m);
 }
 
-static void
-client_take_v2(struct link *l, unsigned char *p, size_t n)
-{
-	struct stream *s;
-
-	if (take_text(l, p, n) == -1)
-		return;
-	switch (msg_in.type) {
-	case WS_MSG_REQUEST:
-		client_request_v2(l, &msg_in);
-		break;
-	case WS_MSG_LEAVE:
-		l->leaving = l->leave_due = 1;
-		l->peer_left = 1;
-		link_later(l);
-		break;
-	case WS_MSG_ACK:
-	case WS_MSG_UNKNOWN:
-		break;
-	default:
-		if ((s = take_find(l, msg_in.id)) != NULL)
-			take_for_stream(s, &msg_in);
-	}
-}
-
 void
-client_message(struct link *l, int opcode, unsigned char *p, size_t n)
+origin_message_v2(struct link *l, int opcode, unsigned char *p, size_t n)
 {
-	l->received++;
-	if (!l->v2)
-		client_request_v1(l, p, n);
-	else if (opcode == WS_TEXT)
-		client_take_v2(l, p, n);
-	else
-		take_body(l, p, n);
+	struct ws_msg m;
+
+	if (v2_take(l, opcode, p, n, &m) == WS_MSG_REQUEST)
+		client_request_v2(l, &m);
 }
 
-/* Passes the parsed head on.  Returns whether the link took it. */
-static int
-client_pass_head(struct stream *s, const struct http_head *h, int end)
+/* --- the service's answer */
+
+/* Readies m for passing head h on. */
+static void
+answer_message(struct ws_msg *m, const struct stream *s,
+    const struct http_head *h, int end)
 {
-	msg_start(s, WS_MSG_RESPONSE);
-	msg_out.status = h->status;
-	msg_out.reason = h->reason;
-	msg_out.end = end;
-	msg_out.nfields = http_answer_fields(msg_out.field, h);
-	if (s->link->v2)
-		return link_put_msg(s->link) == 0;
-	return v1_begin(s, ws_v1_response_put) == 0;
+	memset(m, 0, offsetof(struct ws_msg, field));
+	m->type = WS_MSG_RESPONSE;
+	memcpy(m->id, s->id, 16);
+	m->status = h->status;
+	m->reason = h->reason;
+	m->end = end;
+	m->nfields = http_answer_fields(m->field, h);
 }
 
-/* An interim answer.  v1 has no place for it. */
-static int
-client_informational(struct stream *s, const struct http_head *h)
+static void
+client_interim(struct stream *s, const struct http_head *h)
 {
-	if (++s->informational > 16) {
+	struct ws_msg m;
+
+	if (++s->informational > INFORMATIONAL_MAX) {
 		client_fail(s, 502, "the service sends interim answers without end");
-		return 0;
+		return;
 	}
-	return !s->link->v2 || client_pass_head(s, h, 0);
+	answer_message(&m, s, h, 0);
+	if (s->wire->interim(s, &m) < 0)
+		client_fail(s, 502, "the head of the answer is too large");
 }
 
+/* After 101 both halves carry raw octets. */
+static void
+client_switched(struct stream *s)
+{
+	s->from_link.framing = HTTP_RAW;
+	conn_guard(s->http, 1);
+}
+
+/* After anything else the request has ended. */
+static void
+client_unswitched(struct stream *s)
+{
+	half_end(&s->from_link.half);
+	stream_window_close(s);
+}
+
+/* The final answer's head.  s may be over then. */
 static void
 client_begin(struct stream *s, const struct http_head *h)
 {
 	int end = h->framing == HTTP_NO_BODY ||
 	    (h->framing == HTTP_LENGTH && h->length == 0);
+	struct ws_msg m;
 
 	s->status = h->status;
-	s->http->keep_alive = h->keep_alive && h->framing != HTTP_UNTIL_CLOSE;
-	if (!client_pass_head(s, h, end)) {
+	origin_of(s)->keep_alive = h->keep_alive &&
+	    h->framing != HTTP_UNTIL_CLOSE;
+	http_body_init(&s->to_link.body, h->framing, h->length);
+	s->to_link.half.left = h->framing == HTTP_LENGTH ? h->length : -1;
+	answer_message(&m, s, h, end);
+	if (s->wire->answer(s, &m) < 0) {
 		client_fail(s, 502, "the head of the answer is too large");
 		return;
 	}
-	s->head_up = 1;
-	http_body_init(&s->source, h->framing, h->length);
-	s->up.left = h->framing == HTTP_LENGTH ? h->length : -1;
-	if (!s->link->v2) {
-		s->up_limit = v1_body_max(s);
-		if (h->framing == HTTP_LENGTH && h->length > s->up_limit)
-			client_fault(s, SOURCE_TOO_BIG);
-		return;
-	}
-	if (h->framing == HTTP_RAW) {
-		s->sink = HTTP_RAW;
-		conn_guard(s->http, 1);
-	} else if (s->upgrade)
-		s->down.state = WS_HALF_ENDED;
-	if (end) {
-		s->up.state = WS_HALF_ENDED;
-		stream_up_ended(s);
-	}
+	s->to_link.head_passed = 1;
+	if (h->framing == HTTP_RAW)
+		client_switched(s);
+	else if (s->upgrade)
+		client_unswitched(s);
+	if (h->framing == HTTP_LENGTH && h->length > s->to_link.limit)
+		client_fault(s, SOURCE_TOO_BIG);
+	else if (!half_is_open(&s->to_link.half))
+		stream_passed_on(s);
 }
 
-/* One head from rx.  Returns 1 when the final one has passed, 0 to wait or
- * because s has ended, -1 to look again. */
+/* Takes one head from rx.  Returns 1 if the next octets may be another, 0 if
+ * it is the final one, has failed, or is not whole. */
 static int
 client_take_head(struct stream *s)
 {
-	struct conn *c = s->http;
-	struct http_head *h = &cli.head;
+	struct origin *o = origin_of(s);
+	struct conn *c = o->c;
 	struct view in = buf_view(&c->rx);
-	int r = in.n == 0 ? 0 : http_answer_parse(h, in.p, in.n, &c->scanned,
-	    view_of(s->head_only ? "HEAD" : "GET"));
+	struct http_head h;
+	int r = in.n == 0 ? 0 : http_answer_parse(&h, in.p, in.n, &c->scanned,
+	    view_of(o->head_only ? "HEAD" : "GET"));
 
 	if (r == 0)
 		return 0;
-	chain_free(&s->again);
+	chain_free(&o->again);
 	c->scanned = 0;
-	if (r < 0 || (h->status == 101 && !s->upgrade)) {
-		client_fail(s, 502, r < 0 ?
-		    "the service's answer is not valid HTTP" :
-		    "the service switched protocols unasked");
+	if (r < 0) {
+		client_fault(s, SOURCE_BAD);
 		return 0;
 	}
-	if (h->status < 200 && h->status != 101) {
-		r = client_informational(s, h) ? r : 0;
-		if (s->http != NULL)
-			buf_consume(&c->rx, (size_t)r);
-		return r > 0 ? -1 : 0;
+	/* What h points at stays there until rx is filled again. */
+	buf_consume(&c->rx, (size_t)r);
+	if (h.status == 101 && !s->upgrade) {
+		client_fail(s, 502, "the service switched protocols unasked");
+	} else if (h.status < 200 && h.status != 101) {
+		client_interim(s, &h);
+		return s->http == c;
+	} else {
+		client_begin(s, &h);
 	}
-	client_begin(s, h);
-	if (s->http != NULL)
-		buf_consume(&c->rx, (size_t)r);
-	return s->up.state == WS_HALF_OPEN && s->http != NULL && s->head_up;
+	return 0;
+}
+
+/* Whether s still waits for its answer's head from c. */
+static int
+client_awaits_head(const struct stream *s, const struct conn *c)
+{
+	return s->http == c && half_is_open(&s->to_link.half) &&
+	    !s->to_link.head_passed;
 }
 
 static int
 client_head(struct stream *s)
 {
 	struct conn *c = s->http;
-	int done;
 	enum io io;
 
 	if (c->state == CONN_CONNECT)
 		return 0;
 	for (;;) {
-		while ((done = client_take_head(s)) == -1)
-			;
-		if (done || s->http != c || s->up.state != WS_HALF_OPEN ||
-		    s->head_up || s->send_due)
-			return done;
-		io = conn_fill(c, pool_size[POOL_LARGE]);
+		while (client_take_head(s))
+			continue;
+		if (!client_awaits_head(s, c))
+			return s->http == c && s->to_link.head_passed;
+		io = conn_fill(c, MEM_LARGE);
 		if (io == IO_WAIT)
 			return 0;
 		if (io != IO_DATA) {
@@ -500,10 +529,11 @@ client_head(struct stream *s)
 	}
 }
 
+/* The service takes no more of the request: its answer may still come. */
 static void
 client_sink_gone(struct stream *s)
 {
-	s->sink_dead = 1;
+	s->from_link.dropped = 1;
 	chain_free(&s->http->tx);
 	stream_news(s);
 }
@@ -518,63 +548,74 @@ client_stray(struct stream *s, struct ws_msg *m)
 static void
 client_lost(struct stream *s, int status, const char *why)
 {
+	struct conn *c = s->http;
+
 	(void)why;
 	if (s->status == 0)
 		s->status = status;
-	if (s->http != NULL)
-		conn_abort(s->http);
+	if (c == NULL)
+		return;
 	stream_detach(s);
+	conn_abort(c);
 }
 
-/* Whether the conn is as good as new for another request. */
+/* Whether o is as good as new for another request. */
 static int
-origin_is_clean(const struct stream *s, const struct conn *c)
+origin_is_clean(const struct stream *s, const struct origin *o)
 {
-	return s->up.state == WS_HALF_ENDED && s->down.state == WS_HALF_ENDED &&
-	    c->keep_alive && c->tx.len == 0 && c->rx.len == 0 && !c->rd_eof &&
-	    !s->sink_dead;
+	const struct conn *c = o->c;
+
+	return s->to_link.half.state == WS_HALF_ENDED &&
+	    s->from_link.half.state == WS_HALF_ENDED && o->keep_alive &&
+	    c->state == CONN_STREAM && c->tx.len == 0 && c->rx.len == 0 &&
+	    !c->rd_eof && !s->from_link.dropped;
 }
 
 static void
 client_over(struct stream *s)
 {
-	struct conn *c = s->http;
+	struct origin *o;
 
-	chain_free(&s->again);
 	if (s->label[0] != '\0')
 		person_request(s);
-	if (c == NULL)
+	if (s->http == NULL)
 		return;
+	o = origin_of(s);
+	chain_free(&o->again);
 	stream_detach(s);
-	if (s->sink == HTTP_RAW && s->up.state == WS_HALF_ENDED) {
-		conn_linger(c);
-	} else if (origin_is_clean(s, c)) {
-		conn_state(c, CONN_IDLE);
-		list_add(&cli.idle, &c->place, c);
-	} else if (s->up.state == WS_HALF_RESET) {
-		conn_abort(c);
+	if (s->from_link.framing == HTTP_RAW &&
+	    s->to_link.half.state == WS_HALF_ENDED) {
+		conn_linger(o->c);
+	} else if (origin_is_clean(s, o)) {
+		conn_state(o->c, CONN_IDLE);
+		list_add(&o->target->idle, &o->place, o);
+	} else if (s->to_link.half.state == WS_HALF_RESET) {
+		conn_abort(o->c);
 	} else {
-		conn_kill(c);
+		conn_kill(o->c);
 	}
 }
 
-const struct role client_role = {
-	.head = client_head, .fault = client_fault,
-	.sink_gone = client_sink_gone, .message = client_stray,
+static const struct role client_role = {
+	.head = client_head, .fault = client_fault, .message = client_stray,
 	.lost = client_lost, .over = client_over,
+	.detached = client_detached,
 };
+
+/* --- the conn */
 
 static void
 origin_ready(struct conn *c, short revents)
 {
-	struct stream *s = c->stream;
+	struct origin *o = c->of;
+	struct stream *s = o->stream;
 
 	if (c->state == CONN_IDLE) {
 		conn_kill(c);
 		return;
 	}
 	if (c->state == CONN_CONNECT) {
-		origin_connected(c);
+		origin_connected(o);
 		return;
 	}
 	if (revents & POLLOUT)
@@ -582,7 +623,7 @@ origin_ready(struct conn *c, short revents)
 	if (s == NULL || !(revents & ~POLLOUT))
 		return;
 	if ((revents & (POLLERR | POLLHUP)) && !stream_reads(s))
-		loop_remove(c);
+		pollset_remove(&c->watch);
 	if (revents & POLLERR)
 		client_sink_gone(s);
 	else
@@ -590,24 +631,51 @@ origin_ready(struct conn *c, short revents)
 }
 
 static void
+origin_sent(struct conn *c, size_t n)
+{
+	struct origin *o = c->of;
+
+	(void)n;
+	if (o->stream != NULL)
+		stream_sent(o->stream);
+}
+
+static void
 origin_broken(struct conn *c)
 {
-	if (c->stream != NULL)
-		client_sink_gone(c->stream);
+	struct origin *o = c->of;
+
+	if (o->stream != NULL)
+		client_sink_gone(o->stream);
 	else
 		conn_kill(c);
+}
+
+/* What died without a word to its stream was broken off by ourselves. */
+static void
+origin_gone(struct conn *c)
+{
+	struct origin *o = c->of;
+
+	if (o->stream != NULL)
+		client_fault(o->stream, SOURCE_NO_ROOM);
+	must(o->stream == NULL);
+	list_leave(&o->place);
+	chain_free(&o->again);
+	free(o);
 }
 
 static short
 origin_events(const struct conn *c)
 {
+	const struct origin *o = c->of;
 	short ev = c->tx.len > 0 ? POLLOUT : 0;
 
 	if (c->state == CONN_CONNECT)
 		return POLLOUT;
 	if (c->state == CONN_IDLE)
 		return POLLRDHUP != 0 ? POLLRDHUP : POLLIN;
-	if (c->stream != NULL && stream_reads(c->stream) && !c->rd_eof)
+	if (o->stream != NULL && stream_reads(o->stream) && !c->rd_eof)
 		ev = (short)(ev | POLLIN);
 	return ev;
 }
@@ -615,11 +683,13 @@ origin_events(const struct conn *c)
 static long long
 origin_deadline(const struct conn *c)
 {
+	const struct origin *o = c->of;
+
 	if (c->state == CONN_IDLE)
-		return c->since_ms + ORIGIN_IDLE_MS;
+		return c->since_ms + IDLE_MS;
 	if (c->state == CONN_CONNECT)
-		return c->since_ms + ORIGIN_CONNECT_MS * c->attempt /
-		    (cli.target.n > 0 ? cli.target.n : 1);
+		return c->since_ms + CONNECT_MS * o->attempt.tried /
+		    (o->target->at.n > 0 ? o->target->at.n : 1);
 	return NEVER;
 }
 
@@ -627,13 +697,14 @@ static void
 origin_expire(struct conn *c)
 {
 	if (c->state == CONN_CONNECT)
-		origin_next(c, ETIMEDOUT);
+		origin_next(c->of, ETIMEDOUT);
 	else
 		conn_kill(c);
 }
 
 static const struct kind origin_kind = {
-	.name = "origin", .ready = origin_ready, .sent = stream_sent,
-	.broken = origin_broken, .events = origin_events,
-	.deadline = origin_deadline, .expire = origin_expire,
+	.name = "origin", .ready = origin_ready, .sent = origin_sent,
+	.broken = origin_broken, .gone = origin_gone,
+	.events = origin_events, .deadline = origin_deadline,
+	.expire = origin_expire,
 };

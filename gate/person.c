@@ -1,18 +1,30 @@
 #include <limits.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/stream.h"
-#include "gate/origin.h"
 #include "gate/person.h"
+
+#define TOKEN_WARN_S 259200LL		/* three days */
+
+static int colour;
+
+void
+person_start(void)
+{
+	colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+}
 
 static const char *
 paint(const char *code)
 {
-	return cli.colour ? code : "";
+	return colour ? code : "";
 }
 
 #define DIM paint("\033[2m")
@@ -31,8 +43,7 @@ person_clock(void)
 	if (now == made || localtime_r(&now, &tm) == NULL)
 		return stamp;
 	made = now;
-	text_put(stamp, sizeof(stamp), "%02d:%02d:%02d", tm.tm_hour,
-	    tm.tm_min, tm.tm_sec);
+	strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
 	return stamp;
 }
 
@@ -63,7 +74,7 @@ person_note(const char *fmt, ...)
 	struct text t = { text, sizeof(text), 0 };
 	va_list ap;
 
-	if (log_level < LEVEL_INFO)
+	if (!log_has_level(LEVEL_INFO))
 		return;
 	va_start(ap, fmt);
 	text_vadd(&t, fmt, &ap);
@@ -93,10 +104,26 @@ person_request(const struct stream *s)
 		text_put(sizes, sizeof(sizes), "%s", s->fault);
 	else
 		text_put(sizes, sizeof(sizes), "%s in, %s out",
-		    person_size(in, s->down_bytes),
-		    person_size(out, s->up_bytes));
+		    person_size(in, s->from_link.octets),
+		    person_size(out, s->to_link.octets));
 	person_note("%s%s%s %-36s %6lld ms  %s", status_colour(s->status),
 	    status, PLAIN, s->label, now_ms - s->start_ms, sizes);
+}
+
+void
+person_connected(const char *public_url, const char *target_url, int version)
+{
+	if (!log_has_level(LEVEL_INFO))
+		return;
+	person_say("%s%s%s  ->  %s%s", BOLD, public_url, PLAIN, target_url,
+	    version > 1 ? "" :
+	    "   (v1 server: bodies are held whole, no WebSockets)");
+}
+
+int
+token_ends_soon(long long exp)
+{
+	return exp - clock_wall() < TOKEN_WARN_S;
 }
 
 void
@@ -104,18 +131,15 @@ person_expiry(long long exp)
 {
 	long long left = exp - clock_wall();
 	time_t t = (time_t)exp;
-	char when[40];
+	char when[40] = "";
 	struct tm tm;
 
-	memset(&tm, 0, sizeof(tm));
-	localtime_r(&t, &tm);
-	text_put(when, sizeof(when), "%d-%02d-%02d %02d:%02d",
-	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-	    tm.tm_min);
+	if (localtime_r(&t, &tm) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
 	if (left < 0)
 		person_note("the token has expired (%s): mint a new one with "
 		    "`pipegate token`", when);
-	else if (left < TOKEN_WARN_S)
+	else if (token_ends_soon(exp))
 		person_note("the token expires soon: %s (in %lld %s); mint "
 		    "a new one with `pipegate token`", when,
 		    left < 7200 ? left / 60 : left / 3600,
@@ -123,31 +147,4 @@ person_expiry(long long exp)
 	else
 		person_note("token valid until %s (%lld days)", when,
 		    (left + 43200) / 86400);
-}
-
-void
-person_connected(int v2)
-{
-	struct jwt_claims claims;
-	struct view token = view_of(cli.token);
-
-	cli.told = 1;
-	if (cli.told_url) {
-		person_note("connected again");
-		return;
-	}
-	cli.told_url = 1;
-	cli.warned_expiry = jwt_peek(&claims, token) == 0 &&
-	    claims.exp - clock_wall() < TOKEN_WARN_S;
-	if (jwt_peek(&claims, token) == -1) {
-		person_note("connected");
-		return;
-	}
-	text_put(cli.public_url, sizeof(cli.public_url), "%s://%s/%s/",
-	    cli.tls ? "https" : "http", cli.server_host, claims.sub);
-	if (log_level >= LEVEL_INFO)
-		person_say("%s%s%s  ->  %s%s", BOLD, cli.public_url, PLAIN,
-	    cli.target_url, v2 ? "" :
-	    "   (v1 server: bodies are held whole, no WebSockets)");
-	person_expiry(claims.exp);
 }

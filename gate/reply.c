@@ -1,48 +1,122 @@
-#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
-#include "gate/addr.h"
 #include "gate/stream.h"
-#include "gate/tunnel.h"
 #include "gate/reply.h"
 
-void
-caller_eat(struct conn *c)
+static const char allow_all[] =
+    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+static struct list next_callers;	/* that may have another request in rx */
+
+struct caller *
+caller_new(const struct addr *peer)
 {
-	if (srv.head.framing != HTTP_NO_BODY)
-		c->keep_alive = 0;
-	buf_consume(&c->rx, c->head_size);
-	c->head_size = 0;
+	struct caller *w = calloc(1, sizeof(*w));
+
+	if (w != NULL)
+		w->peer = *peer;
+	return w;
 }
 
 void
-caller_next(struct conn *c)
+caller_free(struct caller *w)
 {
-	if (c->dead)
+	must(w->stream == NULL);
+	caller_leave(w);
+	free(w);
+}
+
+void
+caller_leave(struct caller *w)
+{
+	caller_share(w, NULL, 0);
+	list_leave(&w->place);
+}
+
+void
+caller_share(struct caller *w, size_t *share, size_t octets)
+{
+	if (w->share != NULL)
+		*w->share -= w->shared;
+	w->share = share;
+	w->shared = octets;
+	if (share != NULL)
+		*share += octets;
+}
+
+void
+caller_note(struct caller *w, const struct http_head *h)
+{
+	w->minor = h->minor > 0;
+	w->head_only = http_equal(h->method, "HEAD") != 0;
+	w->html = http_prefers_html(h->field, h->nfields) != 0;
+	w->keep_alive = h->keep_alive && !loop_is_stopping();
+	w->served = 1;
+}
+
+void
+caller_note_nothing(struct caller *w)
+{
+	w->minor = 1;
+	w->keep_alive = w->head_only = w->html = 0;
+}
+
+void
+caller_eat(struct caller *w, const struct http_head *h)
+{
+	if (h->framing != HTTP_NO_BODY)
+		w->keep_alive = 0;
+	buf_consume(&w->c->rx, w->head_size);
+	w->head_size = 0;
+}
+
+void
+caller_next(struct caller *w)
+{
+	if (conn_is_dead(w->c))
 		return;
-	conn_share(c, NULL, 0);
-	list_leave(&c->place);
-	list_add(&srv.next, &c->place, c);
+	caller_leave(w);
+	list_add(&next_callers, &w->place, w);
 }
 
-void
-caller_answered(struct conn *c)
+struct caller *
+caller_take_next(void)
 {
-	if (c->state == CONN_STREAM && c->keep_alive)
-		conn_state(c, CONN_HEAD);
-	if (!c->keep_alive)
-		conn_linger(c);
-	else if (c->tx.len == 0)
-		caller_next(c);
+	struct caller *w = list_first(&next_callers);
+
+	if (w != NULL)
+		list_leave(&w->place);
+	return w;
 }
 
 void
-caller_error_put(struct conn *c, struct http_error *e, const char *label)
+caller_answered(struct caller *w)
+{
+	struct conn *c = w->c;
+
+	if (conn_is_dead(c))
+		return;
+	if (!w->keep_alive) {
+		caller_leave(w);
+		conn_linger(c);
+		return;
+	}
+	if (c->state == CONN_STREAM)
+		conn_state(c, CONN_HEAD);
+	if (c->tx.len == 0)
+		caller_next(w);
+}
+
+void
+caller_error_put(struct caller *w, struct http_error *e, const char *label)
 {
 	unsigned char space[4096];
 	struct http_out o = { space, sizeof(space), 0 };
@@ -50,30 +124,30 @@ caller_error_put(struct conn *c, struct http_error *e, const char *label)
 
 	if (e->status == 503)
 		e->retry_after_s = 5;
-	e->html = c->html;
-	e->head_only = c->head_only;
-	e->keep_alive = c->keep_alive;
-	e->minor = c->minor;
+	if (e->status == 405 && e->allow == NULL)
+		e->allow = allow_all;
+	e->html = w->html;
+	e->head_only = w->head_only;
+	e->keep_alive = w->keep_alive;
+	e->minor = w->minor;
 	e->date = clock_wall();
 	http_error_put(&o, e);
-	conn_put(c, space, min_size(o.len, o.cap));
+	conn_put(w->c, space, min_size(o.len, o.cap));
 	log_event(LEVEL_INFO, "event=refused status=%d peer=%s request=\"%s\" "
-	    "why=\"%s\"", e->status, addr_text(&c->peer, ip), label, e->detail);
-	caller_answered(c);
+	    "why=\"%s\"", e->status, addr_text(&w->peer, ip), label, e->detail);
+	caller_answered(w);
 }
 
 void
-caller_error(struct conn *c, int status, const char *detail)
+caller_error(struct caller *w, int status, const char *detail)
 {
 	struct http_error e = { .status = status, .detail = detail };
 
-	if (status == 405)
-		e.allow = ALLOW_ALL;
-	caller_error_put(c, &e, "");
+	caller_error_put(w, &e, "");
 }
 
 void
-stream_error(const struct stream *s, struct conn *c, const char *detail)
+stream_error(const struct stream *s, struct caller *w, const char *detail)
 {
 	struct http_error e = { .status = s->status, .detail = detail };
 	char hex[32];
@@ -81,14 +155,12 @@ stream_error(const struct stream *s, struct conn *c, const char *detail)
 	ws_hex_put(hex, s->id);
 	e.correlation_id.p = (const unsigned char *)hex;
 	e.correlation_id.n = sizeof(hex);
-	if (s->status == 405)
-		e.allow = ALLOW_ALL;
-	caller_error_put(c, &e, s->label);
+	caller_error_put(w, &e, s->label);
 }
 
 /* A whole answer without a body of interest: a redirect, a 200. */
 static void
-caller_answer(struct conn *c, int status, const struct http_field *f,
+caller_answer(struct caller *w, int status, const struct http_field *f,
     size_t n, const char *body)
 {
 	unsigned char space[HTTP_TARGET_MAX + 1024];
@@ -97,53 +169,52 @@ caller_answer(struct conn *c, int status, const struct http_field *f,
 
 	memset(&shape, 0, sizeof(shape));
 	shape.status = status;
-	shape.framing = c->head_only || status == 204 ? HTTP_NO_BODY : HTTP_LENGTH;
-	shape.minor = c->minor;
-	shape.keep_alive = c->keep_alive;
+	shape.framing = w->head_only || status == 204 ? HTTP_NO_BODY : HTTP_LENGTH;
+	shape.minor = w->minor;
+	shape.keep_alive = w->keep_alive;
 	shape.date = clock_wall();
 	http_answer_put(&o, &shape, f, n);
-	if (!c->head_only)
+	if (!w->head_only)
 		http_put(&o, body);
-	conn_put(c, space, min_size(o.len, o.cap));
-	caller_answered(c);
+	conn_put(w->c, space, min_size(o.len, o.cap));
+	caller_answered(w);
 }
 
 void
-caller_health(struct conn *c)
+caller_health(struct caller *w, const struct http_head *h)
 {
 	static const char body[] = "{\"status\":\"ok\"}";
 	struct http_field f[2];
 	struct http_error e = { .status = 405, .allow = "GET, HEAD",
 	    .detail = "/healthz answers GET and HEAD only" };
 
-	if (!http_equal(srv.head.method, "GET") && !c->head_only) {
-		caller_error_put(c, &e, "/healthz");
+	if (!http_equal(h->method, "GET") && !w->head_only) {
+		caller_error_put(w, &e, "/healthz");
 		return;
 	}
 	f[0] = field_of("content-type", "application/json");
 	f[1] = field_of("content-length", "15");
-	caller_answer(c, 200, f, 2, body);
+	caller_answer(w, 200, f, 2, body);
 }
 
 void
-caller_redirect(struct conn *c, struct view id, struct view query)
+caller_redirect(struct caller *w, struct view id, struct view query)
 {
 	char to[HTTP_TARGET_MAX + 8];
 	struct http_field f[2];
-	size_t n = text_put(to, sizeof(to), "/%.*s/%.*s", (int)id.n,
-	    (const char *)id.p, (int)query.n, (const char *)query.p);
 
+	snprintf(to, sizeof(to), "/%.*s/%.*s", (int)id.n, (const char *)id.p,
+	    (int)query.n, (const char *)query.p);
 	f[0].name = view_of("location");
-	f[0].value.p = (const unsigned char *)to;
-	f[0].value.n = n;
+	f[0].value = view_of(to);
 	f[1] = field_of("content-length", "0");
-	caller_answer(c, 307, f, 2, "");
+	caller_answer(w, 307, f, 2, "");
 }
 
 void
-caller_options(struct conn *c)
+caller_options(struct caller *w)
 {
-	struct http_field f = field_of("allow", ALLOW_ALL);
+	struct http_field f = field_of("allow", allow_all);
 
-	caller_answer(c, 204, &f, 1, "");
+	caller_answer(w, 204, &f, 1, "");
 }

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,12 @@ long long
 min_time(long long a, long long b)
 {
 	return a < b ? a : b;
+}
+
+long long
+clamp(long long v, long long low, long long high)
+{
+	return v < low ? low : v > high ? high : v;
 }
 
 struct view
@@ -42,7 +49,7 @@ view_until(struct view *rest, const char *stops)
 	return v;
 }
 
-void
+static void
 text_char(struct text *t, char ch)
 {
 	if (t->len + 1 < t->cap)
@@ -203,17 +210,6 @@ text_put(char *out, size_t cap, const char *fmt, ...)
 }
 
 const char *
-text_find(const char *s, const char *what)
-{
-	size_t n = strlen(what);
-
-	for (; *s != '\0'; s++)
-		if (strncmp(s, what, n) == 0)
-			return s;
-	return NULL;
-}
-
-const char *
 text_safe(char *out, size_t cap, struct view v)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -251,28 +247,23 @@ write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-void
-must_fail(const char *file, int line)
-{
-	char text[256];
-	size_t n = text_put(text, sizeof(text), "pipegate: this is a bug: "
-	    "what %s:%d relies on is not so\n", file, line);
-
-	write_all(STDERR_FILENO, text, n);
-	abort();
-}
-
 #define OUT_SIZE 16384
 #define OUT_SPARE 64		/* of it: for the note of what was dropped */
 
+struct out {
+	int fd;
+	char *buf;		/* OUT_SIZE octets */
+	size_t len;
+	unsigned long dropped;	/* lines, since the last that was kept */
+};
+
 static char out_log_buf[OUT_SIZE], out_person_buf[OUT_SIZE];
+static struct out out_log = { .fd = STDERR_FILENO, .buf = out_log_buf };
+static struct out out_person = { .fd = STDOUT_FILENO, .buf = out_person_buf };
+static enum log_level log_level = LEVEL_INFO;
 
-struct out out_log = { .fd = STDERR_FILENO, .buf = out_log_buf };
-struct out out_person = { .fd = STDOUT_FILENO, .buf = out_person_buf };
-
-enum log_level log_level = LEVEL_INFO;
-
-void
+/* Writes what fits without blocking.  POLLOUT on a pipe promises PIPE_BUF. */
+static void
 out_flush(struct out *o)
 {
 	while (o->len > 0) {
@@ -321,6 +312,13 @@ out_text(struct out *o, struct text *t)
 }
 
 void
+say_flush(void)
+{
+	out_flush(&out_person);
+	out_flush(&out_log);
+}
+
+void
 person_say(const char *fmt, ...)
 {
 	char line[2048];
@@ -331,6 +329,18 @@ person_say(const char *fmt, ...)
 	text_vadd(&t, fmt, &ap);
 	va_end(ap);
 	out_text(&out_person, &t);
+}
+
+void
+log_set_level(enum log_level level)
+{
+	log_level = level;
+}
+
+int
+log_has_level(enum log_level level)
+{
+	return level <= log_level;
 }
 
 /* "2026-01-01T00:00:00Z", made once a second. */
@@ -345,9 +355,7 @@ log_stamp(void)
 	if (now == made || gmtime_r(&now, &tm) == NULL)
 		return stamp;
 	made = now;
-	text_put(stamp, sizeof(stamp), "%04d-%02d-%02dT%02d:%02d:%02dZ",
-	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-	    tm.tm_min, tm.tm_sec);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return stamp;
 }
 
@@ -359,7 +367,7 @@ log_event(enum log_level level, const char *fmt, ...)
 	struct text t = { line, sizeof(line), 0 };
 	va_list ap;
 
-	if (level > log_level)
+	if (!log_has_level(level))
 		return;
 	t.len = text_put(line, sizeof(line), "%s level=%s ", log_stamp(),
 	    name[level]);
@@ -369,24 +377,16 @@ log_event(enum log_level level, const char *fmt, ...)
 	out_text(&out_log, &t);
 }
 
-/* Says "pipegate: ..." on stderr, now.  A format that ends in ':' has the
- * reason of errno added. */
 static void
-complain(const char *fmt, va_list *ap)
+complain(const char *fmt, va_list ap)
 {
 	char line[2048];
-	struct text t = { line, sizeof(line), 0 };
-	int e = errno;
+	const char *why = fmt[strlen(fmt) - 1] == ':' ? strerror(errno) : "";
 
-	out_flush(&out_person);
-	out_flush(&out_log);
-	t.len = text_put(line, sizeof(line), "pipegate: ");
-	text_vadd(&t, fmt, ap);
-	if (fmt[strlen(fmt) - 1] == ':')
-		t.len += text_put(line + t.len, sizeof(line) - t.len, " %s",
-		    strerror(e));
-	line[t.len++] = '\n';
-	write_all(STDERR_FILENO, line, t.len);
+	say_flush();
+	vsnprintf(line, sizeof(line), fmt, ap);
+	dprintf(STDERR_FILENO, "pipegate: %s%s%s\n", line,
+	    why[0] != '\0' ? " " : "", why);
 }
 
 void
@@ -395,7 +395,7 @@ warn(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain(fmt, &ap);
+	complain(fmt, ap);
 	va_end(ap);
 }
 
@@ -405,13 +405,15 @@ die(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain(fmt, &ap);
+	complain(fmt, ap);
 	va_end(ap);
 	exit(1);
 }
 
-long long
-clamp(long long v, long long low, long long high)
+void
+must_fail(const char *file, int line)
 {
-	return v < low ? low : v > high ? high : v;
+	dprintf(STDERR_FILENO, "pipegate: this is a bug: what %s:%d relies on "
+	    "is not so\n", file, line);
+	abort();
 }

@@ -1,8 +1,10 @@
+/*
+ * `pipegate server`.
+ */
 #ifndef GATE_SERVER_H
 #define GATE_SERVER_H
 
-#include "pipegate.h"
-
-int srv_run(void);
+/* Serves until a signal ends it.  Returns the exit status. */
+int server_run(void);
 
 #endif

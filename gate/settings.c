@@ -1,7 +1,3 @@
-#ifdef __linux__
-#define _GNU_SOURCE		/* each use under its own #ifdef */
-#endif
-
 #include <sys/resource.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -15,20 +11,21 @@
 #include "gate/addr.h"
 #include "gate/settings.h"
 
-struct opt opt;
+struct settings settings_said;
+const struct settings *const opt = &settings_said;
 
 int
 peer_is_trusted(const struct addr *a)
 {
 	int i;
 
-	for (i = 0; i < opt.ntrusted; i++)
-		if (cidr_has(&opt.trusted[i], a))
+	for (i = 0; i < opt->ntrusted; i++)
+		if (cidr_has(&opt->trusted[i], a))
 			return 1;
 	return 0;
 }
 
-#define OWN_FDS 32			/* those, and the program's own */
+#define OWN_FDS 32			/* over max_connections: tunnel clients, the program's own */
 
 struct setting {
 	const char *name;
@@ -37,13 +34,13 @@ struct setting {
 };
 
 static const struct setting settings[] = {
-	{ "PIPEGATE_JWT_TTL_DAYS", &opt.ttl_days, 21, 1, 36500 },
-	{ "PIPEGATE_MAX_BODY_BYTES", &opt.max_body, 10485760, 0, 1LL << 50 },
-	{ "PIPEGATE_MAX_QUEUE_DEPTH", &opt.queue_depth, 100, 0, 1000000 },
-	{ "PIPEGATE_OFFLINE_WAIT", &opt.offline_wait_s, 60, 0, 86400 },
-	{ "PIPEGATE_RESPONSE_TIMEOUT", &opt.response_timeout_s, 300, 1, 86400 },
-	{ "PIPEGATE_MAX_MEMORY", &opt.max_memory, 64 << 20, 1 << 20, 1LL << 40 },
-	{ "PIPEGATE_MAX_CONNECTIONS", &opt.max_connections, 16384, 1, 1000000 },
+	{ "PIPEGATE_JWT_TTL_DAYS", &settings_said.ttl_days, 21, 1, 36500 },
+	{ "PIPEGATE_MAX_BODY_BYTES", &settings_said.max_body, 10485760, 0, 1LL << 50 },
+	{ "PIPEGATE_MAX_QUEUE_DEPTH", &settings_said.queue_depth, 100, 0, 1000000 },
+	{ "PIPEGATE_OFFLINE_WAIT", &settings_said.offline_wait_s, 60, 0, 86400 },
+	{ "PIPEGATE_RESPONSE_TIMEOUT", &settings_said.response_timeout_s, 300, 1, 86400 },
+	{ "PIPEGATE_MAX_MEMORY", &settings_said.max_memory, 64 << 20, 1 << 20, 1LL << 40 },
+	{ "PIPEGATE_MAX_CONNECTIONS", &settings_said.max_connections, 16384, 1, 1000000 },
 };
 
 static void
@@ -74,8 +71,8 @@ trusted_read(void)
 	while (*p != '\0') {
 		size_t n = strcspn(p, ",");
 
-		if (opt.ntrusted == TRUSTED_MAX ||
-		    cidr_read(&opt.trusted[opt.ntrusted++], p, n) == -1)
+		if (settings_said.ntrusted == TRUSTED_MAX ||
+		    cidr_read(&settings_said.trusted[settings_said.ntrusted++], p, n) == -1)
 			die("PIPEGATE_TRUSTED_PROXIES is \"%.200s\": it must "
 			    "be addresses or networks with commas between "
 			    "them, such as 127.0.0.0/8,::1 (%d at most)",
@@ -125,14 +122,14 @@ secret_take(const char *name)
 void
 secret_read(void)
 {
-	opt.key.secret = secret_take("PIPEGATE_JWT_SECRET");
-	if (opt.key.secret == NULL || opt.key.secret[0] == '\0')
+	settings_said.key.secret = secret_take("PIPEGATE_JWT_SECRET");
+	if (settings_said.key.secret == NULL || settings_said.key.secret[0] == '\0')
 		die("PIPEGATE_JWT_SECRET is %s.  It is what signs tokens, the "
 		    "same for the server and `pipegate token`.  Make one "
 		    "with:\n    export PIPEGATE_JWT_SECRET=$(head -c 32 "
 		    "/dev/urandom | od -An -tx1 | tr -d ' \\n')",
-		    opt.key.secret == NULL ? "not set" : "empty");
-	if (strlen(opt.key.secret) < 32)
+		    settings_said.key.secret == NULL ? "not set" : "empty");
+	if (strlen(settings_said.key.secret) < 32)
 		warn("warning: PIPEGATE_JWT_SECRET is shorter than 32 bytes, "
 		    "which makes it easier to guess");
 }
@@ -161,25 +158,17 @@ environment_read(void)
 
 	for (i = 0; i < ARRAY_LEN(settings); i++)
 		setting_read(&settings[i]);
-	budget.max = (size_t)opt.max_memory;
+	budget_set_max((size_t)opt->max_memory);
 	trusted_read();
 	algorithms_read();
-	opt.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
-	opt.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");
-	if (opt.connection_id == NULL)
-		opt.connection_id = env_some("PIPEGATE_CONNECTION_ID");
-	if (opt.connect_command == NULL)
-		opt.connect_command = env_some("PIPEGATE_CONNECT");
-	opt.token = secret_take("PIPEGATE_TOKEN");
+	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
+	settings_said.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");
+	if (settings_said.connection_id == NULL)
+		settings_said.connection_id = env_some("PIPEGATE_CONNECTION_ID");
+	if (settings_said.connect_command == NULL)
+		settings_said.connect_command = env_some("PIPEGATE_CONNECT");
+	settings_said.token = secret_take("PIPEGATE_TOKEN");
 }
-
-/* prlimit(), where it is: musl's setrlimit() brings a way along to stop all
- * threads, which is larger than the whole of this section. */
-#ifdef __linux__
-#define LIMIT_SET(what, rl) prlimit(0, what, rl, NULL)
-#else
-#define LIMIT_SET(what, rl) setrlimit(what, rl)
-#endif
 
 void
 files_limit(void)
@@ -189,13 +178,13 @@ files_limit(void)
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
 		return;
 	rl.rlim_cur = rl.rlim_max;
-	LIMIT_SET(RLIMIT_NOFILE, &rl);
+	setrlimit(RLIMIT_NOFILE, &rl);
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
 	    rl.rlim_cur == RLIM_INFINITY)
 		return;
-	if ((long long)rl.rlim_cur - OWN_FDS < opt.max_connections)
-		opt.max_connections = clamp((long long)rl.rlim_cur - OWN_FDS,
-		    1, opt.max_connections);
+	if ((long long)rl.rlim_cur - OWN_FDS < settings_said.max_connections)
+		settings_said.max_connections = clamp((long long)rl.rlim_cur - OWN_FDS,
+		    1, settings_said.max_connections);
 }
 
 void
@@ -203,7 +192,7 @@ secrets_guard(void)
 {
 	struct rlimit none = { 0, 0 };
 
-	LIMIT_SET(RLIMIT_CORE, &none);
+	setrlimit(RLIMIT_CORE, &none);
 #ifdef PR_SET_DUMPABLE
 	prctl(PR_SET_DUMPABLE, 0);
 #endif

@@ -1,3 +1,7 @@
+/*
+ * What the environment and the command line said, checked.  main() fills it in
+ * before anything runs; from then on nobody writes it.
+ */
 #ifndef GATE_SETTINGS_H
 #define GATE_SETTINGS_H
 
@@ -6,10 +10,14 @@
 
 #define TRUSTED_MAX 32
 
-struct opt {
+struct settings {
 	struct jwt_key key;
-	long long ttl_days, max_body, queue_depth, offline_wait_s;
-	long long response_timeout_s, max_memory, max_connections;
+	long long ttl_days;
+	long long max_body;		/* octets of a request; 0: no limit */
+	long long queue_depth;		/* requests that wait for one id */
+	long long offline_wait_s, response_timeout_s;
+	long long max_memory;		/* octets */
+	long long max_connections;
 	struct cidr trusted[TRUSTED_MAX];
 	int ntrusted;
 	const char *connection_id;
@@ -17,14 +25,20 @@ struct opt {
 	const char *host, *port;
 };
 
-extern struct opt opt;
+extern struct settings settings_said;	/* for main() and its table of options */
+extern const struct settings *const opt;
 
+/* Whether X-Forwarded-* of a peer with address a are believed. */
 int peer_is_trusted(const struct addr *a);
 
-void secret_read(void);
+/* Reads the environment, but for what the command line said.  A value that
+ * does not parse ends the program, and is named. */
 void environment_read(void);
 
-/* Raises the limit of open files, and keeps to what there is. */
+/* Reads PIPEGATE_JWT_SECRET, without which the program ends. */
+void secret_read(void);
+
+/* Raises the limit of open files, and keeps max_connections within it. */
 void files_limit(void);
 
 /* Secrets are to be found neither in a core file nor by a debugger. */

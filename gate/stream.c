@@ -6,20 +6,18 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
-#include "gate/loop.h"
+#include "gate/conn.h"
+#include "gate/credit.h"
 #include "gate/link.h"
-#include "gate/tunnel.h"
 #include "gate/stream.h"
 
-#define WINDOW_MIN (16 << 10)
-#define WINDOW_FIRST_MAX (256 << 10)
 #define STREAM_BUCKETS 2048
 
 static struct stream *stream_table[STREAM_BUCKETS];
-static struct stream *spare_streams, *dead_streams;
+static struct stream *spare_streams, *freed_streams;
 static unsigned long long stream_seed;
 
-const char answered[] = "answered before the request was whole";
+const char stream_answered[] = "answered before the request was whole";
 
 /* A hostile server chooses the ids that its client sees, but not the seed,
  * and never more than the agreed number at once. */
@@ -45,10 +43,29 @@ stream_find(const unsigned char id[16])
 	return s;
 }
 
+static void
+stream_list(struct stream *s)
+{
+	struct stream **at = stream_bucket(s->id);
+
+	s->hash_next = *at;
+	*at = s;
+}
+
+static void
+stream_unlist(struct stream *s)
+{
+	struct stream **at = stream_bucket(s->id);
+
+	while (*at != s)
+		at = &(*at)->hash_next;
+	*at = s->hash_next;
+}
+
 struct stream *
 stream_new(const struct role *role, struct conn *c, const unsigned char id[16])
 {
-	struct stream *s = spare_streams, **at;
+	struct stream *s = spare_streams;
 
 	if (s != NULL)
 		spare_streams = s->hash_next;
@@ -58,45 +75,76 @@ stream_new(const struct role *role, struct conn *c, const unsigned char id[16])
 		return NULL;
 	memset(s, 0, sizeof(*s));
 	s->role = role;
+	s->life = STREAM_NEW;
 	s->http = c;
 	memcpy(s->id, id, 16);
-	s->start_ms = s->grant_ms = now_ms;
-	s->up_limit = LLONG_MAX;
+	s->start_ms = s->from_link.window.granted_ms = now_ms;
+	s->to_link.limit = LLONG_MAX;
 	if (stream_seed == 0)
 		random_bytes(&stream_seed, sizeof(stream_seed));
-	at = stream_bucket(id);
-	s->hash_next = *at;
-	*at = s;
-	if (c != NULL)
-		c->stream = s;
+	stream_list(s);
 	return s;
+}
+
+#define TO(s) (1u << (s))
+
+static const unsigned int stream_may_follow[] = {
+	[STREAM_NEW] = TO(STREAM_WAITING) | TO(STREAM_JOINED) | TO(STREAM_OVER),
+	[STREAM_WAITING] = TO(STREAM_JOINED) | TO(STREAM_OVER),
+	[STREAM_JOINED] = TO(STREAM_OVER),
+	[STREAM_OVER] = TO(STREAM_FREED),
+	[STREAM_FREED] = 0,
+};
+
+void
+stream_move(struct stream *s, enum stream_life life)
+{
+	must(stream_may_follow[s->life] & TO(life));
+	s->life = life;
 }
 
 void
 stream_join(struct stream *s, struct link *l)
 {
+	stream_move(s, STREAM_JOINED);
 	s->link = l;
+	s->wire = l->wire;
 	list_add(&l->streams, &s->on_link, s);
 }
 
-void
-stream_leave_link(struct stream *s)
-{
-	struct link *l = s->link;
+/* --- halves */
 
-	if (l == NULL)
-		return;
-	list_leave(&s->on_link);
-	s->link = NULL;
-	if (!l->freed)
-		link_later(l);
+void
+half_open(struct ws_half *h, long long credit, long long length)
+{
+	must(ws_half_init(h, credit, length) == 0);
 }
+
+void
+half_end(struct ws_half *h)
+{
+	must(ws_half_move(h, WS_HALF_ENDED) == 0);
+}
+
+int
+half_is_open(const struct ws_half *h)
+{
+	return h->state == WS_HALF_OPEN;
+}
+
+static void
+half_drop(struct ws_half *h)
+{
+	if (half_is_open(h))
+		must(ws_half_move(h, WS_HALF_RESET) == 0);
+}
+
+/* --- turns */
 
 /* A stream is heavy while it puts more into the link than leaks from this
  * small bucket; the others go first, so that a small answer waits for no round
  * of all the large ones. */
 #define BURST_MAX (16 << 10)
-
 #define BURST_LEAK 32		/* octets in a ms */
 
 static struct list *
@@ -112,16 +160,18 @@ turn_list(struct stream *s)
 void
 turn_wait(struct stream *s)
 {
-	if (s->turn.in != NULL || s->link == NULL)
+	if (s->turn.in != NULL || s->life != STREAM_JOINED)
 		return;
 	list_add(turn_list(s), &s->turn, s);
 	link_later(s->link);
 }
 
-int
-turn_none(const struct link *l)
+void
+turn_wait_first(struct stream *s)
 {
-	return l->light.n == 0 && l->heavy.n == 0;
+	struct list *light = &s->link->light;
+
+	list_insert(light, &s->turn, s, light->head);
 }
 
 struct stream *
@@ -134,33 +184,126 @@ turn_take(struct link *l)
 	return s;
 }
 
-void
-turn_put_back(struct link *l, struct stream *s)
+int
+turn_none(const struct link *l)
 {
-	list_insert(&l->light, &s->turn, s, l->light.head);
+	return l->light.n == 0 && l->heavy.n == 0;
+}
+
+/* --- the credit of the half that comes from the link */
+
+int
+stream_window_open(struct stream *s, long long octets)
+{
+	struct window *w = &s->from_link.window;
+
+	if (budget_charge((size_t)octets) == -1)
+		return -1;
+	w->promised = w->size = octets;
+	return 0;
+}
+
+void
+stream_window_use(struct stream *s, size_t octets)
+{
+	struct window *w = &s->from_link.window;
+	size_t charged = min_size(octets, (size_t)w->promised);
+
+	w->promised -= (long long)charged;
+	budget_return(charged);
+}
+
+void
+stream_window_close(struct stream *s)
+{
+	stream_window_use(s, (size_t)s->from_link.window.promised);
+	s->grant_due = 0;
+}
+
+void
+stream_window_gone(struct stream *s, size_t n)
+{
+	struct window *w = &s->from_link.window;
+
+	w->gone += (long long)n;
+	if (s->life != STREAM_JOINED || !half_is_open(&s->from_link.half) ||
+	    !window_is_half_gone(w))
+		return;
+	s->grant_due = 1;
+	turn_wait(s);
+}
+
+long long
+stream_window_grant(struct stream *s)
+{
+	struct window *w = &s->from_link.window;
+	int plenty = budget_free() > budget_max() / 4;
+	long long size = window_next(w, now_ms, s->link->rtt_us, plenty);
+	long long n = window_missing(w, size, s->from_link.held);
+
+	if (n > 0 && budget_charge((size_t)n) == -1) {
+		size = w->size;
+		n = w->gone;
+		if (n <= 0 || budget_charge((size_t)n) == -1)
+			return 0;
+	}
+	window_grant(w, n, size, now_ms);
+	return n;
+}
+
+static void
+stream_retry(struct stream *s)
+{
+	stream_window_gone(s, 0);
+	if (s->reset_why != NULL || s->grant_due || s->wire->is_busy(s))
+		turn_wait(s);
+}
+
+void
+streams_retry(void)
+{
+	struct link *l;
+	struct stream *s;
+
+	if (!budget_starved())
+		return;
+	for (l = link_first(); l != NULL; l = link_next(l)) {
+		for (s = list_first(&l->streams); s != NULL;
+		    s = list_after(&s->on_link))
+			stream_retry(s);
+		if (!turn_none(l))
+			link_later(l);
+	}
+}
+
+/* --- ending */
+
+void
+stream_detach(struct stream *s)
+{
+	if (s->http == NULL)
+		return;
+	s->role->detached(s);
+	s->http = NULL;
 }
 
 /* Forgets s.  Its memory lasts until the end of the turn. */
 static void
 stream_free(struct stream *s)
 {
-	struct stream **at = stream_bucket(s->id);
-
-	if (s->freed_flag)
-		return;
-	s->freed_flag = 1;
-	while (*at != s)
-		at = &(*at)->hash_next;
-	*at = s->hash_next;
+	stream_move(s, STREAM_FREED);
+	stream_unlist(s);
 	list_leave(&s->turn);
-	stream_leave_link(s);
-	chain_free(&s->hold);
-	budget_return((size_t)s->promised);
-	s->promised = 0;
-	if (s->http != NULL && s->http->stream == s)
-		s->http->stream = NULL;
-	s->hash_next = dead_streams;
-	dead_streams = s;
+	if (s->on_link.in != NULL) {
+		list_leave(&s->on_link);
+		link_later(s->link);
+	}
+	if (s->wire != NULL && s->wire->over != NULL)
+		s->wire->over(s);
+	stream_window_close(s);
+	stream_detach(s);
+	s->hash_next = freed_streams;
+	freed_streams = s;
 }
 
 void
@@ -168,158 +311,63 @@ streams_sweep(void)
 {
 	struct stream *s;
 
-	while ((s = dead_streams) != NULL) {
-		dead_streams = s->hash_next;
+	while ((s = freed_streams) != NULL) {
+		freed_streams = s->hash_next;
 		s->hash_next = spare_streams;
 		spare_streams = s;
 	}
 }
 
+/* A reset, or a message of v1, that waits for room keeps the stream. */
 void
 stream_check(struct stream *s)
 {
-	if (s->is_over || s->freed_flag)
+	if (s->life >= STREAM_OVER || half_is_open(&s->to_link.half) ||
+	    half_is_open(&s->from_link.half) || s->reset_why != NULL ||
+	    (s->wire != NULL && s->wire->is_busy(s)))
 		return;
-	if (s->up.state == WS_HALF_OPEN || s->down.state == WS_HALF_OPEN ||
-	    s->reset_due || s->hold.len > 0)
-		return;
-	s->is_over = 1;
+	stream_move(s, STREAM_OVER);
 	s->role->over(s);
 	stream_free(s);
-}
-
-long long
-window_first(void)
-{
-	size_t w = budget_free() / 1024;
-
-	if (w < WINDOW_MIN)
-		w = WINDOW_MIN;
-	return (long long)min_size(w, WINDOW_FIRST_MAX);
-}
-
-int
-window_open(struct stream *s, long long bytes)
-{
-	if (budget_charge((size_t)bytes) == -1)
-		return -1;
-	s->promised = s->window = bytes;
-	return 0;
-}
-
-void
-window_close(struct stream *s)
-{
-	budget_return((size_t)s->promised);
-	s->promised = 0;
-	s->grant_due = 0;
-}
-
-void
-window_freed(struct stream *s, size_t n)
-{
-	s->freed += (long long)n;
-	if (s->link == NULL || !s->link->v2 ||
-	    s->down.state != WS_HALF_OPEN || s->freed < s->window / 2)
-		return;
-	s->grant_due = 1;
-	turn_wait(s);
-}
-
-/* How large the window should be from now on.  As credit comes by halves, one
- * that holds its stream back is used up in two round trips, or a little more
- * with queues on the way: within three it doubles while memory is plenty. */
-static long long
-window_next(const struct stream *s)
-{
-	long long rtt = s->link->rtt_us > 1000 ? s->link->rtt_us : 1000;
-	long long took = (now_ms - s->grant_ms) * 1000;
-	long long brisk = 3 * rtt * s->freed;
-
-	if (took * s->window <= brisk && s->window < WINDOW_MAX &&
-	    budget.used < budget.max / 4 * 3)
-		return s->window * 2;
-	if (took * s->window > 2 * brisk && s->window > WINDOW_MIN)
-		return s->window / 2;
-	return s->window;
-}
-
-long long
-window_grant(struct stream *s)
-{
-	long long want, window = window_next(s);
-
-	want = window - s->promised - (long long)s->held;
-	if (want <= 0) {
-		s->freed = 0;
-		s->window = window;
-		s->grant_ms = now_ms;
-		return 0;
-	}
-	if (budget_charge((size_t)want) == -1) {
-		want = s->freed;
-		window = s->window;
-		if (want <= 0 || budget_charge((size_t)want) == -1)
-			return 0;
-	}
-	s->promised += want;
-	s->window = window;
-	s->freed = 0;
-	s->grant_ms = now_ms;
-	return want;
 }
 
 void
 stream_drop_halves(struct stream *s)
 {
-	if (s->up.state == WS_HALF_OPEN)
-		s->up.state = WS_HALF_RESET;
-	if (s->down.state == WS_HALF_OPEN)
-		s->down.state = WS_HALF_RESET;
-	window_close(s);
-	if (!s->hold_begun) {
-		chain_free(&s->hold);
-		s->send_due = 0;
-	}
-}
-
-void
-stream_detach(struct stream *s)
-{
-	if (s->http == NULL)
-		return;
-	s->http->stream = NULL;
-	s->http = NULL;
+	half_drop(&s->to_link.half);
+	half_drop(&s->from_link.half);
+	stream_window_close(s);
+	if (s->wire != NULL)
+		s->wire->drop(s);
 }
 
 void
 stream_reset(struct stream *s, int status, const char *why)
 {
-	int open = s->up.state == WS_HALF_OPEN ||
-	    s->down.state == WS_HALF_OPEN;
+	int open = half_is_open(&s->to_link.half) ||
+	    half_is_open(&s->from_link.half);
 
 	stream_drop_halves(s);
-	if (open && s->link != NULL && s->link->v2 && link_writable(s->link)) {
-		s->reset_due = 1;
-		s->reset_status = status;
-		s->reset_why = why;
-		turn_wait(s);
-	}
+	if (open && s->life == STREAM_JOINED && link_is_live(s->link) &&
+	    s->wire->reset != NULL)
+		s->wire->reset(s, status, why);
 	stream_check(s);
 }
 
 void
-stream_up_ended(struct stream *s)
+stream_passed_on(struct stream *s)
 {
-	s->up_end_ms = now_ms;
+	s->to_link.ended_ms = now_ms;
 	if (s->http != NULL)
 		conn_touch(s->http);
-	if (!s->role->answer_down && s->down.state == WS_HALF_OPEN &&
-	    s->source.framing != HTTP_RAW)
-		stream_reset(s, 502, answered);
+	if (!s->role->answer_comes && half_is_open(&s->from_link.half) &&
+	    s->to_link.body.framing != HTTP_RAW)
+		stream_reset(s, 502, stream_answered);
 	else
 		stream_check(s);
 }
+
+/* --- what both roles say of a stream */
 
 struct http_field
 field_of(const char *name, const char *value)
@@ -364,4 +412,35 @@ stream_label(struct stream *s, const char *form, struct view method,
 	    text_safe(p, sizeof(p), path));
 	if (cut)
 		memcpy(s->label + strlen(s->label), "...", 4);
+}
+
+/* --- what must hold between turns */
+
+static void
+stream_audit(const struct stream *s)
+{
+	int joined = s->life == STREAM_JOINED;
+
+	must(s->life < STREAM_OVER);
+	must((s->wait.in != NULL) == (s->life == STREAM_WAITING));
+	must((s->on_link.in != NULL) == joined);
+	must((s->link != NULL) == joined && (s->wire != NULL) == joined);
+	must(!joined || !link_is_dead(s->link));
+	must(joined || (s->turn.in == NULL && s->reset_why == NULL));
+	must(!s->role->answer_comes || !half_is_open(&s->to_link.half) ||
+	    s->http != NULL);
+	must(s->from_link.window.promised >= 0);
+	must(s->from_link.window.promised == 0 ||
+	    half_is_open(&s->from_link.half));
+}
+
+void
+streams_audit(void)
+{
+	const struct stream *s;
+	size_t i;
+
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		for (s = stream_table[i]; s != NULL; s = s->hash_next)
+			stream_audit(s);
 }

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 
 #include "gate/clock.h"
 #include "gate/mem.h"
@@ -60,8 +61,7 @@ timer_init(struct timer *t, void (*fire)(struct timer *))
 {
 	if (heap.members + 2 > heap.cap) {
 		size_t cap = heap.cap * 2 + 64;
-		struct timer **p = array_grow(heap.t,
-		    heap.cap * sizeof(*p), cap * sizeof(*p));
+		struct timer **p = realloc(heap.t, cap * sizeof(*p));
 
 		if (p == NULL)
 			return -1;

@@ -1,12 +1,16 @@
+/*
+ * Deadlines: a binary heap.  A deadline that moves later, as most do, costs
+ * nothing: the heap keeps the old key and looks again when that comes due.
+ */
 #ifndef GATE_TIMER_H
 #define GATE_TIMER_H
 
 #include <limits.h>
-
-#include "pipegate.h"
+#include <stddef.h>
 
 #define NEVER LLONG_MAX
 
+/* Lives inside the thing that it is the timer of. */
 struct timer {
 	long long due_ms;	/* NEVER: not set */
 	long long key_ms;	/* as it stands in the heap; not after due_ms */
@@ -14,15 +18,21 @@ struct timer {
 	void (*fire)(struct timer *);
 };
 
-/* Makes t known, so that setting it can never fail.  Returns 0, or -1. */
+/* Makes t known, so that setting it can never fail.  fire(t) will be called
+ * once for each time that it comes due.  Returns 0, or -1: no memory, and t
+ * is then not to be used. */
 int timer_init(struct timer *t, void (*fire)(struct timer *));
 
+/* Sets when t comes due, in place of what was set before; NEVER unsets it. */
 void timer_set(struct timer *t, long long due_ms);
+
+/* Forgets t, before its memory goes. */
 void timer_end(struct timer *t);
 
 /* When the next timer may be due, or NEVER. */
 long long timer_next(void);
 
+/* Fires all that are due at now_ms.  fire() may set and end any timer. */
 void timer_run(void);
 
 #endif

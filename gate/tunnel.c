@@ -1,4 +1,3 @@
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,30 +6,43 @@
 #include "gate/list.h"
 #include "gate/mem.h"
 #include "gate/timer.h"
-#include "gate/loop.h"
+#include "gate/conn.h"
 #include "gate/addr.h"
 #include "gate/settings.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/to_link.h"
-#include "gate/v2.h"
 #include "gate/reply.h"
-#include "gate/v1_server.h"
 #include "gate/tunnel.h"
 
-struct srv srv;
+#define TUNNEL_BUCKETS 1024
 
-const char nobody_there[] = "no client is connected for this id";
+const char tunnel_nobody[] = "no client is connected for this id";
+
+static struct {
+	struct tunnel *bucket[TUNNEL_BUCKETS];
+	unsigned long long seed;
+	long long start_ms;
+	long long waiting;	/* requests, of all tunnels */
+	size_t wait_octets;	/* the memory that their heads hold */
+} tunnels;
+
+void
+tunnels_start(void)
+{
+	random_bytes(&tunnels.seed, sizeof(tunnels.seed));
+	tunnels.start_ms = now_ms;
+}
 
 static struct tunnel **
 tunnel_bucket(struct view id)
 {
-	unsigned long long h = srv.seed;
+	unsigned long long h = tunnels.seed;
 	size_t i;
 
 	for (i = 0; i < id.n; i++)
 		h = (h ^ id.p[i]) * 0x9e3779b97f4a7c15u;
-	return &srv.table[(h >> 32) % TUNNEL_BUCKETS];
+	return &tunnels.bucket[(h >> 32) % TUNNEL_BUCKETS];
 }
 
 struct tunnel *
@@ -41,69 +53,6 @@ tunnel_find(struct view id)
 	while (t != NULL && !http_equal(id, t->id))
 		t = t->hash_next;
 	return t;
-}
-
-void
-wait_leave(struct stream *s)
-{
-	struct tunnel *t = s->tunnel;
-
-	if (s->wait.in == NULL)
-		return;
-	list_leave(&s->wait);
-	if (t->waiting.n == 0 && !t->was_served)
-		timer_set(&t->timer, now_ms);	/* an id that nobody asks for */
-	srv.nwait--;
-	conn_share(s->http, NULL, 0);
-}
-
-void
-wait_add(struct stream *s)
-{
-	list_add(&s->tunnel->waiting, &s->wait, s);
-	srv.nwait++;
-	buf_fit(&s->http->rx);
-	conn_share(s->http, &srv.wait_octets, s->http->rx.cap);
-	conn_touch(s->http);
-}
-
-int
-tunnel_is_served(const struct tunnel *t)
-{
-	int i;
-
-	for (i = 0; i < t->nlinks; i++)
-		if (!t->link[i]->leaving)
-			return 1;
-	return 0;
-}
-
-int
-wait_has_room(const struct tunnel *t)
-{
-	if (t != NULL && !tunnel_is_served(t) && now_ms >= t->until_ms)
-		return 0;
-	return (t == NULL || t->waiting.n < opt.queue_depth) &&
-	    opt.queue_depth > 0 &&
-	    srv.wait_octets < budget.max / 4 &&
-	    srv.nwait < opt.max_connections / 4;
-}
-
-void
-stream_refuse(struct stream *s, int status, const char *why)
-{
-	struct conn *c = s->http;
-
-	must(c != NULL);
-	s->status = status;
-	wait_leave(s);
-	if (s->up.state == WS_HALF_OPEN)
-		c->keep_alive = 0;
-	stream_detach(s);
-	buf_consume(&c->rx, c->head_size);
-	c->head_size = 0;
-	stream_error(s, c, why);
-	stream_reset(s, status, why);
 }
 
 static void
@@ -118,19 +67,11 @@ tunnel_free(struct tunnel *t)
 	free(t);
 }
 
-void
-tunnel_unserved(struct tunnel *t, long long wait_ms)
+/* Until then an id that nobody serves may be one from before the start. */
+static long long
+young_until(void)
 {
-	if (tunnel_is_served(t))
-		return;
-	t->until_ms = now_ms + wait_ms;
-	timer_set(&t->timer, t->until_ms);
-}
-
-long long
-srv_young_until(void)
-{
-	return srv.start_ms + opt.offline_wait_s * 1000;
+	return tunnels.start_ms + opt->offline_wait_s * 1000;
 }
 
 /* Nobody came back in time.  A goodbye is remembered while the server is
@@ -141,16 +82,16 @@ tunnel_timer(struct timer *timer)
 	struct tunnel *t = CONTAINER(timer, struct tunnel, timer);
 
 	while (t->waiting.n > 0)
-		stream_refuse(list_first(&t->waiting), 503, nobody_there);
+		stream_refuse(list_first(&t->waiting), 503, tunnel_nobody);
 	if (t->nlinks > 0)
 		return;
-	if (t->was_served && now_ms < srv_young_until())
-		timer_set(&t->timer, srv_young_until());
+	if (t->was_served && now_ms < young_until())
+		timer_set(&t->timer, young_until());
 	else
 		tunnel_free(t);
 }
 
-struct tunnel *
+static struct tunnel *
 tunnel_new(struct view id, long long until_ms)
 {
 	struct tunnel *t = calloc(1, sizeof(*t)), **at;
@@ -168,10 +109,75 @@ tunnel_new(struct view id, long long until_ms)
 	return t;
 }
 
-static int
-link_is_free(const struct link *l)
+struct tunnel *
+tunnel_for(struct view id)
 {
-	return !l->leaving && l->streams.n < l->max_streams &&
+	struct tunnel *t = tunnel_find(id);
+
+	if (t != NULL || now_ms >= young_until() || !tunnel_has_room(NULL))
+		return t;
+	return tunnel_new(id, young_until());
+}
+
+struct tunnel *
+tunnel_make(struct view id)
+{
+	struct tunnel *t = tunnel_find(id);
+
+	return t != NULL ? t : tunnel_new(id, now_ms);
+}
+
+/* --- its links */
+
+void
+tunnel_add_link(struct tunnel *t, struct link *l)
+{
+	must(t->nlinks < TUNNEL_LINKS_MAX);
+	t->link[t->nlinks++] = l;
+}
+
+void
+tunnel_drop_link(struct tunnel *t, const struct link *l)
+{
+	int i, n = 0;
+
+	for (i = 0; i < t->nlinks; i++)
+		if (t->link[i] != l)
+			t->link[n++] = t->link[i];
+	t->nlinks = n;
+}
+
+int
+tunnel_is_served(const struct tunnel *t)
+{
+	int i;
+
+	for (i = 0; i < t->nlinks; i++)
+		if (t->link[i]->life == LINK_OPEN)
+			return 1;
+	return 0;
+}
+
+void
+tunnel_served(struct tunnel *t)
+{
+	t->was_served = 1;
+	timer_set(&t->timer, NEVER);
+}
+
+void
+tunnel_unserved(struct tunnel *t, long long wait_ms)
+{
+	if (tunnel_is_served(t))
+		return;
+	t->until_ms = now_ms + wait_ms;
+	timer_set(&t->timer, t->until_ms);
+}
+
+static int
+link_has_room(const struct link *l)
+{
+	return l->life == LINK_OPEN && l->streams.n < l->max_streams &&
 	    link_unwritten(l) < LINK_HEAD_ROOM;
 }
 
@@ -182,63 +188,103 @@ tunnel_pick(const struct tunnel *t)
 	int i;
 
 	for (i = t->nlinks - 1; i >= 0; i--)
-		if (link_is_free(t->link[i]) &&
+		if (link_has_room(t->link[i]) &&
 		    (best == NULL || t->link[i]->streams.n < best->streams.n))
 			best = t->link[i];
 	return best;
 }
 
-int
-request_message(struct stream *s, const struct http_head *h)
-{
-	static char ip[INET6_ADDRSTRLEN], hex[32], prefix[JWT_SUB_MAX + 2];
-	struct http_forwarding f;
-	struct view id;
-	size_t len;
-	int n;
+/* --- its queue */
 
-	msg_start(s, WS_MSG_REQUEST);
-	http_route(h->path, &id, &msg_out.target);
-	len = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
-	ws_hex_put(hex, s->id);
-	f.peer = view_of(addr_text(&s->http->peer, ip));
-	f.trusted = peer_is_trusted(&s->http->peer);
-	f.prefix.p = (const unsigned char *)prefix;
-	f.prefix.n = len;
-	f.correlation_id.p = (const unsigned char *)hex;
-	f.correlation_id.n = sizeof(hex);
-	msg_out.method = h->method;
-	n = http_request_fields(msg_out.field, h, &f, s->upgrade, srv.scratch,
-	    sizeof(srv.scratch));
-	if (n < 0)
-		return n;
-	msg_out.nfields = (size_t)n;
-	return 0;
+int
+tunnel_has_room(const struct tunnel *t)
+{
+	if (t != NULL && !tunnel_is_served(t) && now_ms >= t->until_ms)
+		return 0;
+	return (t == NULL || t->waiting.n < opt->queue_depth) &&
+	    opt->queue_depth > 0 &&
+	    tunnels.wait_octets < budget_max() / 4 &&
+	    tunnels.waiting < opt->max_connections / 4;
 }
 
-/* Starts s on a v2 link: its head goes at once.  Returns 0, or minus the
- * status to refuse it with. */
-static int
-forward_v2(struct stream *s, const struct http_head *h)
+void
+tunnel_wait(struct stream *s)
 {
-	long long window = window_first();
-	int r = request_message(s, h);
+	struct caller *w = s->http->of;
 
-	if (r < 0)
-		return r;
-	if (window_open(s, window) == -1)
-		return -503;
-	msg_out.bytes = window;
-	msg_out.end = h->framing == HTTP_NO_BODY && !s->upgrade;
-	if (link_put_msg(s->link) == -1)
-		return -431;
-	ws_half_init(&s->down, window, -1);
-	ws_half_init(&s->up, s->link->window,
-	    h->framing == HTTP_LENGTH ? h->length : -1);
-	if (msg_out.end)
-		s->up.state = WS_HALF_ENDED;
-	s->head_up = !s->upgrade;
-	s->up_end_ms = h->framing == HTTP_NO_BODY ? now_ms : 0;
+	stream_move(s, STREAM_WAITING);
+	list_add(&s->tunnel->waiting, &s->wait, s);
+	tunnels.waiting++;
+	buf_fit(&s->http->rx);
+	caller_share(w, &tunnels.wait_octets, s->http->rx.cap);
+	conn_touch(s->http);
+}
+
+/* An id that nobody asks for any more is forgotten. */
+void
+tunnel_wait_leave(struct stream *s)
+{
+	struct tunnel *t = s->tunnel;
+
+	if (s->wait.in == NULL)
+		return;
+	list_leave(&s->wait);
+	if (t->waiting.n == 0 && !t->was_served)
+		timer_set(&t->timer, now_ms);
+	tunnels.waiting--;
+	caller_share(s->http->of, NULL, 0);
+}
+
+/* --- passing a request on */
+
+void
+stream_refuse(struct stream *s, int status, const char *why)
+{
+	struct conn *c = s->http;
+	struct caller *w;
+
+	must(c != NULL);
+	w = c->of;
+	s->status = status;
+	tunnel_wait_leave(s);
+	if (s->to_link.body.framing != HTTP_NO_BODY || s->upgrade)
+		w->keep_alive = 0;
+	stream_detach(s);
+	buf_consume(&c->rx, w->head_size);
+	w->head_size = 0;
+	stream_error(s, w, why);
+	stream_reset(s, status, why);
+}
+
+/* Fills m with request h for s.  Its views point into rx and what is static
+ * here: they are good until the next call.  Returns 0, or minus a status. */
+static int
+request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
+{
+	static unsigned char scratch[HTTP_HEAD_MAX + 256];
+	static char ip[INET6_ADDRSTRLEN], hex[32], prefix[JWT_SUB_MAX + 2];
+	const struct caller *w = s->http->of;
+	struct http_forwarding f;
+	struct view id;
+	int n;
+
+	memset(m, 0, offsetof(struct ws_msg, field));
+	m->type = WS_MSG_REQUEST;
+	memcpy(m->id, s->id, sizeof(m->id));
+	http_route(h->path, &id, &m->target);
+	ws_hex_put(hex, s->id);
+	f.peer = view_of(addr_text(&w->peer, ip));
+	f.trusted = peer_is_trusted(&w->peer);
+	f.prefix.p = (const unsigned char *)prefix;
+	f.prefix.n = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
+	f.correlation_id.p = (const unsigned char *)hex;
+	f.correlation_id.n = sizeof(hex);
+	m->method = h->method;
+	n = http_request_fields(m->field, h, &f, s->upgrade, scratch,
+	    sizeof(scratch));
+	if (n < 0)
+		return n;
+	m->nfields = (size_t)n;
 	return 0;
 }
 
@@ -247,7 +293,8 @@ forward_refusal(const struct stream *s, int status)
 {
 	switch (status) {
 	case 405:
-		return "the connected client passes on only " ALLOW_ALL;
+		return "the connected client passes on only GET, HEAD, POST, "
+		    "PUT, PATCH, DELETE, OPTIONS";
 	case 413:
 		return "the connected client (v1) takes no body of this size";
 	case 431:
@@ -255,7 +302,7 @@ forward_refusal(const struct stream *s, int status)
 	default:
 		return s->tunnel->nlinks > 0 ?
 		    "the server is short of memory: try again" :
-		    nobody_there;
+		    tunnel_nobody;
 	}
 }
 
@@ -263,23 +310,24 @@ void
 stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 {
 	struct conn *c = s->http;
+	struct caller *w = c->of;
+	struct ws_msg m;
 	int r;
 
 	stream_join(s, l);
+	if (!s->wire->flows)
+		s->upgrade = 0;
 	c->rx_ms = now_ms;
 	s->begun_ms = now_ms;
-	r = l->v2 ? forward_v2(s, h) : forward_v1(s, h);
+	r = request_message(s, h, &m);
+	if (r == 0)
+		r = s->wire->request(s, &m, h);
 	if (r < 0) {
-		window_close(s);
-		chain_free(&s->hold);
-		s->up.state = h->framing == HTTP_NO_BODY ? WS_HALF_ENDED :
-		    WS_HALF_OPEN;
-		stream_leave_link(s);
 		stream_refuse(s, -r, forward_refusal(s, -r));
 		return;
 	}
-	buf_consume(&c->rx, c->head_size);
-	c->head_size = 0;
+	buf_consume(&c->rx, w->head_size);
+	w->head_size = 0;
 	conn_touch(c);
 	stream_news(s);
 }
@@ -287,27 +335,48 @@ stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 void
 tunnel_dispatch(struct tunnel *t)
 {
+	struct http_head h;
 	struct stream *s;
 	struct link *l;
 
 	while ((s = list_first(&t->waiting)) != NULL &&
 	    (l = tunnel_pick(t)) != NULL) {
+		const struct caller *w = s->http->of;
 		struct view in = buf_view(&s->http->rx);
 		size_t scanned = 0;
 		int r;
 
-		wait_leave(s);
-		r = http_request_parse(&srv.head, in.p, in.n, &scanned);
-		must(r > 0 && (size_t)r == s->http->head_size);
-		stream_forward(s, l, &srv.head);
+		tunnel_wait_leave(s);
+		r = http_request_parse(&h, in.p, in.n, &scanned);
+		must(r > 0 && (size_t)r == w->head_size);
+		stream_forward(s, l, &h);
 	}
 }
 
 void
-link_stop_serving(struct link *l)
+tunnels_dispatch(void)
 {
-	if (l->leaving)
+	struct link *l;
+
+	if (tunnels.waiting == 0)
 		return;
-	l->leaving = 1;
-	tunnel_unserved(l->tunnel, opt.offline_wait_s * 1000);
+	for (l = link_first(); l != NULL; l = link_next(l)) {
+		struct tunnel *t = l->of;
+
+		if (link_is_live(l) && t->waiting.n > 0)
+			tunnel_dispatch(t);
+	}
+}
+
+void
+tunnels_refuse_all(int status, const char *why)
+{
+	struct tunnel *t;
+	size_t i;
+
+	for (i = 0; i < TUNNEL_BUCKETS; i++)
+		for (t = tunnels.bucket[i]; t != NULL; t = t->hash_next)
+			while (t->waiting.n > 0)
+				stream_refuse(list_first(&t->waiting), status,
+				    why);
 }

@@ -1,3 +1,7 @@
+/*
+ * Tunnels, on the server: one for each id that is served, or may be again
+ * soon; its links, and the requests that wait for one.
+ */
 #ifndef GATE_TUNNEL_H
 #define GATE_TUNNEL_H
 
@@ -5,10 +9,10 @@
 #include "gate/list.h"
 #include "gate/timer.h"
 
+struct caller;
 struct link;
 struct stream;
 
-#define TUNNEL_BUCKETS 1024
 #define TUNNEL_LINKS_MAX 8
 
 struct tunnel {
@@ -22,68 +26,64 @@ struct tunnel {
 	struct timer timer;
 };
 
-struct srv {
-	struct list idle, heads;	/* callers between requests; inside a head */
-	struct list next;		/* callers that may have another request in rx */
-	struct list stuck;		/* callers that do not take what we answered */
-	size_t nconns;
-	struct tunnel *table[TUNNEL_BUCKETS];
-	unsigned long long seed;
-	long long start_ms;
-	long long nwait;		/* requests that wait, of all tunnels */
-	size_t wait_octets;		/* the memory that their heads hold */
-	size_t head_octets;		/* that heads hold which are not whole yet */
-	int spare_fd;
-	int stopping;
-	long long retry_accept_ms;
-	struct http_head head;		/* the request at hand */
-	unsigned char scratch[HTTP_HEAD_MAX + 256];	/* values composed for it */
-};
+/* Why a request for an id that nobody serves is refused. */
+extern const char tunnel_nobody[];
 
-extern struct srv srv;
+/* Once, before anything else here: the server starts now. */
+void tunnels_start(void);
 
-extern const char nobody_there[];
-
+/* The tunnel of id, or NULL. */
 struct tunnel *tunnel_find(struct view id);
 
-void wait_leave(struct stream *s);
-void wait_add(struct stream *s);
+/* The tunnel of id for a request; where there is none, a new one if a client
+ * for it may still come back after the server's start.  NULL: none. */
+struct tunnel *tunnel_for(struct view id);
+
+/* The tunnel of id for a client that joins: one is made where there is none,
+ * which goes again unless it is served in this turn.  NULL: no memory. */
+struct tunnel *tunnel_make(struct view id);
+
+/* Adds link l to t, which has fewer than TUNNEL_LINKS_MAX; takes it out. */
+void tunnel_add_link(struct tunnel *t, struct link *l);
+void tunnel_drop_link(struct tunnel *t, const struct link *l);
+
+/* A link of t takes requests from now on. */
+void tunnel_served(struct tunnel *t);
+
+/* A link of t is gone or leaves.  If nobody serves t now, requests wait for up
+ * to wait_ms for a client to come back.  t is freed by its timer alone. */
+void tunnel_unserved(struct tunnel *t, long long wait_ms);
 
 /* Whether a client takes new requests for t now. */
 int tunnel_is_served(const struct tunnel *t);
 
-/* Whether one more request may wait in t, or in a tunnel yet to be made. */
-int wait_has_room(const struct tunnel *t);
+/* Whether one more request may wait in t, or, t NULL, in a tunnel yet to be
+ * made. */
+int tunnel_has_room(const struct tunnel *t);
+
+/* The live link with room that has the fewest streams, the newest among
+ * equals; NULL: none. */
+struct link *tunnel_pick(const struct tunnel *t);
+
+/* Puts s, whose head stands whole at the front of its caller's rx, into the
+ * queue of its tunnel; takes it out, if it stands there. */
+void tunnel_wait(struct stream *s);
+void tunnel_wait_leave(struct stream *s);
+
+/* Sends s, whose head h stands at the front of rx, to link l; or refuses it. */
+void stream_forward(struct stream *s, struct link *l, const struct http_head *h);
 
 /* Answers s, which has no answer yet, and forgets it. */
 void stream_refuse(struct stream *s, int status, const char *why);
 
-/* A link of t is gone or leaves.  If nobody serves t now, requests wait for as
- * long as a client may come back.  t is freed by its timer alone: who replaces
- * a link still holds it. */
-void tunnel_unserved(struct tunnel *t, long long wait_ms);
-
-/* Until then an id that nobody serves may be one from before the start. */
-long long srv_young_until(void);
-
-struct tunnel *tunnel_new(struct view id, long long until_ms);
-
-/* The live link with the fewest streams, the newest among equals. */
-struct link *tunnel_pick(const struct tunnel *t);
-
-/* Fills msg_out with request h for s.  Its views point into rx, srv.scratch
- * and what is static here.  Returns 0, or minus a status. */
-int request_message(struct stream *s, const struct http_head *h);
-
+/* Why the wire of s refused it with that status. */
 const char *forward_refusal(const struct stream *s, int status);
 
-/* Sends s, whose head h stands at the front of rx, to link l. */
-void stream_forward(struct stream *s, struct link *l, const struct http_head
-    *h);
-
-/* Gives waiting requests to links that have become free. */
+/* Gives waiting requests to the links that have room. */
 void tunnel_dispatch(struct tunnel *t);
+void tunnels_dispatch(void);
 
-void link_stop_serving(struct link *l);
+/* Refuses all that wait, of all tunnels. */
+void tunnels_refuse_all(int status, const char *why);
 
 #endif

@@ -1,20 +1,41 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "gate/say.h"
 #include "gate/url.h"
 
-void
+static void
 view_skip(struct view *v, size_t n)
 {
 	v->p += n;
 	v->n -= n;
 }
 
+/* Cuts host[:port] off rest.  Returns 0 or -1. */
+static int
+url_authority(struct url *u, struct view *rest)
+{
+	if (rest->n > 0 && rest->p[0] == '[') {
+		view_skip(rest, 1);
+		u->host = view_until(rest, "]");
+		if (rest->n == 0)
+			return -1;
+		view_skip(rest, 1);
+	} else {
+		u->host = view_until(rest, ":/?#");
+	}
+	if (rest->n == 0 || rest->p[0] != ':')
+		return 0;
+	view_skip(rest, 1);
+	u->port = view_until(rest, "/?#");
+	return port_ok(u->port) && !http_equal(u->port, "0") ? 0 : -1;
+}
+
 int
 url_split(struct url *u, const char *text)
 {
 	struct view rest = view_of(text);
-	const char *sep = text_find(text, "://");
+	const char *sep = strstr(text, "://");
 
 	memset(u, 0, sizeof(*u));
 	if (sep == NULL)
@@ -22,23 +43,10 @@ url_split(struct url *u, const char *text)
 	u->scheme = rest;
 	u->scheme.n = (size_t)(sep - text);
 	view_skip(&rest, u->scheme.n + 3);
-	if (rest.n > 0 && rest.p[0] == '[') {
-		view_skip(&rest, 1);
-		u->host = view_until(&rest, "]");
-		if (rest.n == 0)
-			return -1;
-		view_skip(&rest, 1);
-	} else {
-		u->host = view_until(&rest, ":/?#");
-	}
-	if (rest.n > 0 && rest.p[0] == ':') {
-		view_skip(&rest, 1);
-		u->port = view_until(&rest, "/?#");
-		if (u->port.n == 0)
-			return -1;
-	}
+	if (url_authority(u, &rest) == -1)
+		return -1;
 	u->path = view_until(&rest, "#");
-	return u->host.n == 0 || u->host.n > 255 || http_equal(u->port, "0") ||
+	return u->host.n == 0 || u->host.n > 255 ||
 	    memchr(u->host.p, '@', u->host.n) != NULL ? -1 : 0;
 }
 
@@ -54,4 +62,42 @@ port_ok(struct view port)
 		v = v * 10 + (port.p[i] - '0');
 	}
 	return port.n > 0 && port.n <= 5 && v <= 65535;
+}
+
+int
+url_target(char *out, size_t cap, const char *text)
+{
+	const char *before = "";
+
+	if (port_ok(view_of(text)))
+		before = "http://localhost:";
+	else if (strstr(text, "://") == NULL)
+		before = "http://";
+	return (size_t)snprintf(out, cap, "%s%s", before, text) < cap ? 0 : -1;
+}
+
+int
+url_take_token(char *out, size_t cap, struct view path, struct view *token)
+{
+	struct view piece = view_until(&path, "?");
+	size_t n = (size_t)snprintf(out, cap, "%.*s", (int)piece.n,
+	    (const char *)piece.p);
+	char sep = '?';
+
+	token->n = 0;
+	if (n == 0)
+		n = (size_t)snprintf(out, cap, "/");
+	while (path.n > 0 && n < cap) {
+		view_skip(&path, 1);
+		piece = view_until(&path, "&");
+		if (piece.n > 6 && memcmp(piece.p, "token=", 6) == 0) {
+			*token = piece;
+			view_skip(token, 6);
+			continue;
+		}
+		n += (size_t)snprintf(out + n, cap - n, "%c%.*s", sep,
+		    (int)piece.n, (const char *)piece.p);
+		sep = '&';
+	}
+	return n < cap ? 0 : -1;
 }

@@ -1,17 +1,36 @@
+/*
+ * The URLs on the client's command line.  Pure: nothing is looked up.
+ */
 #ifndef GATE_URL_H
 #define GATE_URL_H
 
 #include "pipegate.h"
 
+/* A URL in its parts: views into its text.  A part that is not there is
+ * empty. */
 struct url {
-	struct view scheme, host, port, path;	/* path with its query */
+	struct view scheme;
+	struct view host;	/* an IPv6 address without its brackets */
+	struct view port;
+	struct view path;	/* with its query, without its fragment */
 };
 
-void view_skip(struct view *v, size_t n);
-
-/* Splits scheme://host[:port][/path].  Returns 0 or -1. */
+/* Splits scheme://host[:port][/path].  Returns 0; or -1 where it has not that
+ * form, a host longer than 255 octets, a user before its host, or a port that
+ * is none. */
 int url_split(struct url *u, const char *text);
 
+/* Whether port is a number from 0 to 65535. */
 int port_ok(struct view port);
+
+/* Writes where a tunnel leads as a whole URL, from a URL, a host, or a mere
+ * port, into out[0..cap).  Returns 0, or -1 where it does not fit. */
+int url_target(char *out, size_t cap, const char *text);
+
+/* Takes token=... out of the query of path: *token is its value (empty: there
+ * is none), and the rest is written to out[0..cap), at least "/".  Returns 0,
+ * or -1 where it does not fit. */
+int url_take_token(char *out, size_t cap, struct view path,
+    struct view *token);
 
 #endif

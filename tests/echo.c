@@ -21,11 +21,13 @@
 #include "gate/clock.h"
 #include "gate/mem.h"
 #include "gate/timer.h"
+#include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/net.h"
 #include "gate/child.h"
 #include "gate/link.h"
 #include "gate/from_link.h"
+#include "gate/held.h"
 #include "pipegate.h"
 
 #define PIECE 32768
@@ -66,7 +68,7 @@ echo_settle(void)
 	while ((m = *at) != NULL) {
 		int done = 0;
 
-		while (!done && link_writable(m->l) &&
+		while (!done && link_is_live(m->l) &&
 		    link_unwritten(m->l) < LINK_BODY_ROOM)
 			done = echo_piece(m);
 		if (!done) {
@@ -124,12 +126,26 @@ echo_gone(struct link *l, int code, const char *why)
 		free(m);
 	}
 	last = at;
-	loop.stop = is_client;
+	if (is_client)
+		loop_stop();
 }
 
 static const struct link_ops echo_ops = {
-	.message = echo_message, .oversize = echo_oversize, .gone = echo_gone,
+	.message = echo_message, .piece = held_piece,
+	.oversize = echo_oversize, .gone = echo_gone,
+	.freed = held_link_freed, .alone_ms = LINK_ALONE_V1_MS,
 };
+
+static struct link *
+echo_link(struct conn *c, int masks)
+{
+	struct link *l = link_new(c, &echo_ops, NULL, NULL, masks);
+
+	if (l == NULL || held_link_begin(l) == -1)
+		die("out of memory");
+	conn_state(c, CONN_OPEN);
+	return l;
+}
 
 /* --- the server's side */
 
@@ -145,14 +161,13 @@ server_take(struct conn *c)
 
 	if (r == 0)
 		return;
-	if (r < 0 || ws_offer_read(&offer, &h) < 0 ||
-	    (l = link_new(c, &echo_ops, 0)) == NULL) {
+	if (r < 0 || ws_offer_read(&offer, &h) < 0) {
 		conn_kill(c);
 		return;
 	}
+	l = echo_link(c, 0);
 	offer.v2 = 0;
 	buf_consume(&c->rx, (size_t)r);
-	conn_state(c, CONN_OPEN);
 	o.p = buf_space(&l->tx, o.cap, LINK_TX_MAX);
 	ws_accept_put(&o, &offer);
 	l->tx.len = o.len;
@@ -163,7 +178,7 @@ server_take(struct conn *c)
 static void
 head_ready(struct conn *c, short revents)
 {
-	enum io io = conn_fill(c, pool_size[POOL_LARGE]);
+	enum io io = conn_fill(c, MEM_LARGE);
 
 	(void)revents;
 	if (io == IO_DATA)
@@ -182,11 +197,11 @@ static void
 accept_ready(struct conn *c, short revents)
 {
 	struct sockaddr_storage ss;
-	int fd = socket_accept(c->fd, &ss);
+	int fd = socket_accept(c->watch.fd, &ss);
 
 	(void)revents;
 	if (fd != -1)
-		conn_new(&head_kind, fd, CONN_HEAD);
+		conn_new(&head_kind, NULL, fd, CONN_HEAD);
 }
 
 static const struct kind accept_kind = {
@@ -211,9 +226,9 @@ server_start(const char *port)
 	    getsockname(fd, (void *)&in, &n) == -1)
 		die("listen:");
 	fd_prepare(fd);
-	conn_new(&accept_kind, fd, CONN_LISTEN);
+	conn_new(&accept_kind, NULL, fd, CONN_LISTEN);
 	person_say("listening on %d", (int)ntohs(in.sin_port));
-	out_flush(&out_person);
+	say_flush();
 }
 
 /* --- the client's side */
@@ -235,10 +250,7 @@ client_take(struct conn *c)
 	if (r < 0 || ws_answer_check(&h, &echo_dial, &v2, &hello, &why) < 0)
 		die("the other side did not open a WebSocket");
 	buf_consume(&c->rx, (size_t)r);
-	if (link_new(c, &echo_ops, 1) == NULL)
-		die("out of memory");
-	conn_state(c, CONN_OPEN);
-	link_input(c->link);
+	link_input(echo_link(c, 1));
 }
 
 static void
@@ -250,7 +262,7 @@ answer_ready(struct conn *c, short revents)
 
 	(void)revents;
 	if (c->state == CONN_CONNECT) {
-		if (socket_error(c->fd) != 0)
+		if (socket_error(c->watch.fd) != 0)
 			die("cannot connect");
 		conn_state(c, CONN_HANDSHAKE);
 		random_bytes(echo_dial.nonce, sizeof(echo_dial.nonce));
@@ -258,7 +270,7 @@ answer_ready(struct conn *c, short revents)
 		conn_put(c, space, o.len);
 		return;
 	}
-	io = conn_fill(c, pool_size[POOL_LARGE]);
+	io = conn_fill(c, MEM_LARGE);
 	if (io == IO_DATA)
 		client_take(c);
 	else if (io != IO_WAIT)
@@ -288,30 +300,51 @@ client_start_to(char **argv)
 		die("cannot connect:");
 	echo_dial.host = view_of(argv[0]);
 	echo_dial.path = view_of(argv[2]);
-	conn_new(&answer_kind, fd, CONN_CONNECT);
+	conn_new(&answer_kind, NULL, fd, CONN_CONNECT);
 	is_client = 1;
 }
 
 static void
 echo_signal(int sig)
 {
-	loop.stop = sig == SIGTERM || sig == SIGINT;
+	if (sig == SIGTERM || sig == SIGINT)
+		loop_stop();
 }
+
+static void
+echo_settle_all(void)
+{
+	settle(echo_settle);
+}
+
+static void
+echo_second(void)
+{
+	pool_trim();
+}
+
+static int
+echo_busy(void)
+{
+	return is_client && link_first() != NULL;
+}
+
+static const struct program echo_program = {
+	.signal = echo_signal, .settle = echo_settle_all,
+	.second = echo_second, .busy = echo_busy, .stop_ms = 10000,
+};
 
 int
 main(int argc, char **argv)
 {
-	log_level = LEVEL_ERROR;
-	loop_init(echo_signal);
-	settle_more = echo_settle;
+	log_set_level(LEVEL_ERROR);
+	loop_init(&echo_program);
 	if (argc >= 2 && strcmp(argv[1], "server") == 0)
 		server_start(argc > 2 ? argv[2] : "0");
 	else if (argc == 5 && strcmp(argv[1], "client") == 0)
 		client_start_to(argv + 2);
 	else
 		die("usage: echo server [PORT] | echo client HOST PORT PATH");
-	while (!loop.stop || (is_client && all_links.n > 0))
-		loop_turn(settle);
-	loop_sweep();
+	loop_run(&echo_program);
 	return 0;
 }

@@ -9,9 +9,11 @@
 
 #include "gate/say.h"
 #include "gate/mem.h"
-#include "gate/loop.h"
-#include "gate/child.h"
+#include "gate/conn.h"
 #include "gate/link.h"
+#include "gate/held.h"
+#include "gate/stream.h"
+#include "gate/from_link.h"
 #include "gate/v2.h"
 #include "pipegate.h"
 
@@ -33,12 +35,14 @@ note(const void *p, size_t n)
 static void
 note_message(struct link *l, int opcode, unsigned char *p, size_t n)
 {
+	static struct ws_msg m;
 	unsigned char kind = (unsigned char)opcode;
 
 	note(&kind, 1);
 	note(p, n);
-	if (l->v2 && opcode == WS_TEXT && take_text(l, p, n) == 0)
-		note(&msg_in.type, sizeof(msg_in.type));
+	if (l->ops->piece == NULL && v2_take(l, opcode, p, n, &m) ==
+	    WS_MSG_REQUEST)
+		note(m.id, sizeof(m.id));
 }
 
 static void
@@ -56,25 +60,47 @@ note_gone(struct link *l, int code, const char *why)
 	note(&code, sizeof(code));
 }
 
-static const struct link_ops note_ops = {
-	.message = note_message, .oversize = note_oversize, .gone = note_gone,
+static const struct link_ops note_ops_v2 = {
+	.message = note_message, .handled = gather_write, .gone = note_gone,
+	.alone_ms = LINK_ALONE_MS,
 };
+
+static const struct link_ops note_ops_v1 = {
+	.message = note_message, .piece = held_piece,
+	.oversize = note_oversize, .handled = gather_write, .gone = note_gone,
+	.freed = held_link_freed, .alone_ms = LINK_ALONE_V1_MS,
+};
+
+static struct link *
+note_link(int v2, int masks)
+{
+	static const struct kind none = {
+		.name = "none", .events = always_readable,
+		.deadline = no_deadline,
+	};
+	struct conn *c = conn_new(&none, NULL, open("/dev/null", O_RDWR),
+	    CONN_HANDSHAKE);
+	struct link *l = c == NULL ? NULL : link_new(c,
+	    v2 ? &note_ops_v2 : &note_ops_v1, v2 ? &wire_v2 : &wire_v1, NULL,
+	    masks);
+
+	if (l == NULL || (!v2 && held_link_begin(l) == -1))
+		abort();
+	conn_state(c, CONN_OPEN);
+	return l;
+}
 
 /* Feeds p[0..n) to a new link in pieces of step octets; returns what came. */
 static unsigned long long
 feed(const unsigned char *p, size_t n, size_t step, int v2, int masks)
 {
-	static const struct kind none = { .name = "none" };
-	struct conn *c = conn_new(&none, open("/dev/null", O_RDWR), CONN_OPEN);
-	struct link *l = c == NULL ? NULL : link_new(c, &note_ops, masks);
+	struct link *l = note_link(v2, masks);
+	struct conn *c = l->c;
 	unsigned long long result;
 	size_t at, k;
 
-	if (l == NULL)
-		abort();
-	l->v2 = v2 != 0;
 	seen = 0xcbf29ce484222325u;
-	for (at = 0; at < n && !c->dead; at += k) {
+	for (at = 0; at < n && !conn_is_dead(c); at += k) {
 		unsigned char *to;
 
 		k = min_size(step, n - at);
@@ -86,10 +112,9 @@ feed(const unsigned char *p, size_t n, size_t step, int v2, int masks)
 		link_input(l);
 	}
 	result = seen;
-	if (!l->freed)
-		link_lost(l, "the input has ended");
-	links_sweep();
-	loop_sweep();
+	link_lost(l, "the input has ended");
+	settle(NULL);
+	conns_bury();
 	return result;
 }
 
@@ -101,7 +126,7 @@ fuzz_link(const unsigned char *p, size_t n)
 
 	if (n == 0)
 		return 0;
-	log_level = LEVEL_ERROR;
+	log_set_level(LEVEL_ERROR);
 	v2 = p[0] & 1;
 	masks = p[0] & 2;
 	step = 1 + (size_t)(p[0] >> 2);

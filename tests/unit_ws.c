@@ -1561,9 +1561,11 @@ test_v1_cookies(void)
 static void
 test_half_credit(void)
 {
-	struct ws_half h;
+	struct ws_half h = { WS_HALF_NONE, 0, 0 };
 
-	ws_half_init(&h, 10, -1);
+	CHECK(ws_half_pass(&h, 0, 0) == -1002, "not begun");
+	CHECK(ws_half_init(&h, 10, -1) == 0, "begun");
+	CHECK(ws_half_init(&h, 10, -1) == -1, "begun twice");
 	CHECK(ws_half_pass(&h, 11, 0) == -1002 && h.credit == 10 &&
 	    h.state == WS_HALF_OPEN, "past the credit");
 	CHECK(ws_half_pass(&h, 10, 0) == 0 && h.credit == 0, "all of it");
@@ -1585,6 +1587,23 @@ test_half_credit(void)
 }
 
 static void
+test_half_moves(void)
+{
+	enum ws_half_state from, to;
+
+	for (from = WS_HALF_NONE; from <= WS_HALF_RESET; from++)
+		for (to = WS_HALF_NONE; to <= WS_HALF_RESET; to++) {
+			struct ws_half h = { WS_HALF_NONE, 0, 0 };
+			int may = to > from && from < WS_HALF_ENDED, r;
+
+			h.state = from;
+			r = ws_half_move(&h, to);
+			CHECK(r == (may ? 0 : -1) &&
+			    h.state == (may ? to : from), "%d to %d", from, to);
+		}
+}
+
+static void
 test_half_length(void)
 {
 	static const struct {
@@ -1599,18 +1618,18 @@ test_half_length(void)
 		{ 5, 6, 1, 0, -1 }, { 5, 5, 0, 1, -1 }, { 5, 2, 0, 2, -1 },
 		{ 0, 1, 0, 0, -1 }, { 5, 0, 1, 0, -1 }, { -1, 7, 0, 9, 0 },
 	};
-	struct ws_half h;
 	size_t i;
 	int r;
 
 	for (i = 0; i < COUNT(cases); i++) {
+		struct ws_half h = { WS_HALF_NONE, 0, 0 };
+
 		ws_half_init(&h, 100, cases[i].length);
 		r = ws_half_pass(&h, cases[i].first, cases[i].end_first);
 		if (r == 0 && !cases[i].end_first)
 			r = ws_half_pass(&h, cases[i].second, 1);
 		CHECK(r == cases[i].want && h.state == (r == 0 ?
-		    WS_HALF_ENDED : WS_HALF_RESET), "case %zu: %d", i, r);
-		CHECK(ws_half_pass(&h, 0, 0) == -1002, "case %zu: after", i);
+		    WS_HALF_ENDED : WS_HALF_OPEN), "case %zu: %d", i, r);
 	}
 }
 
@@ -1944,6 +1963,7 @@ test_ws(void)
 	test_v1_written();
 	test_v1_cookies();
 	test_half_credit();
+	test_half_moves();
 	test_half_length();
 	test_autobahn();
 }

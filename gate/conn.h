@@ -1,0 +1,167 @@
+/*
+ * One socket (or pipe) with its buffers.  What a conn waits for and when its
+ * patience ends are functions of its state, asked after each turn that touched
+ * it; nothing toggles them by hand.  A conn belongs to something above it,
+ * which it reaches through its kind, a row of handlers.
+ *
+ * A conn that is killed lasts, with its descriptor and its memory, until
+ * conns_bury() at the end of the turn: so whoever holds a pointer to it may
+ * still ask conn_is_dead(), and nobody's memory goes in the midst of a call.
+ */
+#ifndef GATE_CONN_H
+#define GATE_CONN_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "gate/mem.h"
+#include "gate/pollset.h"
+#include "gate/timer.h"
+
+enum conn_state {
+	CONN_LISTEN = 1,
+	CONN_CONNECT,		/* connect() is under way */
+	CONN_HANDSHAKE,		/* the 101 has not come yet */
+	CONN_HEAD,		/* between requests, or inside a head */
+	CONN_STREAM,		/* at work for a stream */
+	CONN_IDLE,		/* kept for the next request */
+	CONN_OPEN,		/* carries what it is there for */
+	CONN_CLOSING,		/* a close frame is out */
+	CONN_LINGER,		/* the last octets go out, what comes is thrown away */
+	CONN_DEAD,		/* until conns_bury() */
+	CONN_STATES
+};
+
+struct conn;
+
+struct kind {
+	const char *name;
+	/* poll() has news.  Not called while lingering. */
+	void (*ready)(struct conn *, short revents);
+	/* n octets left for good; may be NULL. */
+	void (*sent)(struct conn *, size_t n);
+	/* Not all that waits could be written; may be NULL. */
+	void (*blocked)(struct conn *);
+	/* A write failed: nothing more will go out. */
+	void (*broken)(struct conn *);
+	/* The conn is dead and its memory goes now: the owner lets go of it.
+	 * Called from conns_bury() alone, on top of nobody else; may be NULL. */
+	void (*gone)(struct conn *);
+	/* What to ask poll() for, and until when, as the state has it. */
+	short (*events)(const struct conn *);
+	long long (*deadline)(const struct conn *);	/* ms, or NEVER */
+	/* The deadline has passed. */
+	void (*expire)(struct conn *);
+};
+
+struct conn {
+	const struct kind *kind;
+	void *of;		/* the owner: of the kind's own type */
+	enum conn_state state;
+	struct watch watch;
+	struct timer timer;
+	struct conn *touched_next, *flush_next, *dead_next;
+	struct buf rx;		/* what came and was not taken yet */
+	struct chain tx;	/* what the socket has not taken yet */
+	size_t scanned;		/* octets of rx that the head parser has seen */
+	long long since_ms;	/* when its state began */
+	long long rx_ms, tx_ms;	/* when octets last came, went */
+	size_t drained;		/* octets thrown away while lingering */
+	size_t *counted;	/* lessened by one when it is freed; may be NULL */
+	unsigned char touched, flushing;	/* stands in that list */
+	unsigned char rd_eof;		/* nothing more will come */
+	unsigned char rd_failed;	/* nor did it end well */
+	unsigned char wr_end;		/* FIN follows what is queued */
+	unsigned char wr_shut;		/* FIN was sent */
+	unsigned char reset;		/* is closed with an RST */
+	unsigned char guarded;		/* see conn_guard() */
+};
+
+#define WRITE_STALL_MS 300000	/* a peer that takes nothing for so long is broken off */
+
+/* Makes a conn of fd, which is non-blocking already.  NULL: no memory, and fd
+ * is closed. */
+struct conn *conn_new(const struct kind *kind, void *of, int fd,
+    enum conn_state s);
+
+/* Hands c over to another owner. */
+void conn_give(struct conn *c, const struct kind *kind, void *of);
+
+/* Moves c to state s, which must be one that may follow. */
+void conn_state(struct conn *c, enum conn_state s);
+
+/* Has the state's events and deadline asked anew at the end of the turn. */
+void conn_touch(struct conn *c);
+
+/* Ends c at once.  conn_abort() does it with an RST, so that the peer does
+ * not take what it has for the whole.  Nothing happens to a dead one. */
+void conn_kill(struct conn *c);
+void conn_abort(struct conn *c);
+int conn_is_dead(const struct conn *c);
+
+/* Lets c end in good order (RFC 9112 9.6): what waits is sent, then FIN, and
+ * what still comes is read and dropped for a while, since unread octets would
+ * turn the close into an RST that eats the answer.  Its owner hears no more of
+ * it but gone(). */
+void conn_linger(struct conn *c);
+
+/* While c is guarded its close is an RST, also when this process is killed:
+ * for what only the end of the connection ends. */
+void conn_guard(struct conn *c, int on);
+
+/* Puts another descriptor in place of the one that c has, which is closed. */
+void conn_replace_fd(struct conn *c, int fd);
+
+enum io { IO_DATA, IO_WAIT, IO_EOF, IO_ERROR };
+
+/* What the n that a read or write returned means; looks at errno for -1. */
+enum io io_result(ssize_t n);
+
+/* Reads into iov[0..k), or p[0..n); *got is how many octets came.  An end or
+ * an error is kept and told again, since the kernel tells it once. */
+enum io conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got);
+enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
+
+/* Reads behind what is in rx, which holds at most max.  IO_ERROR also where
+ * there is no memory. */
+enum io conn_fill(struct conn *c, size_t max);
+
+/* Whether an end is known that poll() will not tell of (again). */
+int conn_end_is_known(const struct conn *c);
+
+/* Queues a copy of p[0..n).  Without memory c is broken off. */
+void conn_put(struct conn *c, const void *p, size_t n);
+
+/* Writes iov[0..k), n octets in all, now if nothing waits before it, and
+ * queues what the socket refuses. */
+void conn_write(struct conn *c, const struct iovec *iov, int k, size_t n);
+
+/* Writes what is queued, as far as the socket takes it. */
+void conn_flush(struct conn *c);
+
+/* Has c flushed at the end of the turn. */
+void conn_flush_later(struct conn *c);
+
+/* FIN follows what is queued. */
+void conn_end(struct conn *c);
+
+/* Whether any conn waits for conns_flush(); flushes them all. */
+int conns_wait_flush(void);
+void conns_flush(void);
+
+/* Whether any conn is still saying its last: octets to send, a close frame
+ * that is not answered, lingering. */
+int conns_are_ending(void);
+
+/* Asks the touched conns what they wait for, then frees the dead.  Returns
+ * whether there were any: their owners may have marked work to be done. */
+int conns_bury(void);
+
+/* poll() has news for c. */
+void conn_news(struct conn *c, short revents);
+
+/* For rows: POLLIN; NEVER. */
+short always_readable(const struct conn *c);
+long long no_deadline(const struct conn *c);
+
+#endif

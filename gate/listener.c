@@ -1,0 +1,172 @@
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gate/say.h"
+#include "gate/clock.h"
+#include "gate/addr.h"
+#include "gate/conn.h"
+#include "gate/net.h"
+#include "gate/listener.h"
+
+#define PAUSE_MS 100
+#define ACCEPT_MAX 64		/* in one go */
+
+static struct {
+	const struct listener_ops *ops;
+	struct conn *c;		/* NULL: not listening */
+	int spare_fd;		/* so that one more can be accepted, and dropped */
+	long long retry_ms;	/* a break until then */
+} listener = { .spare_fd = -1 };
+
+static void
+spare_open(void)
+{
+	listener.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No fd or memory is left: err says which.  The spare fd takes one and drops
+ * it, so that it does not wait in vain; then there is a break. */
+static void
+accept_pause(struct conn *c, int err)
+{
+	struct sockaddr_storage ss;
+	int fd;
+
+	listener.retry_ms = now_ms + PAUSE_MS;
+	if (listener.ops->crowded != NULL)
+		listener.ops->crowded();
+	if (listener.spare_fd != -1)
+		close(listener.spare_fd);
+	fd = socket_accept(c->watch.fd, &ss);
+	if (fd != -1)
+		close(fd);
+	spare_open();
+	log_event(LEVEL_ERROR, "event=accept-paused why=\"%s\" connections=%zu",
+	    strerror(err), pollset_size());
+}
+
+static int
+accept_is_crowded(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS ||
+	    err == ENOMEM;
+}
+
+static void
+listener_ready(struct conn *c, short revents)
+{
+	struct sockaddr_storage ss;
+	int i, fd, err;
+
+	memset(&ss, 0, sizeof(ss));
+	(void)revents;
+	for (i = 0; i < ACCEPT_MAX; i++) {
+		fd = socket_accept(c->watch.fd, &ss);
+		err = errno;
+		if (fd != -1)
+			listener.ops->accepted(fd, &ss);
+		else if (accept_is_crowded(err))
+			accept_pause(c, err);
+		if (fd == -1 && err != ECONNABORTED && err != EINTR)
+			return;
+	}
+}
+
+static short
+listener_events(const struct conn *c)
+{
+	(void)c;
+	return listener.retry_ms > now_ms ? 0 : POLLIN;
+}
+
+static long long
+listener_deadline(const struct conn *c)
+{
+	(void)c;
+	return listener.retry_ms > now_ms ? listener.retry_ms : NEVER;
+}
+
+static const struct kind listener_kind = {
+	.name = "listener", .ready = listener_ready, .broken = conn_kill,
+	.events = listener_events, .deadline = listener_deadline,
+	.expire = conn_touch,
+};
+
+static int
+listen_at(const struct sockaddr *sa, socklen_t n)
+{
+	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1, zero = 0;
+
+	if (fd == -1)
+		return -1;
+	fd_prepare(fd);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (sa->sa_family == AF_INET6)	/* :: is IPv4 too */
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (bind(fd, sa, n) == 0 && listen(fd, 1024) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void
+listener_say(int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+	struct addr a;
+	char ip[INET6_ADDRSTRLEN];
+	unsigned int port;
+
+	memset(&ss, 0, sizeof(ss));
+	if (getsockname(fd, (struct sockaddr *)&ss, &n) == -1)
+		die("getsockname:");
+	addr_from(&a, &ss);
+	port = ntohs(ss.ss_family == AF_INET6 ?
+	    ((struct sockaddr_in6 *)(void *)&ss)->sin6_port :
+	    ((struct sockaddr_in *)(void *)&ss)->sin_port);
+	person_say(a.family == 6 ? "listening on http://[%s]:%u" :
+	    "listening on http://%s:%u", addr_text(&a, ip), port);
+	say_flush();
+}
+
+void
+listener_open(const char *host, const char *port,
+    const struct listener_ops *ops)
+{
+	static struct endpoint e;
+	int r, fd;
+
+	snprintf(e.host, sizeof(e.host), "%s", host);
+	snprintf(e.port, sizeof(e.port), "%s", port);
+	r = endpoint_lookup(&e, AI_PASSIVE);
+	if (r != 0 || e.n == 0)
+		die("cannot listen on \"%s\": %s", host, gai_strerror(r));
+	fd = listen_at((const void *)&e.addr[0], e.len[0]);
+	if (fd == -1)
+		die("cannot listen on %s port %s:", host, port);
+	listener.ops = ops;
+	listener.c = conn_new(&listener_kind, NULL, fd, CONN_LISTEN);
+	if (listener.c == NULL)
+		die("no memory to start");
+	spare_open();
+	listener_say(fd);
+}
+
+void
+listener_close(void)
+{
+	if (listener.c != NULL)
+		conn_kill(listener.c);
+	listener.c = NULL;
+}

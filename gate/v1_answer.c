@@ -1,0 +1,131 @@
+#include <stdio.h>
+
+#include "pipegate.h"
+#include "gate/say.h"
+#include "gate/mem.h"
+#include "gate/link.h"
+#include "gate/stream.h"
+#include "gate/from_link.h"
+#include "gate/tunnel.h"
+#include "gate/answer.h"
+#include "gate/v1_answer.h"
+
+/* Whether a body begins as its content coding does. */
+static int
+coding_is_there(struct view coding, struct view body)
+{
+	const unsigned char *b = body.p;
+
+	if (body.n < 4)
+		return body.n == 0;
+	if (http_list_has(coding, "gzip") || http_list_has(coding, "x-gzip"))
+		return b[0] == 0x1f && b[1] == 0x8b;
+	if (http_list_has(coding, "deflate"))
+		return (b[0] & 15) == 8 && (b[0] * 256 + b[1]) % 31 == 0;
+	if (http_list_has(coding, "zstd"))
+		return b[0] == 0x28 && b[1] == 0xb5 && b[2] == 0x2f &&
+		    b[3] == 0xfd;
+	return 1;
+}
+
+/* The reference's client decodes bodies but keeps the fields of the encoded
+ * one: Content-Length is made from the body, and a coding that is not there is
+ * dropped. */
+static void
+v1_mend(const struct stream *s, struct ws_msg *m, char length[24])
+{
+	int bare = answer_is_bare(s, m->status);
+	size_t i, n = 0;
+
+	for (i = 0; i < m->nfields; i++) {
+		struct http_field *f = &m->field[i];
+
+		if (!bare && http_equal_nocase(f->name, "content-length"))
+			continue;
+		if (!bare && http_equal_nocase(f->name, "content-encoding") &&
+		    !coding_is_there(f->value, m->body))
+			continue;
+		m->field[n++] = *f;
+	}
+	m->nfields = n;
+	if (bare || n == HTTP_OUT_FIELDS)
+		return;
+	snprintf(length, 24, "%zu", m->body.n);
+	m->field[m->nfields++] = field_of("content-length", length);
+}
+
+static void
+v1_pass(struct stream *s, struct ws_msg *m)
+{
+	char length[24];
+
+	if (answer_is_bare(s, m->status))
+		m->body.n = 0;
+	v1_mend(s, m, length);
+	m->end = m->body.n == 0;
+	answer_begin(s, m);
+	if (m->end || !half_is_open(&s->from_link.half))
+		return;
+	if (stream_take(s, m->body.p, m->body.n, 1) == 0 &&
+	    s->from_link.half.state == WS_HALF_ENDED)
+		stream_take_end(s, NULL, 0);
+}
+
+/* The stream that waits for the answer of that id on l, or NULL. */
+static struct stream *
+v1_find(const struct link *l, const unsigned char id[16])
+{
+	struct stream *s = stream_find(id);
+
+	if (s == NULL || s->link != l || s->from_link.head_passed ||
+	    !half_is_open(&s->from_link.half))
+		return NULL;
+	return s;
+}
+
+static void
+v1_ignored(const struct link *l, const char *why)
+{
+	const struct tunnel *t = l->of;
+
+	log_event(LEVEL_INFO, "event=message-ignored id=%s why=\"%s\"", t->id,
+	    why);
+}
+
+void
+answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
+{
+	struct ws_msg m;
+	struct stream *s;
+	int has_id = 0, r;
+
+	if (opcode != WS_TEXT) {
+		v1_ignored(l, "a binary frame on the v1 wire");
+		return;
+	}
+	r = ws_v1_response_read(&m, p, n, &has_id);
+	if (!has_id)
+		v1_ignored(l, "not an answer");
+	else if ((s = v1_find(l, m.id)) == NULL)
+		return;			/* late */
+	else if (r < 0)
+		answer_refuse(s, "the client sent a malformed answer");
+	else if (!answer_head_ok(&m))
+		answer_refuse(s, "the answer's head is not valid HTTP, or too large");
+	else if (m.body.n > budget_whole_room())
+		answer_refuse(s, "the answer is larger than this server can "
+		    "hold now");
+	else
+		v1_pass(s, &m);
+}
+
+void
+answer_v1_oversize(struct link *l, const unsigned char *p, size_t n)
+{
+	unsigned char id[16];
+	struct stream *s;
+
+	if (!ws_v1_id_find(id, p, n) || (s = v1_find(l, id)) == NULL)
+		return;
+	answer_refuse(s, "the answer is larger than this server holds");
+}

@@ -1,0 +1,101 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "pipegate.h"
+#include "gate/say.h"
+#include "gate/link.h"
+#include "gate/stream.h"
+#include "gate/from_link.h"
+#include "gate/origin.h"
+#include "gate/v1_request.h"
+
+/* The framing of a v1 request is made anew from the body that it has. */
+static void
+v1_frame(struct ws_msg *m, char length[24])
+{
+	size_t i, n = 0;
+	int had = m->body.n > 0;
+
+	for (i = 0; i < m->nfields; i++) {
+		if (http_equal_nocase(m->field[i].name, "content-length"))
+			had = 1;
+		else if (!http_equal_nocase(m->field[i].name, "expect"))
+			m->field[n++] = m->field[i];
+	}
+	m->nfields = n;
+	m->end = m->body.n == 0;
+	if (!had || n == HTTP_OUT_FIELDS)
+		return;
+	snprintf(length, 24, "%zu", m->body.n);
+	m->field[m->nfields++] = field_of("content-length", length);
+}
+
+static struct stream *
+client_stream_v1(struct link *l, const unsigned char id[16])
+{
+	struct stream *s = client_stream(l, id);
+
+	if (s == NULL)
+		return NULL;
+	half_open(&s->to_link.half, NO_CREDIT_LIMIT, -1);
+	half_open(&s->from_link.half, NO_CREDIT_LIMIT, -1);
+	s->from_link.window.size = NO_CREDIT_LIMIT;
+	return s;
+}
+
+/* A whole request: its body is there. */
+static void
+v1_start(struct stream *s, struct ws_msg *m)
+{
+	char length[24];
+
+	v1_frame(m, length);
+	client_start(s, m);
+	if (s->http == NULL || !half_is_open(&s->from_link.half))
+		return;
+	if (m->end)
+		half_end(&s->from_link.half);
+	else if (stream_take(s, m->body.p, m->body.n, 1) < 0)
+		return;
+	if (s->from_link.half.state == WS_HALF_ENDED)
+		stream_take_end(s, NULL, 0);
+}
+
+void
+request_v1(struct link *l, int opcode, unsigned char *p, size_t n)
+{
+	static unsigned char space[4 * HTTP_TARGET_MAX];
+	struct ws_msg m;
+	struct stream *s;
+	int has_id = 0, r;
+
+	(void)opcode;
+	r = ws_v1_request_read(&m, p, n, &has_id, space, sizeof(space));
+	if (!has_id || stream_find(m.id) != NULL) {
+		log_event(LEVEL_INFO, "event=message-ignored why=\"not a "
+		    "request\"");
+		return;
+	}
+	s = client_stream_v1(l, m.id);
+	if (s == NULL)
+		return;
+	if (r < 0)
+		client_fail(s, 400, "the server sent a malformed request");
+	else if (l->streams.n > l->max_streams)
+		client_fail(s, 503, "too many requests at once for this client");
+	else
+		v1_start(s, &m);
+}
+
+/* Only the request's id is known. */
+void
+request_v1_oversize(struct link *l, const unsigned char *p, size_t n)
+{
+	unsigned char id[16];
+	struct stream *s;
+
+	if (!ws_v1_id_find(id, p, n) || stream_find(id) != NULL ||
+	    (s = client_stream_v1(l, id)) == NULL)
+		return;
+	client_fail(s, 413, "the request is larger than this client holds");
+}
