@@ -8,6 +8,7 @@ import uuid
 import harness
 from harness import scenario, equal, contains, check, Conn, token, token_read
 
+COMMANDS = ["server", "client", "token"]
 VARIABLES = [
     ("PIPEGATE_JWT_ALGORITHMS", ["[\"RS256\"]", "none", "[]", "[\"HS256\"", "ES256"]),
     ("PIPEGATE_JWT_TTL_DAYS", ["", "x", "-1", "0", "1.5", "99999999999999999999"]),
@@ -23,6 +24,12 @@ SERVER_VARIABLES = [
     ("PIPEGATE_MAX_CONNECTIONS", ["", "many", "-1"]),
     ("PIPEGATE_TRUSTED_PROXIES", ["localhost", "10.0.0.0/33", "1.2.3", "::1/129"]),
 ]
+
+
+def source(path):
+    """The text of a file of this repository."""
+    with open(os.path.join(harness.ROOT, path)) as f:
+        return f.read()
 
 
 @scenario()
@@ -45,12 +52,88 @@ def help_names_each_subcommand(t):
 
 @scenario()
 def version_is_the_headers(t):
-    """--version prints the version of pipegate.h."""
-    with open(os.path.join(harness.ROOT, "pipegate.h")) as f:
-        version = re.search(r'PIPEGATE_VERSION "(.*)"', f.read()).group(1)
+    """--version prints the version of pipegate.h, the newest in doc/CHANGELOG."""
+    version = re.search(r'PIPEGATE_VERSION "(.*)"', source("pipegate.h")).group(1)
     done = t.run("--version")
     equal(done.status, 0, "exit")
     contains(done.out(), version, "version")
+    equal(re.search(r"^(\d+\.\d+\.\d+)\n-+$", source("doc/CHANGELOG"), re.M).group(1), version, "doc/CHANGELOG")
+
+
+def flags(text):
+    """The options in a line of usage or of mdoc, as -p and --port."""
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text.replace("Fl ", "-")))
+
+
+def variables(text):
+    """The variables that have a line of their own, with what stands behind each."""
+    return dict(re.findall(r"^  ([A-Z]+_[A-Z_]+) +(.*)$", text, re.M))
+
+
+def documented():
+    """doc/settings: options by subcommand, and of each variable (subcommands, default, range)."""
+    text = source("doc/settings")
+    options = {name: set() for name in COMMANDS}
+    for name, rest in re.findall(r"^  (\w+) +(-.*?)  ", text, re.M):
+        for command in COMMANDS if name == "all" else [name]:
+            options[command] |= flags(rest)
+    rows = re.findall(r"^  ([A-Z]+_[A-Z_]+) +([sct ]+?)  +(.+?)  +(.+)$", text, re.M)
+    return options, {name: (by.split(), default, span) for name, by, default, span in rows}
+
+
+def manual():
+    """doc/pipegate.1: the same, but for ranges, which it does not give."""
+    text = source("doc/pipegate.1")
+    options = {}
+    for name, part in re.findall(r"^\.Ss pipegate (\w+)\n(.*?)(?=^\.S[sh])", text, re.M | re.S):
+        options[name] = {"-h", "--help"}.union(*map(flags, re.findall(r"^\.It (Fl .*)$", part, re.M)))
+    entries = re.findall(r"^\.It Ev (\w+)\n([\w ]+): (.*?)(?=^\.(?:It|El))", text, re.M | re.S)
+    return options, {name: (re.findall("server|client|token", who.lower()), what) for name, who, what in entries}
+
+
+@scenario()
+def settings_are_the_same_everywhere(t):
+    """--help, doc/settings and the manual name the same options and variables, for the same
+    subcommands and with the same defaults; README's usage has the same options."""
+    options, settings = documented()
+    man_options, man_variables = manual()
+    usage = re.split(r"^  pipegate ", source("README").split("\nUsage\n")[1].split("\nEach ")[0], flags=re.M)
+    for command in COMMANDS:
+        text = t.run(command, "--help").out()
+        helped = variables(text.split("\nenvironment")[1])
+        equal({"-h", "--help"}.union(*map(flags, re.findall(r"^  (-.*?)  ", text, re.M))), options[command],
+              "options of %s in --help and doc/settings" % command)
+        equal(man_options[command], options[command], "options of %s in the manual" % command)
+        equal({f for part in usage if part.startswith(command) for f in flags(part) if f[:2] == "--"} | {"--help"},
+              {f for f in options[command] if f[:2] == "--"}, "options of %s in README" % command)
+        equal(sorted(helped), sorted(n for n, (by, _, _) in settings.items() if command[0] in by),
+              "variables of %s in --help and doc/settings" % command)
+        equal(sorted(n for n, (who, _) in man_variables.items() if command in who), sorted(helped),
+              "variables of %s in the manual" % command)
+        for name, what in helped.items():
+            default = settings[name][1]
+            if re.search(r"\d|^pipegate$", default):
+                check(what.startswith(default), "--help of %s, %s: %s" % (command, name, what))
+                contains(man_variables[name][1].split(), default, "manual, %s" % name)
+
+
+@scenario()
+def ranges_are_as_documented(t):
+    """The ends of each range in doc/settings are taken, and what is past them is refused."""
+    seen = 0
+    for name, (_, _, span) in documented()[1].items():
+        ends = re.fullmatch(r"(\d+) to (\d+)", span)
+        if ends is None:
+            continue
+        seen += 1
+        low, high = map(int, ends.groups())
+        for value, status in ((low - 1, 1), (low, 0), (high, 0), (high + 1, 1)):
+            done = t.run("token", env={name: str(value)})
+            equal(done.status, status, "exit for %s=%d" % (name, value))
+            if status:
+                contains(done.err(), "%s is \"%d\": it must be a whole number from %d to %d" %
+                         (name, value, low, high), "stderr")
+    equal(seen, 7, "variables with a range")
 
 
 @scenario()
