@@ -1,6 +1,8 @@
 """wss:// through real terminators, Caddy and stunnel, with real certificates;
 and --connect, the user's own way to a server."""
+import itertools
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -213,3 +215,44 @@ def connect_command_whose_server_dies(t):
         peer.close()
         t.wait(lambda: not set(client.children()) & set(pids), "the end of the command")
     contains(client.out(), "/demo/", "stdout")
+
+
+def readme_commands(after, ports):
+    """The commands of README below the line that ends with after, on other ports."""
+    with open(os.path.join(harness.ROOT, "README")) as f:
+        lines = f.read().split(after + "\n\n")[1].split("\n")
+    block = "\n".join(itertools.takewhile(lambda line: line.startswith("  "), lines))
+    for usual, port in ports.items():
+        block = re.sub(r"\b%s\b" % usual, str(port), block)
+    return block.replace("server --host", "server --port %d --host" % ports["8000"]) + "\n"
+
+
+def readme_trial(t, after):
+    """Pastes a trial of README's quick start, with what stands before it."""
+    ports = {usual: free_port() for usual in ("3000", "8000", "8443")}
+    os.mkdir(os.path.join(t.folder, "bin"))
+    os.symlink(harness.BINARY, os.path.join(t.folder, "bin", "pipegate"))
+    path = ":".join([os.path.join(t.folder, "bin"), os.path.dirname(harness.sys.executable), os.environ["PATH"]])
+    commands = readme_commands("and a service to look at:", ports) + readme_commands(after, ports)
+    commands = "trap 'wait; exit 1' TERM\n%secho all pasted\nwait" % commands
+    shell = t.spawn(["sh", "-c", commands], {"PATH": path, "HOME": t.folder})
+
+    def end():
+        shell.ended_by_us = True
+        os.killpg(shell.pid, signal.SIGTERM)
+    t.defer(end)
+    out = shell.wait_out("all pasted", 60)
+    contains(out, "https://localhost:%d/my-app/  ->  http://localhost:%d" % (ports["8443"], ports["3000"]), "client")
+    contains(out, "Directory listing for /", "answer")
+
+
+@scenario(needs=CADDY + ("curl",))
+def readme_with_caddy(t):
+    """README's trial with Caddy works as it is pasted."""
+    readme_trial(t, "Then this, where Caddy is an authority of its own:")
+
+
+@scenario(needs=STUNNEL + ("curl",))
+def readme_with_stunnel(t):
+    """README's trial with stunnel works as it is pasted."""
+    readme_trial(t, "Or this, with stunnel and a certificate that signs itself:")
