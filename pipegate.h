@@ -1,6 +1,6 @@
 /*
  * PipeGate: a self-hosted HTTP tunnel.  What the four codecs (json.c, http.c,
- * hmac.c, ws.c) offer to pipegate.c and to each other.
+ * hmac.c, ws.c) offer to the engine in gate/ and to each other.
  *
  * Common to all of them: bytes in, bytes out.  No function here does I/O,
  * reads a clock or a global, allocates, or prints.  Time and random bytes are
@@ -9,7 +9,7 @@
  * octets.  No pointer is kept after a call, other than the views in results.
  *
  * Knowledge runs one way: json.c and http.c know nothing else; hmac.c uses
- * json.c; ws.c uses all three; pipegate.c uses all four.
+ * json.c; ws.c uses all three; gate/ uses all four.
  */
 #ifndef PIPEGATE_H
 #define PIPEGATE_H
@@ -448,7 +448,8 @@ long jwt_make(char *out, size_t cap, const struct jwt_claims *c,
     const struct jwt_key *k);
 
 /* Verifies a token at the time now (seconds since the epoch): MAC first and
- * in constant time, then header and claims as rules.md has it.  Returns NULL
+ * in constant time, then the header (alg HS256; no crit, zip or b64) and the
+ * claims: all seven are there, each once, and hold now and here.  Returns NULL
  * and fills c, or a short reason fit for a close frame (a static string under
  * 100 octets, such as "token has expired"); c is then not to be used. */
 const char *jwt_verify(struct jwt_claims *c, struct view token,
