@@ -137,6 +137,7 @@ lint:
 	clang-tidy --quiet $(SRC) -- $(OUR_CFLAGS)
 	shellcheck test.sh contrib/*.sh tests/*.sh
 	shellcheck -s bash .ci/run
+	mandoc -T lint -W warning doc/pipegate.1
 	@if grep -nE '\<(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)[[:space:]]*\(' \
 	    $(SRC); then echo 'banned calls' >&2; exit 1; fi
 
