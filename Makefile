@@ -13,25 +13,25 @@ DESTDIR =
 # Apart from HARDEN because it goes with optimization alone.
 FORTIFY = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 HARDEN = -fstack-protector-strong -fstack-clash-protection -fPIE
-HARDEN_LD = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
+HARDEN_Z = -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
+HARDEN_LD = -pie $(HARDEN_Z)
+
+# Optimization across files, for compilers that have it: make LTO=-flto
+LTO =
 
 OUR_CFLAGS = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow \
 	-Wconversion -Wpedantic -Wstrict-prototypes -Wmissing-prototypes -I.
-ALL_CFLAGS = $(OUR_CFLAGS) $(HARDEN) $(CFLAGS)
+ALL_CFLAGS = $(OUR_CFLAGS) $(HARDEN) $(CFLAGS) $(LTO)
 ALL_LDFLAGS = $(HARDEN_LD) $(LDFLAGS)
 SAN_FLAGS = -DAUDIT -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
 
-# Never -static-pie: some musl-gcc quietly make that a dynamic program.
-STATIC_CC = $$(command -v musl-gcc || echo $(CC))
-# -fno-pie: tables of pointers are then constants in read-only memory.
-STATIC_FLAGS = -Oz -flto -flto-partition=one -fno-pie \
-	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -fstack-protector \
-	-fno-jump-tables -fno-caller-saves -fno-code-hoisting \
-	-static -no-pie -s -Wl,--gc-sections -Wl,--build-id=none \
-	-Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro \
-	-Wl,-z,common-page-size=512
-STATIC_MAX = 160000
+# A static program of musl is the smaller one: an installed musl-gcc is taken
+# unless another compiler is asked for.
+STATIC_CC = $$(if [ '$(CC)' = cc ]; then command -v musl-gcc || echo cc; \
+	else echo '$(CC)'; fi)
+STATIC_FLAGS = -ffunction-sections -fdata-sections -s -Wl,--gc-sections \
+	-Wl,--build-id=none
 
 FUZZ_CC = clang
 FUZZ_RUNS = 20000
@@ -119,16 +119,10 @@ build/fuzz: $(FUZZ) $(SRC) $(HEADERS) Makefile
 fuzz: build/fuzz
 	@sh tests/fuzz.sh $(FUZZ_RUNS)
 
-static: pipegate-static
-
-pipegate-static: $(SRC) $(HEADERS) Makefile
-	$(STATIC_CC) $(OUR_CFLAGS) $(STATIC_FLAGS) \
-	    -ffile-prefix-map="$$PWD"=. -o $@ $(SRC)
-	@if readelf -lW $@ | grep -q INTERP; then \
-	    echo "$@ is not static" >&2; rm -f $@; exit 1; fi
-	@n=$$(wc -c <$@); echo "$@: $$n bytes"; \
-	    if [ "$$n" -gt $(STATIC_MAX) ]; then \
-	    echo "$@ is larger than $(STATIC_MAX) bytes" >&2; rm -f $@; exit 1; fi
+# Made anew each time, by whichever CC is given.
+static: $(SRC) $(HEADERS)
+	@sh contrib/static.sh pipegate-static "$(SRC)" $(STATIC_CC) $(ALL_CFLAGS) \
+	    $(STATIC_FLAGS) $(HARDEN_Z) -ffile-prefix-map="$$PWD"=. $(LDFLAGS)
 
 lint:
 	cppcheck --quiet --std=c99 --error-exitcode=1 --inline-suppr \
