@@ -27,10 +27,9 @@ unsigned char *check_exact(const void *b, size_t n);
  * it cannot be read.  The caller frees it. */
 char *check_file(const char *path, size_t *n);
 
-/* The folder of published vectors (VECTORS in the environment), or NULL: say
- * check_skip() then. */
+/* The folder of published vectors (VECTORS in the environment), an extra to
+ * the cases that stand in these files; NULL where there is none. */
 const char *check_vectors(void);
-void check_skip(const char *what, const char *why);
 
 /* One for each codec, in tests/unit_*.c. */
 void test_json(void);

@@ -1916,12 +1916,13 @@ vec_each(const char *file, void (*fn)(const struct json *))
 	int depth = 0, quoted = 0;
 	struct json object;
 
-	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "", file);
-	text = folder == NULL ? NULL : check_file(path, &n);
-	if (text == NULL) {
-		check_skip(file, "no published vectors");
+	if (folder == NULL)
 		return 0;
-	}
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	text = check_file(path, &n);
+	CHECK(text != NULL, "%s", path);
+	if (text == NULL)
+		return 0;
 	for (p = text; *p != '\0'; p++) {
 		if (quoted) {
 			if (*p == '\\')
