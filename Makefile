@@ -78,10 +78,13 @@ $(OBJ): $(HEADERS) Makefile
 demo: pipegate
 	@sh contrib/demo.sh
 
+# T=pattern chooses, here and in the environment: make test T=http.keep
 test: pipegate
 	@sh test.sh
 
-check: test
+# The inner loop, within half a minute: unit tests, one scenario of each kind.
+check: pipegate
+	@QUICK=1 sh test.sh
 
 soak: pipegate
 	@LONG=1 sh test.sh

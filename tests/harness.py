@@ -13,10 +13,13 @@ sleeps to synchronise: t.wait() looks at a condition until a deadline.
 
 Environment: PIPEGATE names the program to test (./pipegate), SLOW multiplies
 all deadlines (for sanitizers and valgrind), LONG=1 adds the long scenarios,
-JOBS is how many run at once (4).
+QUICK=1 leaves one of each kind, JOBS is how many run at once (4).  LEFT_OUT
+names a file that gets a line for each scenario that could not run here: its
+name, a tab, and why.
 """
 import base64
 import concurrent.futures
+import functools
 import hashlib
 import hmac
 import json
@@ -1209,29 +1212,40 @@ class Scenario:
 SCENARIOS = []
 
 
-def scenario(long=False, needs=(), alone=False):
+def scenario(long=False, needs=(), alone=False, quick=False):
     """Marks a scenario.  long: runs with LONG=1 alone.  needs: programs, and
-    Python modules as "py:name", without which it is skipped.  alone: not
-    beside others, because it measures."""
+    Python modules as "py:name", without which it is left out.  alone: not
+    beside others, because it measures.  quick: stands for its kind when there
+    is little time."""
     def mark(function):
         check(function.__doc__, "%s says nothing" % function.__name__)
         module = os.path.splitext(os.path.basename(function.__code__.co_filename))[0]
         function.title = "%s.%s" % (module.replace("scenarios_", ""), function.__name__)
-        function.long, function.needs, function.alone = long, needs, alone
+        function.long, function.needs, function.alone, function.quick = long, needs, alone, quick
         SCENARIOS.append(function)
         return function
     return mark
 
 
+# What a package is called where it is not called as its program or module.
+PACKAGES = {"node": "nodejs", "jwt": "PyJWT"}
+
+
+@functools.lru_cache(maxsize=None)
+def is_here(need):
+    if not need.startswith("py:"):
+        return shutil.which(need) is not None
+    done = subprocess.run([sys.executable, "-c", "import " + need[3:]],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return done.returncode == 0
+
+
 def missing(needs):
+    """What to install for the first need that is not here, or None."""
     for need in needs:
-        if need.startswith("py:"):
-            done = subprocess.run([sys.executable, "-c", "import " + need[3:]],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if done.returncode != 0:
-                return "Python has no module " + need[3:]
-        elif shutil.which(need) is None:
-            return "no %s on this machine" % need
+        if not is_here(need):
+            name = need.replace("py:", "")
+            return "install %s%s" % (PACKAGES.get(name, name), " with pip" if need != name else "")
     return None
 
 
@@ -1268,9 +1282,10 @@ def matches(function, wanted):
 
 
 def main():
-    wanted = os.environ.get("T", "")
+    wanted, left_out = os.environ.get("T", ""), os.environ.get("LEFT_OUT")
     chosen = [f for f in SCENARIOS if matches(f, wanted)
-              and (not f.long or os.environ.get("LONG") or (wanted and wanted in f.title))]
+              and (not f.long or os.environ.get("LONG") or (wanted and wanted in f.title))
+              and (f.quick or not os.environ.get("QUICK"))]
     counts = {"ok": 0, "not ok": 0, "skip": 0}
     lock = threading.Lock()
 
@@ -1279,6 +1294,10 @@ def main():
         kind, note = run_one(function)
         with lock:
             counts[kind] += 1
+            if kind == "skip" and left_out:
+                with open(left_out, "a") as f:
+                    f.write("%s\t%s\n" % (function.title, note))
+                return
             print("%s %s (%.1f s)%s" % (kind, function.title, time.monotonic() - start,
                                         ": " + note if note else ""), flush=True)
 

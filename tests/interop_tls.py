@@ -96,7 +96,7 @@ def no_children(t, client):
     t.wait(lambda: not any(os.path.exists("/proc/%d" % p) for p in pids), "the end of its children")
 
 
-@scenario(needs=CADDY)
+@scenario(needs=CADDY + ("curl",))
 def through_caddy(t):
     """wss:// through Caddy works, trusted through SSL_CERT_FILE; callers come through it too."""
     origin, server = t.origin(), t.server()

@@ -53,7 +53,7 @@ def tokens_of_pyjwt(t):
 
 def node(t, script, *args):
     if not os.path.isdir(NODE_WS):
-        raise harness.Skipped("no ws library for Node in build/node_modules")
+        raise harness.Skipped("npm install --prefix build ws")
     path = os.path.join(t.folder, "peer.js")
     with open(path, "w") as f:
         f.write("const WebSocket = require(%s);\n%s" % (json.dumps(NODE_WS), script))

@@ -107,7 +107,7 @@ SCRIPTS = {"node": (NODE_APP, NODE_BROWSER), "python": (PYTHON_APP, PYTHON_BROWS
 
 def converse(t, app_kind, browser_kind, quiet=0):
     if "node" in (app_kind, browser_kind) and not os.path.isdir(NODE_WS):
-        raise Skipped("no ws library for Node in build/node_modules")
+        raise Skipped("npm install --prefix build ws")
     app = program(t, app_kind, SCRIPTS[app_kind][0])
     port = int(app.wait_out("\n", 20))
     server = t.server()

@@ -71,7 +71,7 @@ SMUGGLES = {
 }
 
 
-@scenario()
+@scenario(quick=True)
 def nothing_is_smuggled(t):
     """What two parsers could read differently is refused and closed; what stands behind it is no request."""
     origin, server, _ = t.trio()
@@ -226,7 +226,7 @@ BARE = {
 }
 
 
-@scenario()
+@scenario(quick=True)
 def bodies_where_none_may_be(t):
     """Octets past an answer's end are cut, and never become the next answer on that connection."""
     origin, server, _ = t.trio()
@@ -446,7 +446,7 @@ def pieces_at_once(peer, stream, *sizes):
     peer.conn.send(b"".join(peer.frame(harness.BINARY_FRAME, b"\0" + uuid.UUID(stream).bytes + b"x" * n) for n in sizes))
 
 
-@scenario()
+@scenario(quick=True)
 def breaches_of_the_order(t):
     """Messages out of their order close the link with 1002, and the caller sees no whole answer."""
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0", "PIPEGATE_MAX_MEMORY": "16777216"})
@@ -676,7 +676,7 @@ CLOSES = {
 }
 
 
-@scenario()
+@scenario(quick=True)
 def close_frames_of_all_kinds(t):
     """Each close is answered once and the connection ends, on either side; none forges a line in a log."""
     server = t.server()

@@ -136,7 +136,7 @@ def ranges_are_as_documented(t):
     equal(seen, 7, "variables with a range")
 
 
-@scenario()
+@scenario(quick=True)
 def usage_errors_exit_2(t):
     """What cannot be understood on the command line exits 2, with stderr saying why."""
     for args in ([], ["what"], ["--nonsense"], ["server", "--nonsense"], ["server", "extra"],
@@ -183,7 +183,7 @@ def client_needs_no_secret(t):
     t.client(server, origin, env={"PIPEGATE_JWT_SECRET": None})
 
 
-@scenario()
+@scenario(quick=True)
 def wrong_values_name_their_variable(t):
     """A value of `token`'s environment that does not parse is an error that names it."""
     for name, values in VARIABLES:
@@ -212,7 +212,7 @@ def algorithms_may_be_list_or_word(t):
         equal(t.run("token", env={"PIPEGATE_JWT_ALGORITHMS": value}).status, 0, value)
 
 
-@scenario()
+@scenario(quick=True)
 def token_prints_two_lines(t):
     """`token` prints the id and a token of exactly the seven claims."""
     done = t.run("token", "-c", "my-id.1~x_")
@@ -321,7 +321,7 @@ def client_without_token(t):
     contains(client.err(), "oken", "stderr")
 
 
-@scenario()
+@scenario(quick=True)
 def port_zero_is_printed(t):
     """With port 0 the first line of stdout says which port it is."""
     for args in (["-p", "0"], ["--port=0"], ["--port", "0"]):
@@ -386,7 +386,7 @@ def restart_at_once_on_the_same_port(t):
     equal(t.get(t.server(port=server.port), "/healthz").status, 200, "status")
 
 
-@scenario()
+@scenario(quick=True)
 def server_ends_on_signals(t):
     """SIGTERM and SIGINT end the server with exit 0."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -407,7 +407,7 @@ def client_ends_on_signals(t):
         equal(client.wait_exit(), 0, "exit on %d" % number)
 
 
-@scenario()
+@scenario(quick=True)
 def client_ends_while_it_cannot_connect(t):
     """A signal ends a client that is waiting to dial again."""
     client = t.client("ws://127.0.0.1:1/", "http://127.0.0.1:1", ready=False)
@@ -463,7 +463,7 @@ def same_instance_id_for_a_process(t):
     equal(seen[0], seen[1], "instance")
 
 
-@scenario()
+@scenario(quick=True)
 def client_dials_as_the_wire_says(t):
     """The handshake is a GET of 1.1 with a fresh key, version 13, pipegate.v2 and X-PipeGate, and no extension."""
     server, origin = t.tunnel_server(), t.origin()

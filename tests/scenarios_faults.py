@@ -31,7 +31,7 @@ GARBAGE = {
 }
 
 
-@scenario()
+@scenario(quick=True)
 def origins_that_break_http(t):
     """An origin that breaks HTTP gives 502, and the tunnel lives."""
     origin, server, _ = t.trio()
@@ -46,7 +46,7 @@ def origins_that_break_http(t):
     equal(t.get(server, "/demo/echo").status, 200, "afterwards")
 
 
-@scenario()
+@scenario(quick=True)
 def origins_that_break_off(t):
     """An answer that breaks off mid-body is never ended as if it were whole."""
     origin, server, _ = t.trio()
@@ -85,7 +85,7 @@ def answers_that_only_the_close_ends(t):
     check(conn.rest() == pattern(50000) and not conn.reset, "1.0")
 
 
-@scenario()
+@scenario(quick=True)
 def origin_refuses(t):
     """An origin that cannot be reached gives 504, soon."""
     server = t.server()
@@ -125,7 +125,7 @@ def origin_never_accepts(t):
     check(time.monotonic() - start < 8, "after %.1f s" % (time.monotonic() - start))
 
 
-@scenario()
+@scenario(quick=True)
 def localhost_of_either_family(t):
     """http://localhost is reached on 127.0.0.1 although it may name ::1 first."""
     origin, server = t.origin(), t.server()
@@ -193,7 +193,7 @@ def idle_origin_connections(t):
     equal(t.conn(server).request("POST", "/demo/raw", body=b"x").status, 200, "POST")
 
 
-@scenario()
+@scenario(quick=True)
 def reused_origin_connection_that_dies(t):
     """GET is sent once more when a reused connection ends before a byte; POST never is."""
     origin, server, _ = t.trio()
@@ -227,7 +227,7 @@ def requests_wait_for_a_client(t):
     equal(conn.answer().status, 200, "status")
 
 
-@scenario()
+@scenario(quick=True)
 def offline_wait_ends(t):
     """Past PIPEGATE_OFFLINE_WAIT it is 503 with Retry-After: for those that wait, and at once for new ones."""
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "1"})
@@ -264,7 +264,7 @@ def client_that_said_goodbye(t):
         peer.close()
 
 
-@scenario()
+@scenario(quick=True)
 def queue_full(t):
     """A request past PIPEGATE_MAX_QUEUE_DEPTH is 503 at once; those that wait are served."""
     server = t.server(env={"PIPEGATE_MAX_QUEUE_DEPTH": "3"})
@@ -330,7 +330,7 @@ def waiting_bodies_stay_outside(t):
 # ------------------------------------------------------- ends and restarts
 
 
-@scenario()
+@scenario(quick=True)
 def server_restarts(t):
     """A client finds its server again after a kill, and requests made before that wait for it."""
     origin, server, client = t.trio()
@@ -341,7 +341,7 @@ def server_restarts(t):
     check(client.running(), "the client ended")
 
 
-@scenario()
+@scenario(quick=True)
 def client_restarts(t):
     """A request in flight at a killed client gets 502; the next is served by the one that comes."""
     origin, server, client = t.trio()
@@ -364,7 +364,7 @@ def client_dials_before_the_server_is_there(t):
     client.wait_out("http://127.0.0.1:%d/demo/" % port)
 
 
-@scenario()
+@scenario(quick=True)
 def server_ends_with_requests(t):
     """SIGTERM and SIGINT: pending requests get 504 at once, queued ones too, links close with 1001, exit 0."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -406,7 +406,7 @@ def peers_that_do_not_close(t):
     check(time.monotonic() - start < 4 * harness.SLOW, "after %.1f s" % (time.monotonic() - start))
 
 
-@scenario()
+@scenario(quick=True)
 def client_finishes_its_requests(t):
     """A client that is told to end serves what it has begun, then ends with exit 0."""
     origin, server, client = t.trio()
@@ -518,7 +518,7 @@ def client_with_few_descriptors(t):
     equal({c.answer(seconds=30).status for c in conns}, {200}, "answers")
 
 
-@scenario()
+@scenario(quick=True)
 def many_at_once(t):
     """200 requests at once, of all sizes, each get their own answer."""
     origin, server, _ = t.trio()
@@ -556,7 +556,7 @@ def memory_with_large_bodies(t):
             check(process.status_kb("VmHWM") < 30000, "%s: %d KiB" % (process.name, process.status_kb("VmHWM")))
 
 
-@scenario()
+@scenario(quick=True)
 def nothing_leaks(t):
     """Descriptors and memory are given back."""
     origin, server, client = t.trio()

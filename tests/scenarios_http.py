@@ -144,7 +144,7 @@ def refuse_all(t, table):
     equal(origin.faults, [], "faults that the origin saw")
 
 
-@scenario()
+@scenario(quick=True)
 def framing_faults(t):
     """Doubtful framing is refused and the connection closed; the origin sees none of it."""
     refuse_all(t, FRAMING)
@@ -156,7 +156,7 @@ def line_faults(t):
     refuse_all(t, LINES)
 
 
-@scenario()
+@scenario(quick=True)
 def chunk_faults(t):
     """A broken chunk ends the connection; the origin never takes the request as whole."""
     origin, server, _ = t.trio()
@@ -211,7 +211,7 @@ def good_but_odd_requests(t):
               "%s: %r" % (name, answer))
 
 
-@scenario()
+@scenario(quick=True)
 def octet_by_octet(t):
     """A request that comes one octet at a time is the same request."""
     origin, server, _ = t.trio()
@@ -222,7 +222,7 @@ def octet_by_octet(t):
     equal(origin.requests[0].body, b"abc", "body")
 
 
-@scenario()
+@scenario(quick=True)
 def health(t):
     """GET and HEAD /healthz are 200 {"status":"ok"}, other methods 405 with Allow; no token is needed."""
     server = t.server()
@@ -237,7 +237,7 @@ def health(t):
     contains(answer.get("allow"), "GET", "Allow")
 
 
-@scenario()
+@scenario(quick=True)
 def root_and_paths_without_id(t):
     """GET / is 426, other methods and paths that hold no id are 404."""
     server = t.server()
@@ -287,7 +287,7 @@ def methods_pass(t):
         equal(origin.requests[-1].method, method, "method")
 
 
-@scenario()
+@scenario(quick=True)
 def targets_pass_octet_for_octet(t):
     """Path and query reach the origin as they were sent."""
     origin, server, _ = t.trio()
@@ -311,7 +311,7 @@ def base_path_of_the_target(t):
     equal(len(origin.requests), 3, "requests at the origin")
 
 
-@scenario()
+@scenario(quick=True)
 def request_fields_pass_in_order(t):
     """Duplicate fields keep number, order, case and octets."""
     origin, server, _ = t.trio()
@@ -385,7 +385,7 @@ def forwarding_fields(t):
           [["127.0.0.1"], ["http"], ["h"], ["/demo"]], "made by the server")
 
 
-@scenario()
+@scenario(quick=True)
 def forwarding_fields_of_strangers(t):
     """Those of a peer that is not trusted are replaced, Forwarded dropped, Connection cannot strip them."""
     origin, server, _ = t.trio(server_env={"PIPEGATE_TRUSTED_PROXIES": "192.0.2.0/24"})
@@ -402,7 +402,7 @@ def forwarding_fields_of_strangers(t):
           ("a=b", "Basic eDp5", "h"), "what Connection may not strip")
 
 
-@scenario()
+@scenario(quick=True)
 def hop_by_hop_fields_stay(t):
     """Connection and what it names, Keep-Alive, TE and Proxy-Connection go no further, either way."""
     origin, server, _ = t.trio()
@@ -419,7 +419,7 @@ def hop_by_hop_fields_stay(t):
         equal(answer.all(name), [], name + " at the caller")
 
 
-@scenario()
+@scenario(quick=True)
 def keep_alive_and_pipelining(t):
     """One connection serves many requests; pipelined ones are answered in order."""
     origin, server, _ = t.trio()
@@ -456,7 +456,7 @@ def old_callers(t):
         equal((len(answer.body), answer.get("connection", "").lower()), (10, "keep-alive"), "1.0")
 
 
-@scenario()
+@scenario(quick=True)
 def heads_alone(t):
     """HEAD, 204 and 304 have no body and keep the length that the origin gave."""
     origin, server, _ = t.trio()
@@ -478,7 +478,7 @@ def statuses_pass(t):
         equal((answer.status, answer.body), (status, b"as asked"), "answer")
 
 
-@scenario()
+@scenario(quick=True)
 def bodies_pass(t):
     """Bodies of all sizes and framings pass unchanged both ways."""
     origin, server, _ = t.trio()
@@ -515,7 +515,7 @@ def chunked_request_reaches_the_origin_framed_once(t):
     equal(got.body, b"abc", "body")
 
 
-@scenario()
+@scenario(quick=True)
 def trailers_pass(t):
     """Trailers pass both ways, without those that may not stand there."""
     origin, server, _ = t.trio()
@@ -539,7 +539,7 @@ def interim_answers_pass(t):
     equal(conn.head().status, 200, "first to a 1.0 caller")
 
 
-@scenario()
+@scenario(quick=True)
 def expect_100(t):
     """Expect: 100-continue is passed on; the origin's 100 comes before the body is sent."""
     origin, server, _ = t.trio()
@@ -568,7 +568,7 @@ def early_answer(t):
     conn.rest()
 
 
-@scenario()
+@scenario(quick=True)
 def upgrades_pass(t):
     """An Upgrade of the application passes, and both ways are raw after its 101."""
     origin, server, _ = t.trio()
@@ -613,7 +613,7 @@ def body_limit_from_the_length(t):
     equal(len(origin.requests), 1, "requests at the origin")
 
 
-@scenario()
+@scenario(quick=True)
 def body_limit_in_chunks(t):
     """A chunked body is 413 at the octet that passes the limit."""
     origin, server, _ = t.trio(server_env={"PIPEGATE_MAX_BODY_BYTES": "1000"})
@@ -642,7 +642,7 @@ def answers_have_no_limit(t):
     check(t.get(server, "/demo/size/3000000", seconds=30).body == pattern(3000000), "3 MB")
 
 
-@scenario()
+@scenario(quick=True)
 def errors_in_html(t):
     """An error is a page where Accept prefers text/html, JSON otherwise."""
     server = t.server()
@@ -709,7 +709,7 @@ def idle_connections(t):
     check(time.monotonic() - start > 70, "closed early")
 
 
-@scenario()
+@scenario(quick=True)
 def handshake_rules(t):
     """A WebSocket handshake that is not one is refused with its status."""
     server = t.server()

@@ -419,7 +419,7 @@ def uploads_that_nobody_takes(t, n):
     siege.end()
 
 
-@scenario()
+@scenario(quick=True)
 def absurd_credit(t):
     """Credit past 2^40 closes the link; just under it, it is only a number."""
     server = t.server()
@@ -911,7 +911,7 @@ def started_with_nothing_open(t):
         equal(process.terminate(), 0, "exit status")
 
 
-@scenario()
+@scenario(quick=True)
 def log_that_nobody_reads(t):
     """A stderr that is a full pipe blocks nothing, and says afterwards how much it missed."""
     path = os.path.join(t.folder, "full")

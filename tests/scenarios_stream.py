@@ -168,7 +168,7 @@ def read_event(conn, seconds=10):
     return number
 
 
-@scenario()
+@scenario(quick=True)
 def each_event_is_there_before_the_next(t):
     """Event k is at the caller before the origin sends k + 1, in each framing."""
     origin, server, _ = t.trio()
@@ -201,7 +201,7 @@ def each_chunk_of_an_upload_is_there_before_the_next(t):
         equal(far.until(b"0\r\n\r\n"), b"0\r\n\r\n", "end of the upload")
 
 
-@scenario()
+@scenario(quick=True)
 def both_halves_live_at_once(t):
     """Request and answer of one stream pass in turn, piece by piece."""
     origin, server, _ = t.trio()
@@ -319,7 +319,7 @@ def huge_bodies_in_little_memory(t):
 # ---------------------------------------------------------------- 4: upgrade
 
 
-@scenario()
+@scenario(quick=True)
 def an_upgrade_may_half_close(t):
     """After a 101 either side may end its half first; what the other still sends arrives whole."""
     origin, server, _ = t.trio()
@@ -471,7 +471,7 @@ def quickly(began, what):
         check(took <= 100, "%s took %.0f ms" % (what, took))
 
 
-@scenario()
+@scenario(quick=True)
 def a_broken_raw_stream_is_an_rst(t):
     """After a 101, a break at either end is an RST at the other, and no other stream of the link notices."""
     origin, server, _ = t.trio()
@@ -525,7 +525,7 @@ def is_whole(conn, head, octets):
     return not conn.reset
 
 
-@scenario()
+@scenario(quick=True)
 def no_break_ends_an_answer_well(t):
     """Origin, client, server or wire gone mid-answer: the caller never sees a whole answer, in any framing."""
     for victim in ("origin", "wire", "client", "server"):
@@ -614,7 +614,7 @@ def other_streams_never_notice(t):
 # ------------------------------------------------- 8 and 9: several clients
 
 
-@scenario()
+@scenario(quick=True)
 def fewest_streams_first_newest_among_equals(t):
     """Requests go round the clients of an id, the newest first; one that is free again is next."""
     server = t.server()
@@ -717,7 +717,7 @@ def fifty_restarts_lose_nothing(t):
     restarts(t, 50)
 
 
-@scenario()
+@scenario(quick=True)
 def a_drain_finishes_streams(t):
     """SIGTERM: an answer, an upload and a raw stream that are under way end well before the client does."""
     origin, server, client = t.trio()

@@ -25,7 +25,7 @@ def request_of(peer, seconds=10):
 # ------------------------------------------------------- the server's side
 
 
-@scenario()
+@scenario(quick=True)
 def request_message(t):
     """A request is one text message with the reference's six members in their order."""
     server = t.server()
@@ -66,7 +66,7 @@ def fields_towards_v1(t):
     equal(request_of(peer)["fields"]["cookie"], "a=1; b=2", "cookies")
 
 
-@scenario()
+@scenario(quick=True)
 def v1_answers(t):
     """An answer message becomes the answer, its length that of the body."""
     server = t.server()
@@ -190,7 +190,7 @@ def streams_of_v1(t):
     equal({c.answer().status for c in conns}, {200}, "answers")
 
 
-@scenario()
+@scenario(quick=True)
 def hostile_v1_answers(t):
     """Answers that are not usable give 502 to their caller or are passed over; they never reach a caller as they are."""
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
@@ -299,7 +299,7 @@ def v1_link(t, **env):
     return server.accept(v2=False), client, origin, server
 
 
-@scenario()
+@scenario(quick=True)
 def client_speaks_v1(t):
     """A server that does not select v2 is served over v1, in the reference's four members, as text."""
     peer, client, origin, server = v1_link(t)
@@ -318,7 +318,7 @@ def client_speaks_v1(t):
     equal((got.get("x-a"), got.all("host")), ("1", ["pub.test"]), "fields")
 
 
-@scenario()
+@scenario(quick=True)
 def client_answers_over_v1(t):
     """Bodies of all framings come whole, two Set-Cookie under two keys, other repetitions joined."""
     peer, _, origin, _ = v1_link(t)

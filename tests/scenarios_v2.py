@@ -25,7 +25,7 @@ def exchange(t, server, peer, answer=b"answer"):
 # ------------------------------------------------------------- the handshake
 
 
-@scenario()
+@scenario(quick=True)
 def server_selects_v2(t):
     """v2 is selected where it is offered, with X-PipeGate in the 101; without the offer neither is there."""
     server = t.server()
@@ -37,7 +37,7 @@ def server_selects_v2(t):
     equal(peer.answer.all("sec-websocket-protocol") + peer.answer.all("x-pipegate"), [], "without the offer")
 
 
-@scenario()
+@scenario(quick=True)
 def bad_tokens(t):
     """A bad token completes the handshake and is then closed with 1008 and a reason that says which fault."""
     server = t.server()
@@ -168,7 +168,7 @@ def refused(peer, name, octets, code):
     peer.close()
 
 
-@scenario()
+@scenario(quick=True)
 def server_refuses_bad_frames(t):
     """Each breach of RFC 6455 closes the link with its code, and harms nobody else."""
     server = t.server()
@@ -181,7 +181,7 @@ def server_refuses_bad_frames(t):
     equal(conn.answer().status, 200, "another tunnel")
 
 
-@scenario()
+@scenario(quick=True)
 def server_refuses_bad_messages(t):
     """Malformed messages close the link with 1002."""
     server = t.server()
@@ -288,7 +288,7 @@ def ping_floods(t):
 # -------------------------------------------------- requests, server's side
 
 
-@scenario()
+@scenario(quick=True)
 def request_message(t):
     """A request message has exactly what the wire description says."""
     server = t.server()
@@ -302,7 +302,7 @@ def request_message(t):
     equal(peer.recv_body(message["correlation_id"]), (b"hello", "end"), "body")
 
 
-@scenario()
+@scenario(quick=True)
 def request_credit(t):
     """No more of a body comes than the credit that was given, and the rest as it is given."""
     server = t.server()
@@ -358,7 +358,7 @@ def body_past_the_credit(t):
     check(len(conn.rest()) < 99999999, "whole")
 
 
-@scenario()
+@scenario(quick=True)
 def credit_is_given_back(t):
     """An answer far larger than its window passes whole to a caller that reads."""
     server = t.server()
@@ -434,7 +434,7 @@ def breaks(t, tell, note, before_head=(502, 504)):
         peer.close()
 
 
-@scenario()
+@scenario(quick=True)
 def reset_by_the_client(t):
     """A reset before the head gives its status to the caller; after it, the caller is broken off."""
     breaks(t, lambda peer, stream: peer.send_reset(stream, 504, "broken"), "reset", (504,))
@@ -487,7 +487,7 @@ HEADS = {
 }
 
 
-@scenario()
+@scenario(quick=True)
 def hostile_answer_heads(t):
     """A head that is not fit for HTTP never reaches the caller: 502, or the link is closed."""
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
@@ -578,7 +578,7 @@ def caller_leaves(t):
     exchange(t, server, peer)
 
 
-@scenario()
+@scenario(quick=True)
 def caller_leaves_the_body(t):
     """EOF inside a request body is a break: a reset, never an end."""
     server = t.server()
@@ -636,7 +636,7 @@ def waiting_caller_may_leave(t):
     equal(last.answer().status, 200, "last")
 
 
-@scenario()
+@scenario(quick=True)
 def leave(t):
     """leave is answered with leave, no new request comes, and open ones end well."""
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
@@ -653,7 +653,7 @@ def leave(t):
     late.close()
 
 
-@scenario()
+@scenario(quick=True)
 def several_clients_share(t):
     """Of several clients of one id, each request goes to the one with the fewest streams; one's end is not another's."""
     server = t.server()
@@ -730,7 +730,7 @@ def link(t, origin=None, **env):
     return server.accept(), client, origin, server
 
 
-@scenario()
+@scenario(quick=True)
 def client_serves_requests(t):
     """A request message becomes a request, its answer a response message."""
     peer, _, origin, _ = link(t)
@@ -744,7 +744,7 @@ def client_serves_requests(t):
     equal((got.method, got.body, got.get("host"), got.all("x-a")), ("POST", b"hello", "pub.test", ["1", "\xe4"]), "request")
 
 
-@scenario()
+@scenario(quick=True)
 def client_keeps_to_the_window(t):
     """No more of an answer comes than the credit that was given."""
     peer, _, _, _ = link(t)
@@ -837,7 +837,7 @@ def hostile_requests(t):
     equal([r.line for r in origin.requests], [], "what the origin saw")
 
 
-@scenario()
+@scenario(quick=True)
 def framing_fields_of_a_hostile_request(t):
     """Framing in a request's fields does not decide the framing at the origin."""
     peer, _, origin, _ = link(t)
@@ -956,7 +956,7 @@ def link_lost_drops_origins(t):
     equal(fresh.recv_type("response")["status_code"], 204, "a request on the new link")
 
 
-@scenario()
+@scenario(quick=True)
 def client_refuses_an_open_id(t):
     """A request with the id of an open one closes the link with 1002."""
     peer, _, origin, _ = link(t)

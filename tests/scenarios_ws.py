@@ -152,7 +152,7 @@ def frames_of_all_sizes(t):
     right(t, {"all of them": (said(*messages), messages, 1000)}, sizes=(1 << 30, 65537))
 
 
-@scenario()
+@scenario(quick=True)
 def pings_of_all_kinds(t):
     """A ping is answered with its payload; a pong is not answered at all (5.5.2, 5.5.3)."""
     payloads = (b"", b"Hello", b"\0\xff\xfe", pattern(124), pattern(125))
@@ -195,7 +195,7 @@ def lengths_in_a_longer_form(t):
     })
 
 
-@scenario()
+@scenario(quick=True)
 def fragments_of_all_kinds(t):
     """Fragments come back as one message, whatever comes between; their order may not be broken (5.4)."""
     ping, pong = frame(PING, b"p"), (PONG, b"p")
@@ -344,7 +344,7 @@ def echo_server_refuses(t):
         peer.close()
 
 
-@scenario()
+@scenario(quick=True)
 def echo_client_echoes(t):
     """The same on the client's side: it masks, answers, and ends after the close."""
     server = t.tunnel_server()
