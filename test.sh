@@ -48,7 +48,7 @@ say_left_out() {
 		for (i = 1; i <= kinds; i++) {
 			w = why[i]
 			more = n[w] > 2 ? " and " n[w] - 2 " more" : ""
-			printf "%s%s%s (%s)", i > 1 ? ", " : "", names[w], more, w
+			printf "%s%s%s (%s)", (i > 1 ? ", " : ""), names[w], more, w
 		}
 		printf "\n"
 	}' "$LEFT_OUT"
