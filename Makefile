@@ -127,6 +127,10 @@ static: $(SRC) $(HEADERS)
 	@sh contrib/static.sh pipegate-static "$(SRC)" $(STATIC_CC) $(ALL_CFLAGS) \
 	    $(STATIC_FLAGS) $(HARDEN_Z) -ffile-prefix-map="$$PWD"=. $(LDFLAGS)
 
+# Lines and branches that unit tests and scenarios run, by file; wants gcc.
+coverage:
+	@python3 tests/coverage.py "$(SRC)" "$(UNIT)" $(CC) $(OUR_CFLAGS)
+
 lint:
 	cppcheck --quiet --std=c99 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability \
@@ -161,5 +165,5 @@ uninstall:
 clean:
 	rm -rf build pipegate pipegate-static $(OBJ)
 
-.PHONY: all demo test check soak san fuzz static lint bench bench-full \
-	profile install uninstall clean
+.PHONY: all demo test check soak san fuzz static coverage lint bench \
+	bench-full profile install uninstall clean
