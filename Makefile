@@ -112,6 +112,11 @@ build/relay: tests/relay.c Makefile
 	@mkdir -p build
 	$(CC) $(ALL_CFLAGS) -o $@ tests/relay.c $(ALL_LDFLAGS)
 
+# Counts turns of the loop, for the scenarios.
+build/calls.so: tests/calls.c Makefile
+	@mkdir -p build
+	$(CC) -Wall -Wextra -O2 -fPIC -shared -o $@ tests/calls.c
+
 san: build/pipegate-san build/unit-san
 	./build/unit-san
 

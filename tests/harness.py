@@ -107,6 +107,20 @@ def holds(condition, what, seconds):
 
 # ----------------------------------------------------------------- processes
 
+building = threading.Lock()
+BUILT = set()
+
+
+def built(name):
+    """The path of a program of the tests in build/, made if need be."""
+    with building:
+        if name not in BUILT:
+            done = subprocess.run([os.environ.get("MAKE", "make"), "-s", "build/" + name], cwd=ROOT,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            equal(done.returncode, 0, "make build/%s: %r" % (name, done.stdout))
+            BUILT.add(name)
+    return os.path.join(ROOT, "build", name)
+
 
 class Process:
     """A child with its output in files, so that no pipe ever fills up."""
@@ -115,6 +129,8 @@ class Process:
         self.name = name
         self.argv = argv
         self.paths = [os.path.join(folder, name + end) for end in (".out", ".err")]
+        if "LD_PRELOAD" in env:
+            env["POLL_COUNT"] = self.paths[0] + ".turns"
         with open(self.paths[0], "wb") as out, open(self.paths[1], "wb") as err:
             self.child = subprocess.Popen(
                 argv, env=env, cwd=folder, stdin=subprocess.DEVNULL,
@@ -204,10 +220,19 @@ class Process:
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
 
-    def cpu_seconds(self):
-        with open("/proc/%d/stat" % self.pid) as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def turns(self):
+        """How often it has called poll(), of what t.server() and t.client()
+        started."""
+        with open(self.paths[0] + ".turns", "rb") as f:
+            return struct.unpack("L", f.read())[0]
+
+    def settle(self):
+        """Waits until its loop has nothing more to do for now."""
+        def still():
+            before = self.turns()
+            time.sleep(0.25)
+            return self.turns() == before
+        wait(still, "%s to come to rest" % self.name, 20)
 
     def children(self):
         found = []
@@ -1048,6 +1073,11 @@ def ask(t, server, target="/demo/x", method="GET", fields=(), body=None):
     return t.conn(server).send(request_octets(method, target, fields, body))
 
 
+def counted(env):
+    """An environment in which a program's turns are counted."""
+    return dict(env or {}, LD_PRELOAD=built("calls.so"))
+
+
 def ended(conn):
     """Whether the peer has ended conn."""
     conn.sock.settimeout(0.05)
@@ -1082,7 +1112,7 @@ class Scenario:
 
     def environment(self, changes):
         env = {"PATH": os.environ["PATH"], "PIPEGATE_JWT_SECRET": SECRET,
-               "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=0",
+               "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=0:verify_asan_link_order=0",
                "UBSAN_OPTIONS": "print_stacktrace=1"}
         env.update(changes or {})
         return {k: v for k, v in env.items() if v is not None}
@@ -1109,7 +1139,7 @@ class Scenario:
         argv = list(under) + [BINARY, "server", "--port", str(port)] + list(args)
         if "--host" not in args:
             argv += ["--host", "127.0.0.1"]
-        server = self.spawn(argv, env, "server", nofile)
+        server = self.spawn(argv, counted(env), "server", nofile)
         if ready:
             server.wait_out("\n")
             line = server.out().split("\n")[0]
@@ -1125,7 +1155,7 @@ class Scenario:
         changes = {"PIPEGATE_TOKEN": token(sub)}
         changes.update(env or {})
         argv = list(under) + [BINARY, "client"] + list(args) + [getattr(target, "url", target), url]
-        client = self.spawn(argv, changes, "client", nofile)
+        client = self.spawn(argv, counted(changes), "client", nofile)
         if ready:
             client.wait_out("http://127.0.0.1:%d/%s/" % (server.port, sub))
         return client

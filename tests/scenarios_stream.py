@@ -18,7 +18,6 @@ SANITIZED = "san" in os.path.basename(harness.BINARY)
 MIB = 1 << 20
 RSS_MAX_KB = 24 * 1024
 TRAFFIC = os.path.join(harness.ROOT, "tests", "traffic.py")
-building = threading.Lock()
 
 
 # ------------------------------------------------------------------ helpers
@@ -26,11 +25,7 @@ building = threading.Lock()
 
 def relay(t, port, mbit, delay_ms, room):
     """A wire of so many Mbit/s, with a delay each way and a queue, to port."""
-    with building:
-        done = subprocess.run([os.environ.get("MAKE", "make"), "-s", "build/relay"], cwd=harness.ROOT,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    equal(done.returncode, 0, "make build/relay: %r" % done.stdout)
-    wire = t.spawn([os.path.join(harness.ROOT, "build", "relay"), str(port), str(int(mbit * 1000000)),
+    wire = t.spawn([harness.built("relay"), str(port), str(int(mbit * 1000000)),
                     str(delay_ms), str(room)], name="relay")
     wire.ended_by_us = True
     wire.port = int(wire.wait_out("\n").split()[1])

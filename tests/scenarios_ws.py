@@ -14,15 +14,10 @@ from harness import BINARY_FRAME as BINARY
 CONTINUATION = 0
 LIMIT = 16 << 20    # of a message to the echo peer
 AUTOBAHN = os.path.join(os.environ.get("VECTORS", ""), "autobahn-1-5.json")
-building = threading.Lock()
 
 
 def echo(t, *args):
-    with building:
-        done = subprocess.run([os.environ.get("MAKE", "make"), "-s", "build/echo"], cwd=harness.ROOT,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    equal(done.returncode, 0, "make build/echo: %r" % done.stdout)
-    return t.spawn([os.path.join(harness.ROOT, "build", "echo")] + list(args))
+    return t.spawn([harness.built("echo")] + list(args))
 
 
 def echo_server(t):
