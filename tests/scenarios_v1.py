@@ -364,23 +364,31 @@ def answers_too_large_for_python(t):
         equal(message["status_code"], status, path)
 
 
+# Requests that are not usable, and whether the client may make another one of
+# them that is.
+HOSTILE = {
+    "CR LF in the path": (dict(path="x HTTP/1.1\r\nEvil: 1\r\n\r\nGET /evil"), True),
+    "CR LF in the method": (dict(method="GET /evil HTTP/1.1\r\n\r\nGET"), False),
+    "CR LF in a value": (dict(fields={"a": "b\r\nEvil: 1"}), False),
+    "CR LF in a name": (dict(fields={"a\r\nEvil": "1"}), False),
+    "two lengths": (dict(fields={"content-length": "1", "Content-Length": "2"}, body=b"x"), True),
+}
+
+
 @scenario()
 def hostile_v1_requests(t):
-    """Request messages that are not usable never reach the origin, and do not end the client."""
+    """Request messages that are not usable never reach the origin, are answered once, and do not end the client."""
     peer, client, origin, _ = v1_link(t)
-    for name, how in {
-            "CR LF in the path": dict(path="x HTTP/1.1\r\nEvil: 1\r\n\r\nGET /evil"),
-            "CR LF in the method": dict(method="GET /evil HTTP/1.1\r\n\r\nGET"),
-            "CR LF in a value": dict(fields={"a": "b\r\nEvil: 1"}), "CR LF in a name": dict(fields={"a\r\nEvil": "1"}),
-            "two lengths": dict(fields={"content-length": "1", "Content-Length": "2"}, body=b"x")}.items():
-        stream = peer.send_request_v1(**how)
-        try:
-            message = peer.recv_json(2)
-        except Closed:
-            raise Failed(name + ": the link was closed")
-        except Failed:
-            continue
-        equal(message["correlation_id"], stream, name)
+    sent, answers = {}, {}
+    for name, (how, mendable) in HOSTILE.items():
+        sent[peer.send_request_v1(**how)] = name, 400, 200 if mendable else 400
+        sent[peer.send_request_v1("204")] = "a good one behind " + name, 204, 204
+    while set(sent) != set(answers):
+        message = peer.recv_json()
+        stream = message["correlation_id"]
+        check(stream in sent and stream not in answers, "an answer to nothing: %r" % message)
+        answers[stream] = message["status_code"]
+        check(answers[stream] in sent[stream][1:], "%s: %d" % (sent[stream][0], answers[stream]))
     for request in origin.requests:
         check(request.get("evil") is None, repr(request))
     check(not origin.seen("/evil"), "a second request was smuggled")
