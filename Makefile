@@ -47,7 +47,7 @@ ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
 	gate/from_link.c gate/v2.c gate/held.c gate/reply.c gate/tunnel.c \
 	gate/answer.c gate/v1_answer.c gate/join.c gate/person.c \
 	gate/target.c gate/origin.c gate/v1_request.c gate/caller.c \
-	gate/helper.c gate/dial.c gate/server.c gate/client.c
+	gate/helper.c gate/dial.c gate/server.c gate/client.c gate/welcome.c
 HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
 	gate/timer.h gate/pollset.h gate/addr.h gate/net.h gate/conn.h \
 	gate/loop.h gate/child.h gate/listener.h gate/url.h gate/settings.h \
@@ -55,7 +55,7 @@ HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
 	gate/from_link.h gate/v2.h gate/held.h gate/reply.h gate/tunnel.h \
 	gate/answer.h gate/v1_answer.h gate/join.h gate/person.h \
 	gate/target.h gate/origin.h gate/v1_request.h gate/caller.h \
-	gate/helper.h gate/dial.h gate/server.h gate/client.h
+	gate/helper.h gate/dial.h gate/server.h gate/client.h gate/welcome.h
 SRC = pipegate.c $(CODECS) $(ROOMS)
 OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
@@ -136,7 +136,12 @@ static: $(SRC) $(HEADERS)
 coverage:
 	@python3 tests/coverage.py "$(SRC)" "$(UNIT)" $(CC) $(OUR_CFLAGS)
 
-lint:
+# -fno-lto: what a room calls is to be seen in its object.
+floors: $(OBJ)
+	@sh tests/floors.sh "$(CODECS:.c=.o)" "$(ROOMS:.c=.o)" pipegate.o \
+	    $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+
+lint: floors
 	cppcheck --quiet --std=c99 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem -D_POSIX_C_SOURCE=200809L $(SRC)
@@ -170,5 +175,5 @@ uninstall:
 clean:
 	rm -rf build pipegate pipegate-static $(OBJ)
 
-.PHONY: all demo test check soak san fuzz static coverage lint bench \
+.PHONY: all demo test check soak san fuzz static coverage floors lint bench \
 	bench-full profile install uninstall clean

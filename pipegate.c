@@ -17,6 +17,7 @@
 #include "gate/server.h"
 #include "gate/dial.h"
 #include "gate/client.h"
+#include "gate/welcome.h"
 #include "pipegate.h"
 
 static int
@@ -59,6 +60,7 @@ static const char usage_main[] =
 "  pipegate server [--host H] [-p N | --port N]   on the machine that people reach\n"
 "  pipegate token  [-c ID | --connection-id ID]   mints the token for a client\n"
 "  pipegate client TARGET_URL SERVER_URL          beside the service\n"
+"  pipegate welcome [--host H] [-p N | --port N]  a page for a first tunnel\n"
 "  pipegate --help | --version\n"
 "\n"
 "A first tunnel, all on one machine (the client stays in front: ask from\n"
@@ -138,6 +140,19 @@ static const char usage_token[] =
 "  PIPEGATE_JWT_AUDIENCE    pipegate\n"
 "  PIPEGATE_CONNECTION_ID   the id\n";
 
+static const char usage_welcome[] =
+"usage: pipegate welcome [--host H] [-p N | --port N] [--quiet | --verbose]\n"
+"\n"
+"A local service with one page, for a first tunnel to lead to: it shows the\n"
+"request as it arrived.\n"
+"\n"
+"  --host H       address to listen on (default 127.0.0.1)\n"
+"  -p, --port N   port (default 3000; 0 takes any that is free)\n"
+"  -q, --quiet    log errors only\n"
+"  -v, --verbose  log more\n"
+"\n"
+"The first line on stdout says where it listens.\n";
+
 struct option {
 	const char *brief, *name;	/* "-p", "--port" */
 	const char **value;		/* NULL: a flag */
@@ -149,6 +164,7 @@ struct command {
 	const struct option *option;
 	size_t noption;
 	int narg;
+	const char *host, *port;	/* defaults for listening */
 	int (*run)(const struct command *, char **arg);
 };
 
@@ -248,13 +264,19 @@ command_parse(const struct command *cmd, int argc, char **argv, char **arg)
 
 /* --- the subcommands */
 
+static void
+port_check(const struct command *cmd)
+{
+	if (!port_ok(view_of(opt->port)))
+		usage_error(cmd, "--port is \"%.50s\": it must be a "
+		    "number from 0 to 65535", opt->port);
+}
+
 static int
 command_server(const struct command *cmd, char **arg)
 {
 	(void)arg;
-	if (!port_ok(view_of(opt->port)))
-		usage_error(cmd, "--port is \"%.50s\": it must be a "
-		    "number from 0 to 65535", opt->port);
+	port_check(cmd);
 	secret_read();
 	secrets_guard();
 	files_limit();
@@ -296,6 +318,14 @@ command_client(const struct command *cmd, char **arg)
 }
 
 static int
+command_welcome(const struct command *cmd, char **arg)
+{
+	(void)arg;
+	port_check(cmd);
+	return welcome_run();
+}
+
+static int
 command_token(const struct command *cmd, char **arg)
 {
 	(void)cmd;
@@ -304,7 +334,7 @@ command_token(const struct command *cmd, char **arg)
 	return token_run();
 }
 
-static const struct option server_options[] = {
+static const struct option listen_options[] = {
 	{ NULL, "--host", &settings_said.host, LEVEL_INFO },
 	{ "-p", "--port", &settings_said.port, LEVEL_INFO },
 	{ "-q", "--quiet", NULL, LEVEL_ERROR },
@@ -322,12 +352,14 @@ static const struct option token_options[] = {
 };
 
 static const struct command commands[] = {
-	{ "server", usage_server, server_options, ARRAY_LEN(server_options), 0,
-	    command_server },
+	{ "server", usage_server, listen_options, ARRAY_LEN(listen_options), 0,
+	    "0.0.0.0", "8000", command_server },
 	{ "client", usage_client, client_options, ARRAY_LEN(client_options), 2,
-	    command_client },
+	    NULL, NULL, command_client },
 	{ "token", usage_token, token_options, ARRAY_LEN(token_options), 0,
-	    command_token },
+	    NULL, NULL, command_token },
+	{ "welcome", usage_welcome, listen_options, ARRAY_LEN(listen_options),
+	    0, "127.0.0.1", "3000", command_welcome },
 };
 
 /* A closed stdin, stdout or stderr must not be taken by a socket. */
@@ -352,7 +384,7 @@ main(int argc, char **argv)
 
 	standard_fds();
 	if (argc < 2)
-		usage_error(NULL, "which subcommand: server, client or token?");
+		usage_error(NULL, "which subcommand: server, client, token or welcome?");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		usage_show(usage_main);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
@@ -362,8 +394,8 @@ main(int argc, char **argv)
 			cmd = &commands[i];
 	if (cmd == NULL)
 		usage_error(NULL, "there is no subcommand \"%.100s\"", argv[1]);
-	settings_said.host = "0.0.0.0";
-	settings_said.port = "8000";
+	settings_said.host = cmd->host;
+	settings_said.port = cmd->port;
 	command_parse(cmd, argc, argv, arg);
 	environment_read();
 	return cmd->run(cmd, arg);

@@ -16,6 +16,7 @@
 #include "gate/loop.h"
 #include "gate/child.h"
 #include "gate/net.h"
+#include "gate/url.h"
 #include "gate/helper.h"
 
 /* --- what it says */
@@ -122,28 +123,6 @@ static const struct kind helper_err_kind = {
 
 /* --- starting it */
 
-int
-helper_command(char *out, size_t cap, const char *command,
-    const struct endpoint *e)
-{
-	size_t n = (size_t)snprintf(out, cap, "exec ");
-	const char *p;
-
-	for (p = command; *p != '\0' && n < cap; p++) {
-		char one[2] = { *p, '\0' };
-		const char *put = one;
-
-		if (p[0] == '%' && p[1] == 'h')
-			put = e->host;
-		else if (p[0] == '%' && p[1] == 'p')
-			put = e->port;
-		if (put != one || (p[0] == '%' && p[1] == '%'))
-			p++;
-		n += (size_t)snprintf(out + n, cap - n, "%s", put);
-	}
-	return n < cap ? 0 : -1;
-}
-
 /* The default: openssl, with the chain and the name verified.  -quiet also
  * switches off its command letters, so that all bytes pass. */
 static void
@@ -174,7 +153,8 @@ helper_shell(const struct endpoint *e, const char *command)
 	char text[4096];
 	char *const argv[] = { "/bin/sh", "-c", text, NULL };
 
-	if (helper_command(text, sizeof(text), command, e) == -1) {
+	if (url_command(text, sizeof(text), command, e->host,
+	    e->port) == -1) {
 		warn("the command of --connect is too long");
 		return;
 	}

@@ -29,10 +29,4 @@ const char *helper_said(struct helper *h);
 /* Ends it, if it runs. */
 void helper_end(struct helper *h);
 
-/* Writes command to out[0..cap) as a shell is to run it, with %h and %p
- * replaced by e's host and port, and %% by %.  Returns 0, or -1 where it does
- * not fit. */
-int helper_command(char *out, size_t cap, const char *command,
-    const struct endpoint *e);
-
 #endif

@@ -176,7 +176,8 @@ link_part_commit(struct link *l, size_t n)
 	link_later(l);
 }
 
-int
+/* Queues a control frame, if there is room.  Returns whether it did. */
+static int
 link_control(struct link *l, int opcode, const void *p, size_t n)
 {
 	unsigned char *to;

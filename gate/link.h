@@ -135,9 +135,6 @@ int link_part_open(struct link *l, int opcode, int fin, size_t n);
 unsigned char *link_part_begin(struct link *l, size_t n);
 void link_part_commit(struct link *l, size_t n);
 
-/* Queues a control frame, if there is room.  Returns whether it did. */
-int link_control(struct link *l, int opcode, const void *p, size_t n);
-
 /* Sends a ping whose pong tells the round trip. */
 void link_ping(struct link *l);
 

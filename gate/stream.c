@@ -414,6 +414,7 @@ stream_label(struct stream *s, const char *form, struct view method,
 		memcpy(s->label + strlen(s->label), "...", 4);
 }
 
+#ifdef AUDIT
 /* --- what must hold between turns */
 
 static void
@@ -444,3 +445,4 @@ streams_audit(void)
 		for (s = stream_table[i]; s != NULL; s = s->hash_next)
 			stream_audit(s);
 }
+#endif

@@ -220,9 +220,11 @@ void stream_label(struct stream *s, const char *form, struct view method,
 /* Keeps the memory of freed streams for new ones: at the end of the turn. */
 void streams_sweep(void);
 
+#ifdef AUDIT
 /* Looks at each stream whole: ends the program where states contradict each
  * other.  For builds that look for bugs. */
 void streams_audit(void);
+#endif
 
 /* The field called content-length, or NULL; its value, or -1. */
 const struct http_field *msg_length_field(const struct ws_msg *m);

@@ -45,7 +45,8 @@ tunnel_bucket(struct view id)
 	return &tunnels.bucket[(h >> 32) % TUNNEL_BUCKETS];
 }
 
-struct tunnel *
+/* The tunnel of id, or NULL. */
+static struct tunnel *
 tunnel_find(struct view id)
 {
 	struct tunnel *t = *tunnel_bucket(id);
@@ -53,6 +54,41 @@ tunnel_find(struct view id)
 	while (t != NULL && !http_equal(id, t->id))
 		t = t->hash_next;
 	return t;
+}
+
+/* An id that nobody asks for any more is forgotten. */
+void
+tunnel_wait_leave(struct stream *s)
+{
+	struct tunnel *t = s->tunnel;
+
+	if (s->wait.in == NULL)
+		return;
+	list_leave(&s->wait);
+	if (t->waiting.n == 0 && !t->was_served)
+		timer_set(&t->timer, now_ms);
+	tunnels.waiting--;
+	caller_share(s->http->of, NULL, 0);
+}
+
+/* Answers s, which has no answer yet, and forgets it. */
+static void
+stream_refuse(struct stream *s, int status, const char *why)
+{
+	struct conn *c = s->http;
+	struct caller *w;
+
+	must(c != NULL);
+	w = c->of;
+	s->status = status;
+	tunnel_wait_leave(s);
+	if (s->to_link.body.framing != HTTP_NO_BODY || s->upgrade)
+		w->keep_alive = 0;
+	stream_detach(s);
+	buf_consume(&c->rx, w->head_size);
+	w->head_size = 0;
+	stream_error(s, w, why);
+	stream_reset(s, status, why);
 }
 
 static void
@@ -220,41 +256,7 @@ tunnel_wait(struct stream *s)
 	conn_touch(s->http);
 }
 
-/* An id that nobody asks for any more is forgotten. */
-void
-tunnel_wait_leave(struct stream *s)
-{
-	struct tunnel *t = s->tunnel;
-
-	if (s->wait.in == NULL)
-		return;
-	list_leave(&s->wait);
-	if (t->waiting.n == 0 && !t->was_served)
-		timer_set(&t->timer, now_ms);
-	tunnels.waiting--;
-	caller_share(s->http->of, NULL, 0);
-}
-
 /* --- passing a request on */
-
-void
-stream_refuse(struct stream *s, int status, const char *why)
-{
-	struct conn *c = s->http;
-	struct caller *w;
-
-	must(c != NULL);
-	w = c->of;
-	s->status = status;
-	tunnel_wait_leave(s);
-	if (s->to_link.body.framing != HTTP_NO_BODY || s->upgrade)
-		w->keep_alive = 0;
-	stream_detach(s);
-	buf_consume(&c->rx, w->head_size);
-	w->head_size = 0;
-	stream_error(s, w, why);
-	stream_reset(s, status, why);
-}
 
 /* Fills m with request h for s.  Its views point into rx and what is static
  * here: they are good until the next call.  Returns 0, or minus a status. */

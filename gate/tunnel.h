@@ -32,9 +32,6 @@ extern const char tunnel_nobody[];
 /* Once, before anything else here: the server starts now. */
 void tunnels_start(void);
 
-/* The tunnel of id, or NULL. */
-struct tunnel *tunnel_find(struct view id);
-
 /* The tunnel of id for a request; where there is none, a new one if a client
  * for it may still come back after the server's start.  NULL: none. */
 struct tunnel *tunnel_for(struct view id);
@@ -72,9 +69,6 @@ void tunnel_wait_leave(struct stream *s);
 
 /* Sends s, whose head h stands at the front of rx, to link l; or refuses it. */
 void stream_forward(struct stream *s, struct link *l, const struct http_head *h);
-
-/* Answers s, which has no answer yet, and forgets it. */
-void stream_refuse(struct stream *s, int status, const char *why);
 
 /* Why the wire of s refused it with that status. */
 const char *forward_refusal(const struct stream *s, int status);

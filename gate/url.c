@@ -101,3 +101,25 @@ url_take_token(char *out, size_t cap, struct view path, struct view *token)
 	}
 	return n < cap ? 0 : -1;
 }
+
+int
+url_command(char *out, size_t cap, const char *command, const char *host,
+    const char *port)
+{
+	size_t n = (size_t)snprintf(out, cap, "exec ");
+	const char *p;
+
+	for (p = command; *p != '\0' && n < cap; p++) {
+		char one[2] = { *p, '\0' };
+		const char *put = one;
+
+		if (p[0] == '%' && p[1] == 'h')
+			put = host;
+		else if (p[0] == '%' && p[1] == 'p')
+			put = port;
+		if (put != one || (p[0] == '%' && p[1] == '%'))
+			p++;
+		n += (size_t)snprintf(out + n, cap - n, "%s", put);
+	}
+	return n < cap ? 0 : -1;
+}

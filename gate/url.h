@@ -1,5 +1,6 @@
 /*
- * The URLs on the client's command line.  Pure: nothing is looked up.
+ * What the client's command line says of where to go: URLs, and the command of
+ * --connect.  Pure: nothing is looked up.
  */
 #ifndef GATE_URL_H
 #define GATE_URL_H
@@ -32,5 +33,11 @@ int url_target(char *out, size_t cap, const char *text);
  * or -1 where it does not fit. */
 int url_take_token(char *out, size_t cap, struct view path,
     struct view *token);
+
+/* Writes command to out[0..cap) as a shell is to run it, with %h and %p
+ * replaced by host and port, and %% by %.  Returns 0, or -1 where it does not
+ * fit. */
+int url_command(char *out, size_t cap, const char *command, const char *host,
+    const char *port);
 
 #endif

@@ -8,7 +8,7 @@ import uuid
 import harness
 from harness import scenario, equal, contains, check, Conn, token, token_read
 
-COMMANDS = ["server", "client", "token"]
+COMMANDS = ["server", "client", "token", "welcome"]
 VARIABLES = [
     ("PIPEGATE_JWT_ALGORITHMS", ["[\"RS256\"]", "none", "[]", "[\"HS256\"", "ES256"]),
     ("PIPEGATE_JWT_TTL_DAYS", ["", "x", "-1", "0", "1.5", "99999999999999999999"]),
@@ -100,7 +100,7 @@ def settings_are_the_same_everywhere(t):
     usage = re.split(r"^  pipegate ", source("README").split("\nUsage\n")[1].split("\nEach ")[0], flags=re.M)
     for command in COMMANDS:
         text = t.run(command, "--help").out()
-        helped = variables(text.split("\nenvironment")[1])
+        helped = variables((text.split("\nenvironment") + [""])[1])
         equal({"-h", "--help"}.union(*map(flags, re.findall(r"^  (-.*?)  ", text, re.M))), options[command],
               "options of %s in --help and doc/settings" % command)
         equal(man_options[command], options[command], "options of %s in the manual" % command)
@@ -115,6 +115,26 @@ def settings_are_the_same_everywhere(t):
             if re.search(r"\d|^pipegate$", default):
                 check(what.startswith(default), "--help of %s, %s: %s" % (command, name, what))
                 contains(man_variables[name][1].split(), default, "manual, %s" % name)
+
+
+@scenario()
+def welcome_shows_the_request(t):
+    """`pipegate welcome` answers every request with a page that shows it as it arrived, with what
+    could be markup escaped; HEAD has no body; a head that cannot be read gets no answer."""
+    welcome = t.spawn([harness.BINARY, "welcome", "--port", "0"], name="welcome")
+    port = int(re.search(r":(\d+)\n", welcome.wait_out("listening on http")).group(1))
+
+    def asked(text):
+        conn = harness.Conn.to(port)
+        t.defer(conn.close)
+        conn.send(text)
+        return conn.rest()
+
+    page = asked(b"POST /a&b?<c> HTTP/1.1\r\nHost: x\r\nX-Note: <b>\r\nContent-Length: 3\r\n\r\nabc")
+    check(page.startswith(b"HTTP/1.1 200 OK\r\n"), "the answer: %r" % page[:60])
+    contains(page, b"POST /a&amp;b?&lt;c>\nHost: x\nX-Note: &lt;b>\nContent-Length: 3\n", "page")
+    equal(asked(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n").split(b"\r\n\r\n", 1)[1], b"", "body of HEAD")
+    equal(asked(b"GET / HTTP/1.1\r\n\r\n"), b"", "answer without a Host")
 
 
 @scenario()
