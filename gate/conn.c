@@ -60,12 +60,6 @@ conn_state(struct conn *c, enum conn_state s)
 	conn_touch(c);
 }
 
-int
-conn_is_dead(const struct conn *c)
-{
-	return c->state == CONN_DEAD;
-}
-
 void
 conn_kill(struct conn *c)
 {

@@ -97,7 +97,12 @@ void conn_touch(struct conn *c);
  * not take what it has for the whole.  Nothing happens to a dead one. */
 void conn_kill(struct conn *c);
 void conn_abort(struct conn *c);
-int conn_is_dead(const struct conn *c);
+
+static inline int
+conn_is_dead(const struct conn *c)
+{
+	return c->state == CONN_DEAD;
+}
 
 /* Lets c end in good order (RFC 9112 9.6): what waits is sent, then FIN, and
  * what still comes is read and dropped for a while, since unread octets would

@@ -79,14 +79,13 @@ join_refuse(struct caller *w, const struct ws_offer *offer, int code,
 	struct http_out o = { space, sizeof(space), 0 };
 	unsigned char head[WS_FRAME_HEAD_MAX];
 	size_t n = ws_close_put(body, code, why);
-	char ip[INET6_ADDRSTRLEN];
 
 	ws_accept_put(&o, offer);
 	conn_put(w->c, space, min_size(o.len, o.cap));
 	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, n, NULL));
 	conn_put(w->c, body, n);
 	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
-	    code, addr_text(&w->peer, ip), why);
+	    code, w->peer, why);
 	caller_leave(w);
 	conn_linger(w->c);
 }
@@ -179,16 +178,17 @@ static void
 join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
-	struct addr peer = w->peer;
-	char ip[INET6_ADDRSTRLEN];
-	struct link *l = join_link(w, t, offer);
+	char peer[sizeof(w->peer)];
+	struct link *l;
 
+	memcpy(peer, w->peer, sizeof(peer));
+	l = join_link(w, t, offer);
 	if (l == NULL)
 		return;
 	l->expires = claims->exp;
 	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
-	    "clients=%d", t->id, addr_text(&peer, ip), l->wire->version,
+	    "clients=%d", t->id, peer, l->wire->version,
 	    t->nlinks);
 	if (l->wire->flows)
 		link_ping(l);	/* its round trip is needed for the windows */

@@ -80,25 +80,7 @@ link_stop_requests(struct link *l)
 		link_move(l, LINK_LEAVING);
 }
 
-int
-link_is_live(const struct link *l)
-{
-	return l->life < LINK_CLOSING;
-}
-
-int
-link_is_dead(const struct link *l)
-{
-	return l->life == LINK_DEAD;
-}
-
 /* --- frames that go out */
-
-size_t
-link_unwritten(const struct link *l)
-{
-	return l->tx.len;
-}
 
 static unsigned char *
 link_end(const struct link *l)

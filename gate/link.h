@@ -114,11 +114,24 @@ void link_later(struct link *l);
 void link_stop_requests(struct link *l);
 
 /* Whether messages still come and go. */
-int link_is_live(const struct link *l);
-int link_is_dead(const struct link *l);
+static inline int
+link_is_live(const struct link *l)
+{
+	return l->life < LINK_CLOSING;
+}
+
+static inline int
+link_is_dead(const struct link *l)
+{
+	return l->life == LINK_DEAD;
+}
 
 /* Octets that the socket has not taken. */
-size_t link_unwritten(const struct link *l);
+static inline size_t
+link_unwritten(const struct link *l)
+{
+	return l->tx.len;
+}
 
 /* Room for a payload of n octets behind the frames that wait.  NULL: the link
  * is closing or inside a frame, or there is no memory.  The octets are written

@@ -46,14 +46,3 @@ list_leave(struct item *i)
 	i->in = NULL;
 }
 
-void *
-list_first(const struct list *l)
-{
-	return l->head != NULL ? l->head->of : NULL;
-}
-
-void *
-list_after(const struct item *i)
-{
-	return i->next != NULL ? i->next->of : NULL;
-}

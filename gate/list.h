@@ -6,6 +6,8 @@
 #ifndef GATE_LIST_H
 #define GATE_LIST_H
 
+#include <stddef.h>
+
 struct item {
 	struct item *prev, *next;
 	struct list *in;	/* NULL: in none */
@@ -29,7 +31,16 @@ void list_add(struct list *l, struct item *i, void *of);
 void list_leave(struct item *i);
 
 /* The first thing of l, and the one after that of i; NULL where none is. */
-void *list_first(const struct list *l);
-void *list_after(const struct item *i);
+static inline void *
+list_first(const struct list *l)
+{
+	return l->head != NULL ? l->head->of : NULL;
+}
+
+static inline void *
+list_after(const struct item *i)
+{
+	return i->next != NULL ? i->next->of : NULL;
+}
 
 #endif

@@ -188,26 +188,6 @@ buf_free(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
-struct view
-buf_view(const struct buf *b)
-{
-	struct view v = { (const unsigned char *)"", b->len };
-
-	if (b->p != NULL)
-		v.p = b->p + b->off;
-	return v;
-}
-
-void
-buf_consume(struct buf *b, size_t n)
-{
-	must(n <= b->len);
-	b->off += n;
-	b->len -= n;
-	if (b->len == 0)
-		b->off = 0;
-}
-
 /* Moves the bytes into memory of another size. */
 static int
 buf_resize(struct buf *b, size_t cap)

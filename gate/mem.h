@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "pipegate.h"
+#include "gate/say.h"
 
 #define MEM_SMALL 2048		/* the sizes of pooled blocks, in octets */
 #define MEM_BLOCK 16384
@@ -50,10 +51,26 @@ struct buf {
 void buf_free(struct buf *b);
 
 /* What is in b. */
-struct view buf_view(const struct buf *b);
+static inline struct view
+buf_view(const struct buf *b)
+{
+	struct view v = { (const unsigned char *)"", b->len };
+
+	if (b->p != NULL)
+		v.p = b->p + b->off;
+	return v;
+}
 
 /* Drops the first n octets. */
-void buf_consume(struct buf *b, size_t n);
+static inline void
+buf_consume(struct buf *b, size_t n)
+{
+	must(n <= b->len);
+	b->off += n;
+	b->len -= n;
+	if (b->len == 0)
+		b->off = 0;
+}
 
 /* Makes room for n octets behind those that are there, without growing past
  * max.  It is charged whatever the budget says: who lets new octets in asks

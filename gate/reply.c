@@ -8,6 +8,7 @@
 #include "gate/mem.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
+#include "gate/settings.h"
 #include "gate/stream.h"
 #include "gate/reply.h"
 
@@ -20,9 +21,12 @@ struct caller *
 caller_new(const struct addr *peer)
 {
 	struct caller *w = calloc(1, sizeof(*w));
+	char ip[INET6_ADDRSTRLEN];
 
-	if (w != NULL)
-		w->peer = *peer;
+	if (w == NULL)
+		return NULL;
+	snprintf(w->peer, sizeof(w->peer), "%s", addr_text(peer, ip));
+	w->trusted = peer_is_trusted(peer) != 0;
 	return w;
 }
 
@@ -120,7 +124,6 @@ caller_error_put(struct caller *w, struct http_error *e, const char *label)
 {
 	unsigned char space[4096];
 	struct http_out o = { space, sizeof(space), 0 };
-	char ip[INET6_ADDRSTRLEN];
 
 	if (e->status == 503)
 		e->retry_after_s = 5;
@@ -134,7 +137,7 @@ caller_error_put(struct caller *w, struct http_error *e, const char *label)
 	http_error_put(&o, e);
 	conn_put(w->c, space, min_size(o.len, o.cap));
 	log_event(LEVEL_INFO, "event=refused status=%d peer=%s request=\"%s\" "
-	    "why=\"%s\"", e->status, addr_text(&w->peer, ip), label, e->detail);
+	    "why=\"%s\"", e->status, w->peer, label, e->detail);
 	caller_answered(w);
 }
 

@@ -18,7 +18,8 @@ struct stream;
 struct caller {
 	struct conn *c;
 	struct stream *stream;	/* the request at work, or NULL */
-	struct addr peer;
+	char peer[INET6_ADDRSTRLEN];	/* its address, made once */
+	unsigned char trusted;	/* whose forwarding fields are believed */
 	struct item place;	/* among the callers that wait for the same thing */
 	size_t *share;		/* a sum that its memory counts in, or NULL */
 	size_t shared;		/* with so many octets */

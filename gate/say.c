@@ -11,32 +11,6 @@
 
 #include "gate/say.h"
 
-size_t
-min_size(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-long long
-min_time(long long a, long long b)
-{
-	return a < b ? a : b;
-}
-
-long long
-clamp(long long v, long long low, long long high)
-{
-	return v < low ? low : v > high ? high : v;
-}
-
-struct view
-view_of(const char *s)
-{
-	struct view v = { (const unsigned char *)s, strlen(s) };
-
-	return v;
-}
-
 struct view
 view_until(struct view *rest, const char *stops)
 {

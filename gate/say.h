@@ -12,6 +12,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "pipegate.h"
 
@@ -32,12 +33,32 @@
 #define must(fact) ((fact) ? (void)0 : must_fail(__FILE__, __LINE__))
 void must_fail(const char *file, int line) NORETURN;
 
-size_t min_size(size_t a, size_t b);
-long long min_time(long long a, long long b);
-long long clamp(long long v, long long low, long long high);
+static inline size_t
+min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline long long
+min_time(long long a, long long b)
+{
+	return a < b ? a : b;
+}
+
+static inline long long
+clamp(long long v, long long low, long long high)
+{
+	return v < low ? low : v > high ? high : v;
+}
 
 /* A view of string s without its NUL. */
-struct view view_of(const char *s);
+static inline struct view
+view_of(const char *s)
+{
+	struct view v = { (const unsigned char *)s, strlen(s) };
+
+	return v;
+}
 
 /* Cuts the front of *rest off, up to the first octet that is one of stops, or
  * all of it.  Returns what was cut; *rest then begins with that octet. */

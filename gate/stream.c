@@ -126,12 +126,6 @@ half_end(struct ws_half *h)
 	must(ws_half_move(h, WS_HALF_ENDED) == 0);
 }
 
-int
-half_is_open(const struct ws_half *h)
-{
-	return h->state == WS_HALF_OPEN;
-}
-
 static void
 half_drop(struct ws_half *h)
 {

@@ -165,7 +165,12 @@ void stream_join(struct stream *s, struct link *l);
  * must be moves that may follow. */
 void half_open(struct ws_half *h, long long credit, long long length);
 void half_end(struct ws_half *h);
-int half_is_open(const struct ws_half *h);
+
+static inline int
+half_is_open(const struct ws_half *h)
+{
+	return h->state == WS_HALF_OPEN;
+}
 
 /* Parts s from its conn. */
 void stream_detach(struct stream *s);

@@ -264,7 +264,7 @@ static int
 request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
 {
 	static unsigned char scratch[HTTP_HEAD_MAX + 256];
-	static char ip[INET6_ADDRSTRLEN], hex[32], prefix[JWT_SUB_MAX + 2];
+	static char hex[32], prefix[JWT_SUB_MAX + 2];
 	const struct caller *w = s->http->of;
 	struct http_forwarding f;
 	struct view id;
@@ -275,8 +275,8 @@ request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
 	memcpy(m->id, s->id, sizeof(m->id));
 	http_route(h->path, &id, &m->target);
 	ws_hex_put(hex, s->id);
-	f.peer = view_of(addr_text(&w->peer, ip));
-	f.trusted = peer_is_trusted(&w->peer);
+	f.peer = view_of(w->peer);
+	f.trusted = w->trusted;
 	f.prefix.p = (const unsigned char *)prefix;
 	f.prefix.n = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
 	f.correlation_id.p = (const unsigned char *)hex;
