@@ -155,7 +155,7 @@ lint: floors
 bench: pipegate static
 	@python3 bench/run
 
-bench-full: pipegate static
+bench-full: pipegate static build/relay
 	@python3 bench/run full
 
 profile: pipegate

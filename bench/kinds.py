@@ -8,6 +8,7 @@ import time
 import bed
 import load
 import report
+import wires
 
 # What speaks for memory is the program that is released.
 SHIPPED = "pipegate_static"
@@ -255,5 +256,6 @@ def streams_of(b, name, count, seconds):
     return cost
 
 
+QUICK = ("rates", "start", "memory", "idle", "streams")
 ALL = {"rates": rates, "start": start, "memory": memory, "idle": idle,
-       "streams": streams}
+       "streams": streams, "wires": wires.wires}

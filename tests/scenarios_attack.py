@@ -2,10 +2,10 @@
 cross a hop, ends in the wrong place, and peers that keep to no agreement."""
 import json
 import os
+import queue
 import signal
 import socket
 import struct
-import time
 import uuid
 
 import harness
@@ -246,23 +246,25 @@ def answers_before_the_request(t):
     """An origin that talks before it is asked is not believed for the next request."""
     listener = socket.create_server(("127.0.0.1", 0))
     t.defer(listener.close)
-    accepted = []
+    taken, spoken = queue.Queue(), queue.Queue()
 
     def origin():
         while True:
             sock, _ = listener.accept()
             conn = Conn(sock)
-            accepted.append(conn)
             conn.until(b"\r\n\r\n")
             conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright")
-            time.sleep(0.2)
+            taken.get(timeout=30)
             conn.send_quietly(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+            spoken.put(conn)
     t.background(origin)
     server = t.server()
-    t.client(server, "http://127.0.0.1:%d" % listener.getsockname()[1])
+    client = t.client(server, "http://127.0.0.1:%d" % listener.getsockname()[1])
     for _ in range(3):
         equal(t.get(server, "/demo/x").body, b"right", "body")
-        time.sleep(0.4)
+        taken.put(True)
+        spoken.get(timeout=10 * harness.SLOW)
+        client.settle()
 
 
 @scenario()
@@ -344,7 +346,7 @@ def half_closed_upgrade_is_not_cut(t):
     equal(conn.rest(), b"bye", "the half that came down")
     conn.send(pattern(5000))
     conn.half_close()
-    time.sleep(0.3)
+    server.settle()
     peer.send_window(stream, 100000)
     equal(peer.recv_body(stream, grant=False) == (pattern(5000), "end"), True, "the half that went up, whole")
 
@@ -361,14 +363,14 @@ def half_closed_upgrade_at_the_origin(t):
         conn.send(pattern(5000))
         return True
     origin.on("/switch", switch)
-    t.client(raw, origin, ready=False)
+    client = t.client(raw, origin, ready=False)
     peer = raw.accept()
     stream = peer.send_request("/switch", fields=[("upgrade", "raw"), ("connection", "upgrade")], end=False, window=0)
     equal(peer.recv_type("response")["status_code"], 101, "status")
     peer.send_body(stream, b"up", end=True)
     t.wait(lambda: done, "the end at the origin")
     equal(done[0], b"up", "what went up")
-    time.sleep(0.3)
+    client.settle()
     peer.send_window(stream, 100000)
     check(peer.recv_body(stream, grant=False) == (pattern(5000), "end"), "what came down")
 

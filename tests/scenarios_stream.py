@@ -1,6 +1,6 @@
-"""Streams: pieces at once, any size, fairness, long wires, breaks seen as
-breaks, several clients, draining.  Times are judged in the long forms alone:
-a machine that is shared must not fail the short ones."""
+"""Streams: pieces at once, any size, small beside large, long wires, breaks
+seen as breaks, several clients, draining.  How fast it all is, the bench
+says."""
 import json
 import os
 import queue
@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import harness
 from harness import scenario, equal, check, ask, wait, pattern, request_octets, Failed
 
-LONG = bool(os.environ.get("LONG"))
 SANITIZED = "san" in os.path.basename(harness.BINARY)
 MIB = 1 << 20
 RSS_MAX_KB = 24 * 1024
@@ -67,15 +65,6 @@ def loaded(t, wire=None, env=None):
 def probe(t, server, seconds):
     """10 small requests a second beside whatever runs: their times in ms."""
     return json.loads(result(traffic(t, "probe", server.port, "/demo/ok", 10, seconds), seconds + 60))
-
-
-def p99(times):
-    return times[min(len(times) - 1, int(len(times) * 0.99))]
-
-
-def say(t, text):
-    """A measured figure, for who reads the output of a long run."""
-    print("# %s: %s" % (t.name, text), flush=True)
 
 
 def within(processes, kb):
@@ -211,40 +200,6 @@ def both_halves_live_at_once(t):
         equal(read_event(caller), k, "downwards")
 
 
-def paced_gaps(source, sink, count):
-    """source() each 100 ms, in a thread; the times at which sink() returned."""
-    def send():
-        start = time.monotonic()
-        for k in range(count):
-            time.sleep(max(0, start + k / 10 - time.monotonic()))
-            source(k)
-    threading.Thread(target=send, daemon=True).start()
-    at = []
-    for k in range(count):
-        equal(sink(), k, "event")
-        at.append(time.monotonic())
-    return sorted((b - a) * 1000 for a, b in zip(at, at[1:]))
-
-
-def judge_gaps(t, gaps, what):
-    near = sum(1 for gap in gaps if abs(gap - 100) <= 20) / len(gaps)
-    say(t, "%s: %.1f %% of gaps within 20 ms of 100, from %.1f to %.1f ms" % (what, near * 100, gaps[0], gaps[-1]))
-    check(near >= 0.95, "%s: only %.1f %% of the gaps are near 100 ms" % (what, near * 100))
-    check(gaps[-1] <= 150, "%s: a gap of %.0f ms" % (what, gaps[-1]))
-
-
-@scenario(long=True, alone=True)
-def events_keep_their_rhythm(t):
-    """600 events, one each 100 ms, keep that rhythm, down and up."""
-    origin, server, _ = t.trio()
-    conns = hand_over(origin, "/rhythm", CHUNKED)
-    caller = t.conn(server).send(request_octets("POST", "/demo/rhythm", [("Transfer-Encoding", "chunked")]))
-    far = receive(conns)
-    equal(caller.head().status, 200, "status")
-    judge_gaps(t, paced_gaps(lambda k: far.send(event_of("chunked", k)), lambda: read_event(caller), 600), "down")
-    judge_gaps(t, paced_gaps(lambda k: caller.send(event_of("chunked", k)), lambda: read_event(far), 600), "up")
-
-
 def silence(t, seconds):
     """An answer, an upload whose answer has begun, and a raw stream, none of
     which says anything for so long, go on where they were."""
@@ -288,14 +243,9 @@ def a_stream_may_be_silent_for_10_minutes(t):
 def any_size(t, size):
     origin, server, client = loaded(t, env={"PIPEGATE_MAX_BODY_BYTES": "0"})
     for what, path in (("pull", "/bulk/%d" % size), ("pull", "/chunked/%d" % size), ("upload", "/sink")):
-        start = time.monotonic()
         args = [size] if what == "upload" else [0]
         equal(result(traffic(t, what, server.port, "/demo" + path, *args), 30 + size / (10 * MIB)),
               "200 %d" % size, what)
-        if LONG:
-            say(t, "%s %d MiB/s, server %d KiB, client %d KiB" % (
-                path, size / MIB / (time.monotonic() - start),
-                server.status_kb("VmHWM"), client.status_kb("VmHWM")))
     within((server, client), RSS_MAX_KB)
 
 
@@ -362,35 +312,6 @@ def small_requests_pass_beside_large_ones(t):
     check(int(result(bulk)) > MIB, "the downloads stand still")
 
 
-@scenario(long=True, alone=True)
-def fair_through_a_narrow_wire(t):
-    """200 Mbit/s, 20 ms: the p99 of small requests grows by 25 ms at most beside 8 downloads and 100 trickles."""
-    _, server, _ = loaded(t, SHORT_WIRE)
-    quiet = p99(probe(t, server, 20))
-    traffic(t, "trickle", server.port, "/demo/endless", 100, 1024).wait_out("asked")
-    bulk = traffic(t, "download", server.port, "/demo/endless", 8, 3, 28)
-    time.sleep(3)
-    times = probe(t, server, 22)
-    rate = int(result(bulk)) * 8 / 25e6
-    say(t, "quiet p99 %.1f ms, beside load p50 %.1f p99 %.1f ms, downloads %.0f Mbit/s" % (
-        quiet, times[len(times) // 2], p99(times), rate))
-    check(p99(times) <= quiet + 25, "p99 %.1f ms, quiet %.1f ms" % (p99(times), quiet))
-
-
-@scenario(long=True, alone=True)
-def fair_without_a_wire(t):
-    """Beside downloads of 100 MB/s in all, the p99 of small requests is at most 3 times the quiet one."""
-    _, server, _ = loaded(t)
-    quiet = p99(probe(t, server, 20))
-    bulk = traffic(t, "download", server.port, "/demo/paced/12500000", 8, 2, 25)
-    time.sleep(2)
-    times = probe(t, server, 20)
-    rate = int(result(bulk)) / 23e6
-    say(t, "quiet p99 %.2f ms, beside load p50 %.2f p99 %.2f ms, downloads %.0f MB/s" % (
-        quiet, times[len(times) // 2], p99(times), rate))
-    check(p99(times) <= 3 * quiet, "p99 %.2f ms, quiet %.2f ms" % (p99(times), quiet))
-
-
 @scenario()
 def callers_that_stop_reading(t):
     """300 callers that take nothing cost no more than the budget; small requests still pass."""
@@ -407,14 +328,6 @@ def callers_that_stop_reading(t):
     within((server, client), 64 * 1024 + 8192)
 
 
-def straight(t, origin, wire):
-    """Octets that plain TCP carries through such a wire in 25 s."""
-    link = relay(t, origin.port, *wire)
-    count = int(result(traffic(t, "download", link.port, "/endless", 1, 5, 30)))
-    link.kill()
-    return count
-
-
 @scenario()
 def a_long_wire_is_filled(t):
     """A download through 100 ms of round trip passes whole, beside small requests."""
@@ -426,25 +339,17 @@ def a_long_wire_is_filled(t):
     within((server, client), RSS_MAX_KB + 8192)
 
 
-@scenario(long=True, alone=True)
-def a_long_wire_is_filled_well(t):
-    """100 ms, 200 Mbit/s: 80 % of plain TCP, small requests' p99 under 250 ms, and memory given back in 10 s."""
-    origin, server, client = loaded(t, LONG_WIRE)
-    plain = straight(t, origin, LONG_WIRE)
+@scenario(long=True)
+def a_long_wire_gives_its_memory_back(t):
+    """What a download through 100 ms of round trip took of memory is given back after it."""
+    _, server, client = loaded(t, LONG_WIRE)
     probe(t, server, 2)
     before = [p.status_kb("VmRSS") for p in (server, client)]
-    bulk = traffic(t, "download", server.port, "/demo/endless", 1, 5, 30)
-    times = probe(t, server, 28)
-    ours = int(result(bulk))
-    time.sleep(10)
-    after = [p.status_kb("VmRSS") for p in (server, client)]
-    say(t, "%.0f of %.0f Mbit/s = %.1f %%, small requests p50 %.1f p99 %.1f ms, KiB before %s after %s peak %s" % (
-        ours * 8 / 25e6, plain * 8 / 25e6, 100 * ours / plain, times[len(times) // 2], p99(times), before, after,
-        [p.status_kb("VmHWM") for p in (server, client)]))
-    check(ours >= 0.8 * plain, "%d octets, plain TCP %d" % (ours, plain))
-    check(p99(times) <= 250, "p99 %.1f ms" % p99(times))
-    for a, b in zip(before, after):
-        check(b <= a + 1024, "resident %d KiB before, %d KiB after" % (a, b))
+    bulk = traffic(t, "download", server.port, "/demo/endless", 1, 0, 10)
+    equal(len(probe(t, server, 8)), 80, "answers")
+    result(bulk)
+    for process, kb in zip((server, client), before):
+        wait(lambda: process.status_kb("VmRSS") <= kb + 1024, "the memory of " + process.name, 20)
 
 
 @scenario(long=True)
@@ -460,12 +365,6 @@ def a_throttled_link_is_alive(t):
 # ------------------------------------------------------ 7: breaks are breaks
 
 
-def quickly(began, what):
-    if LONG:
-        took = (time.monotonic() - began) * 1000
-        check(took <= 100, "%s took %.0f ms" % (what, took))
-
-
 @scenario(quick=True)
 def a_broken_raw_stream_is_an_rst(t):
     """After a 101, a break at either end is an RST at the other, and no other stream of the link notices."""
@@ -477,9 +376,7 @@ def a_broken_raw_stream_is_an_rst(t):
         echo_check(near, far)
         ender, other = (near, far) if breaker == "caller" else (far, near)
         ender.abort()
-        began = time.monotonic()
         seen_broken(other, "the other side of the " + breaker)
-        quickly(began, "the break of the " + breaker)
         echo_check(*bystander)
 
 
@@ -496,10 +393,8 @@ def a_raw_stream_breaks_with_its_link(t):
         near, far = upgraded(t, server, conns)
         echo_check(near, far)
         {"wire": wire, "client": client, "server": server}[victim].kill()
-        began = time.monotonic()
         seen_broken(near, "the caller of a killed " + victim)
         seen_broken(far, "the origin of a killed " + victim)
-        quickly(began, "the end of the " + victim)
 
 
 ANSWERS = {
@@ -540,11 +435,9 @@ def no_break_ends_an_answer_well(t):
                 far.abort()
         else:
             {"wire": wire, "client": client, "server": server}[victim].kill()
-        began = time.monotonic()
         for name, caller, far, head, start in open_ones:
             octets = start + caller.rest()
             check(not is_whole(caller, head, octets), "%s gone: a whole answer (%s)" % (victim, name))
-        quickly(began, "the end of the " + victim)
 
 
 @scenario()
@@ -564,7 +457,6 @@ def no_break_ends_an_upload_well(t):
             caller = t.conn(server).send(request_octets("POST", "/demo/up", fields) + body)
             far = receive(conns)
             uploads.append((caller, far, far.take(len(body))))
-        began = time.monotonic()
         for caller, _, _ in uploads:
             if victim == "caller's end":
                 caller.half_close()
@@ -575,7 +467,6 @@ def no_break_ends_an_upload_well(t):
         for _, far, start in uploads:
             octets = far.rest()
             check(b"0\r\n\r\n" not in octets and len(start + octets) < 1000, "%s gone: a whole request" % victim)
-        quickly(began, "the end of the " + victim)
         if victim.startswith("caller"):
             echo_check(*bystander)
 
@@ -746,10 +637,7 @@ def a_drain_ends_after_10_s(t):
     raws = hand_over(origin, "/raw-stream", SWITCH)
     near, far = upgraded(t, server, raws)
     client.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    near.silent(8)
+    near.silent(9)
     seen_broken(near, "the caller")
     seen_broken(far, "the origin")
-    took = time.monotonic() - began
-    check(9 < took < 12, "the drain took %.1f s" % took)
     client.wait_exit(3)

@@ -7,9 +7,12 @@ it and the measuring of a scenario do not share an interpreter.
     probe PORT PATH N T          N requests a second for T s; prints their times in ms, sorted, as JSON
     upload PORT PATH SIZE        one chunked upload of stamped blocks; prints the answer's body
     pull PORT PATH SIZE          one download of stamped blocks, each looked at; prints how many octets
+    events PORT PATH             reads events; prints the gaps between them in ms, as JSON
+    drip PORT PATH N             sends N events 100 ms apart; prints the answer, which is their gaps
 
 Paths: /ok (2 octets), /bulk/N and /chunked/N (stamped blocks), /endless,
-/paced/RATE (endless, RATE octets a second), /sink (counts what it is sent).
+/paced/RATE (endless, RATE octets a second), /sink (counts what it is sent),
+/events/N (N events 100 ms apart), /drip (the gaps of what it is sent).
 """
 import json
 import select
@@ -144,12 +147,43 @@ def serve_sink(sock, path, fields, stream):
     sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
+EVENT = b"10\r\ndata: an event\n\n\r\n"
+
+
+def send_events(sock, number):
+    start = time.monotonic()
+    for k in range(number):
+        time.sleep(max(0, start + k / 10 - time.monotonic()))
+        sock.sendall(EVENT)
+    sock.sendall(b"0\r\n\r\n")
+
+
+def gaps_of(stream, fields):
+    """The gaps between the events of a chunked body, in ms."""
+    at, count = [], 0
+    for piece in read_pieces(stream, fields):
+        count += len(piece)
+        at += [time.monotonic()] * (count // 16 - len(at))
+    return [round((b - a) * 1000, 3) for a, b in zip(at, at[1:])]
+
+
+def serve_events(sock, path, fields, stream):
+    sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    send_events(sock, int(path.rsplit("/", 1)[1]))
+
+
+def serve_drip(sock, path, fields, stream):
+    body = json.dumps(gaps_of(stream, fields)).encode()
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
 def serve_ok(sock, path, fields, stream):
     sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
 SERVICES = {"/bulk": serve_bulk, "/chunked": serve_chunked, "/endless": serve_endless,
-            "/paced": serve_paced, "/sink": serve_sink}
+            "/paced": serve_paced, "/sink": serve_sink, "/events": serve_events,
+            "/drip": serve_drip}
 
 
 def converse(sock):
@@ -258,6 +292,22 @@ def pull(port, path, size):
     for piece in read_pieces(stream, fields):
         stamps.take(piece)
     print(line.split(" ")[1], stamps.count, flush=True)
+
+
+def events(port, path):
+    sock = dial(int(port))
+    sock.sendall(head_octets("GET", path))
+    stream = sock.makefile("rb", 1 << 16)
+    print(json.dumps(gaps_of(stream, read_head(stream)[1])), flush=True)
+
+
+def drip(port, path, number):
+    sock = dial(int(port))
+    sock.sendall(head_octets("POST", path, "Transfer-Encoding: chunked\r\n"))
+    send_events(sock, int(number))
+    stream = sock.makefile("rb")
+    fields = read_head(stream)[1]
+    print(stream.read(int(fields["content-length"])).decode(), flush=True)
 
 
 if __name__ == "__main__":
