@@ -6,6 +6,9 @@
  * requests, answers, bodies, trailers, output, passing on, error answers,
  * paths.
  */
+#include <sys/socket.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
@@ -634,62 +637,67 @@ req_version(struct view v, int *minor)
 	return 0;
 }
 
-/* Whether v is a reg-name with sound percent-escapes. */
+/* Whether v is an address of a family, as inet_pton reads it: IPv6 without
+ * brackets and zone. */
 static int
-req_name_ok(struct view v)
+address_is(int family, struct view v)
 {
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+
+	if (v.n == 0 || v.n >= sizeof(text))
+		return 0;
+	memcpy(text, v.p, v.n);
+	text[v.n] = '\0';
+	return strlen(text) == v.n && inet_pton(family, text, &address) == 1;
+}
+
+/* Whether v is a port, which may be left empty (RFC 3986 3.2.3). */
+static int
+host_port_ok(struct view v)
+{
+	long port = 0;
 	size_t i;
 
 	for (i = 0; i < v.n; i++) {
-		if ((octets[v.p[i]] & O_HOST) != 0)
-			continue;
-		if (v.p[i] != '%' || v.n - i < 3 ||
-		    octet_hex(v.p[i + 1]) == -1 ||
-		    octet_hex(v.p[i + 2]) == -1)
+		if (!octet_is_digit(v.p[i]))
 			return 0;
-		i += 2;
+		port = port * 10 + (v.p[i] - '0');
+		if (port > 65535)
+			return 0;
 	}
 	return 1;
 }
 
-/* Whether v is what stands in the brackets of an IPv6 address. */
+/* Takes uri-host [ ":" port ] (RFC 9110 7.2) apart; brackets are left out of
+ * host.  Returns 0, or -1 where these or the port are not sound. */
 static int
-req_ipv6_ok(struct view v)
+host_split(struct view v, struct view *host, int *bracketed)
 {
-	size_t i, colons = 0;
-
-	for (i = 0; i < v.n; i++) {
-		colons += v.p[i] == ':';
-		if (octet_hex(v.p[i]) == -1 && v.p[i] != ':' && v.p[i] != '.')
-			return 0;
+	*bracketed = v.n > 0 && v.p[0] == '[';
+	if (!*bracketed) {
+		*host = view_split(&v, ':');
+		return host_port_ok(v) ? 0 : -1;
 	}
-	return colons >= 2 && v.n <= 45;
+	v.p++;
+	v.n--;
+	*host = view_split(&v, ']');
+	if (v.p[-1] != ']' || view_split(&v, ':').n > 0)
+		return -1;
+	return host_port_ok(v) ? 0 : -1;
 }
 
-/* Whether v is uri-host [ ":" port ] (RFC 9110 7.2); it may be empty. */
+/* Whether v names a host.  An empty one is none (RFC 9110 4.2.1). */
 static int
 req_host_ok(struct view v)
 {
 	struct view host;
-	int ok;
+	int bracketed;
 
-	if (v.n > 0 && v.p[0] == '[') {
-		v.p++;
-		v.n--;
-		host = view_split(&v, ']');
-		ok = v.p[-1] == ']' && req_ipv6_ok(host) &&
-		    (v.n == 0 || v.p[0] == ':');
-		if (ok && v.n > 0)
-			view_split(&v, ':');
-	} else {
-		host = view_split(&v, ':');
-		ok = req_name_ok(host);
-	}
-	while (ok && v.n > 0) {
-		ok = octet_is_digit(*v.p++);
-		v.n--;
-	}
-	return ok;
+	if (host_split(v, &host, &bracketed) == -1)
+		return 0;
+	return bracketed ? address_is(AF_INET6, host) :
+	    host.n > 0 && octet_all(host, O_HOST);
 }
 
 /* Parses an absolute-form target whose scheme's size is given.  Its path can
@@ -705,7 +713,7 @@ req_absolute(struct http_head *h, size_t scheme)
 		q++;
 	h->host = view_between(p, q);
 	h->path = view_between(q, end);
-	if (h->host.n == 0 || !req_host_ok(h->host))
+	if (!req_host_ok(h->host))
 		return -400;
 	if (q == end)
 		h->path = view_of(http_equal(h->method, "OPTIONS") ?
@@ -769,13 +777,13 @@ req_framing(struct http_head *h, const struct head_facts *t)
 static int
 req_host(struct http_head *h, const struct head_facts *t)
 {
-	if (t->hosts > 1 || (t->hosts == 0 && h->minor > 0) ||
-	    !req_host_ok(t->host))
+	if (t->hosts == 0)
+		return h->minor > 0 ? -400 : 0;
+	if (t->hosts > 1 || !req_host_ok(t->host))
 		return -400;
 	if (h->host.n == 0)
 		h->host = t->host;
-	return t->hosts == 0 || view_equal_nocase(h->host, t->host) ?
-	    0 : -400;
+	return view_equal_nocase(h->host, t->host) ? 0 : -400;
 }
 
 /* Size of the empty line that may stand before a request line, or -400. */

@@ -156,7 +156,7 @@ enum http_framing {
 struct http_head {
 	struct view method;
 	struct view target;	/* as it stands in the request line */
-	struct view host;	/* of the absolute-form target, else of Host; may be empty */
+	struct view host;	/* of the absolute-form target, else of Host; empty: HTTP/1.0 with neither */
 	struct view path;	/* origin form: path with its query; "*" for OPTIONS * */
 	int status;
 	struct view reason;
@@ -182,9 +182,10 @@ int http_list_has(struct view v, const char *token);
 const struct http_field *http_field_find(const struct http_field *f, size_t n,
     const char *name);
 
-/* Parses a request head from b[0..n), strictly as rules.md section 1 of the
- * brief has it: CRLF only, one empty line before it allowed, framing checked,
- * Host checked.  *scanned must be 0 at first and is for the parser: it lets a
+/* Parses a request head from b[0..n), strictly: CRLF only, one empty line
+ * before it allowed, framing checked (RFC 9112 6.3, without its leniencies),
+ * one Host, which is a name without '%' or an address, and a port up to 65535.
+ * *scanned must be 0 at first and is for the parser: it lets a
  * head that comes octet by octet cost linear time; keep it with the buffer.
  * Returns the size of the head (the body starts there), 0 if it is not
  * complete yet, or minus the status to answer: -400, -405 (CONNECT and

@@ -192,7 +192,6 @@ def good_but_odd_requests(t):
         "1.0 without Host": get(line="GET /demo/echo HTTP/1.0", host=""),
         "1.2": get(line="GET /demo/echo HTTP/1.2"),
         "absolute form": get(line="GET http://h/demo/echo HTTP/1.1"),
-        "empty Host": get(host="Host:\r\n"),
         "IPv6 Host": get(host="Host: [::1]:80\r\n"),
         "long target": get(line="GET /demo/echo?%s HTTP/1.1" % ("a" * 8000)),
         "100 fields": get(*["A: b"] * 100),
