@@ -749,10 +749,8 @@ req_line(struct http_head *h, struct view line)
 
 	h->method = view_split(&line, ' ');
 	h->target = view_split(&line, ' ');
-	if (!octet_all(h->method, O_TOKEN) || h->method.n == 0)
+	if (!http_method_ok(h->method))
 		return -400;
-	if (h->method.n > METHOD_MAX)
-		return -501;
 	if (h->target.n > HTTP_TARGET_MAX)
 		return -414;
 	rc = req_version(line, &h->minor);
@@ -802,6 +800,15 @@ req_skip(const unsigned char *b, size_t n)
 	return (int)skip;
 }
 
+/* Whether the method is over its cap.  That is so as soon as so many octets
+ * of it are there, whatever follows (RFC 9112 section 3). */
+static int
+req_method_long(const unsigned char *p, size_t n)
+{
+	return n > METHOD_MAX &&
+	    octet_skip(p, p + METHOD_MAX + 1, O_TOKEN) == p + METHOD_MAX + 1;
+}
+
 int
 http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
     size_t *scanned)
@@ -812,6 +819,8 @@ http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
 	skip = req_skip(b, n);
 	if (skip < 0)
 		return skip;
+	if (req_method_long(b + skip, n - (size_t)skip))
+		return -501;
 	size = head_read(h, b + skip, n - (size_t)skip, scanned, req_line);
 	if (size <= 0)
 		return size;

@@ -190,7 +190,8 @@ const struct http_field *http_field_find(const struct http_field *f, size_t n,
  * Returns the size of the head (the body starts there), 0 if it is not
  * complete yet, or minus the status to answer: -400, -405 (CONNECT and
  * TRACE), -414, -417, -431 (also for more than 64 elements in Connection),
- * -501 (a coding, or a method over 64 octets), -505.  A bad first line is
+ * -501 (a coding, or a method over 64 octets), -505.  A method is too long as
+ * soon as its 65th octet is there, whatever follows; else a bad first line is
  * refused as soon as it is whole.  With -405 and -417 the head is filled in
  * as far as the request line goes.  An absolute-form target without a path
  * has "/" (or "*" for OPTIONS), a static view; one with a query but no path

@@ -33,3 +33,16 @@ def hosts(t):
     for host in GOOD_HOSTS:
         equal(t.conn(server).request("GET", "/demo/echo", host=host).status, 200, host)
     equal([r.get("host") for r in origin.requests], list(GOOD_HOSTS), "what the service saw")
+
+
+@scenario()
+def long_methods(t):
+    """A method over 64 octets is 501 as soon as that is seen, however it goes on; one of 64 passes."""
+    origin, server, _ = t.trio()
+    over = "M" * 65
+    for name, octets in {
+            "whole": "%s /demo/echo HTTP/1.1\r\nHost: h\r\n\r\n" % over, "not yet whole": over, "endless": "M" * 20000,
+            "and a bad target": over + " /#\r\n", "not HTTP": over + "\n"}.items():
+        refused(t, server, octets, 501, name)
+    equal(t.conn(server).request("M" * 64, "/demo/echo").status, 200, "64 octets")
+    equal([r.method for r in origin.requests], ["M" * 64], "what the service saw")

@@ -288,6 +288,10 @@ test_fields_kept(void)
 #define GET11 "GET / HTTP/1.1\r\n" H
 #define WITH(fields) "POST / HTTP/1.1\r\n" H fields "\r\n\r\n"
 
+/* 65 octets, one over the cap. */
+#define LONG_METHOD "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+    "-_.~!#$%&'*+|"
+
 static const struct {
 	int status;
 	const char *text;
@@ -332,8 +336,14 @@ static const struct {
 	{ 400, "GET ?q HTTP/1.1\r\n" H "\r\n" },
 	{ 405, "CONNECT h:443 HTTP/1.1\r\n" H "\r\n" },
 	{ 405, "TRACE / HTTP/1.1\r\n" H "\r\n" },
-	{ 501, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-	    "AAAA / HTTP/1.1\r\n" H "\r\n" },
+	{ 501, LONG_METHOD " / HTTP/1.1\r\n" H "\r\n" },
+	{ 501, "\r\n" LONG_METHOD " / HTTP/1.1\r\n" H "\r\n" },
+	{ 501, LONG_METHOD "A / HTTP/1.1\r\n" H "\r\n" },
+	{ 501, LONG_METHOD },
+	{ 501, LONG_METHOD "\r\n" },
+	{ 501, LONG_METHOD "\n\x01(" },
+	{ 501, LONG_METHOD " /#\xff HTTP/2.0\r\n" },
+	{ 400, "(" LONG_METHOD " / HTTP/1.1\r\n" H "\r\n" },
 	/* absolute form */
 	{ 400, "GET ftp://h/ HTTP/1.1\r\n" H "\r\n" },
 	{ 400, "GET http:///x HTTP/1.1\r\n" H "\r\n" },
@@ -597,7 +607,11 @@ test_caps(void)
 	big_check("a target of the cap", at, (int)at);
 	big_check("a target over the cap", big_target(HTTP_TARGET_MAX + 1),
 	    -414);
-	big_check("a line without an end", big_put(0, "G", 17000), -414);
+	big_check("a method without an end", big_put(0, "G", 17000), -501);
+	at = big_put(0, "M", 64);
+	at = big_put(at, " / HTTP/1.1\r\n" H "\r\n", 1);
+	big_check("a method of the cap", at, (int)at);
+	big_check("a method of the cap, cut", 64, 0);
 	big_check("a target without an end", big_put(big_put(0, "GET /", 1),
 	    "x", 20000), -414);
 
