@@ -910,8 +910,18 @@ http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
  * Bodies (RFC 9112 section 7).
  */
 enum chunk_state {
-	CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_LF, CHUNK_DATA, CHUNK_DATA_CR,
-	CHUNK_DATA_LF, CHUNK_LAST, CHUNK_BAD
+	CHUNK_BAD, CHUNK_SIZE, CHUNK_LF, CHUNK_DATA, CHUNK_DATA_CR,
+	CHUNK_DATA_LF, CHUNK_LAST,
+	/* Within extensions. */
+	EXT_OVER,		/* white space that only a ';' can follow */
+	EXT_BEGIN,		/* behind a ';' */
+	EXT_NAME,
+	EXT_NAMED,		/* white space behind the name */
+	EXT_EQUALS,		/* behind '=' */
+	EXT_TOKEN,
+	EXT_QUOTED,
+	EXT_ESCAPE,		/* behind a backslash */
+	EXT_CLOSED		/* behind the closing quote */
 };
 
 void
@@ -977,20 +987,71 @@ chunk_size(struct http_body *d, unsigned char c)
 	if (d->digits == 0)
 		return CHUNK_BAD;
 	if (c == ';')
-		return CHUNK_EXTENSION;
+		return EXT_BEGIN;
+	if (c == ' ' || c == '\t')
+		return EXT_OVER;
 	return c == '\r' ? CHUNK_LF : CHUNK_BAD;
 }
+
+/* What octets are to the grammar of extensions. */
+enum ext_octet {
+	EXT_CONTROL, EXT_OTHER, EXT_TCHAR, EXT_SPACE, EXT_SEMICOLON,
+	EXT_EQUAL_SIGN, EXT_QUOTE, EXT_BACKSLASH, EXT_CR, EXT_OCTETS
+};
+
+static enum ext_octet
+ext_octet(unsigned char c)
+{
+	switch (c) {
+	case ' ':
+	case '\t':
+		return EXT_SPACE;
+	case ';':
+		return EXT_SEMICOLON;
+	case '=':
+		return EXT_EQUAL_SIGN;
+	case '"':
+		return EXT_QUOTE;
+	case '\\':
+		return EXT_BACKSLASH;
+	case '\r':
+		return EXT_CR;
+	default:
+		return (octets[c] & O_TOKEN) != 0 ? EXT_TCHAR :
+		    (octets[c] & O_VALUE) != 0 ? EXT_OTHER : EXT_CONTROL;
+	}
+}
+
+/* Where each kind of octet leads (RFC 9112 7.1.1, RFC 9110 5.6.4), in the
+ * order of enum ext_octet.  White space may stand around ';' and '=', but not
+ * before the line's end. */
+static const unsigned char ext_next[][EXT_OCTETS] = {
+	[EXT_OVER] = { 0, 0, 0, EXT_OVER, EXT_BEGIN, 0, 0, 0, 0 },
+	[EXT_BEGIN] = { 0, 0, EXT_NAME, EXT_BEGIN, 0, 0, 0, 0, 0 },
+	[EXT_NAME] = { 0, 0, EXT_NAME, EXT_NAMED, EXT_BEGIN, EXT_EQUALS, 0, 0,
+	    CHUNK_LF },
+	[EXT_NAMED] = { 0, 0, 0, EXT_NAMED, EXT_BEGIN, EXT_EQUALS, 0, 0, 0 },
+	[EXT_EQUALS] = { 0, 0, EXT_TOKEN, EXT_EQUALS, 0, 0, EXT_QUOTED, 0, 0 },
+	[EXT_TOKEN] = { 0, 0, EXT_TOKEN, EXT_OVER, EXT_BEGIN, 0, 0, 0,
+	    CHUNK_LF },
+	[EXT_QUOTED] = { 0, EXT_QUOTED, EXT_QUOTED, EXT_QUOTED, EXT_QUOTED,
+	    EXT_QUOTED, EXT_CLOSED, EXT_ESCAPE, 0 },
+	[EXT_ESCAPE] = { 0, EXT_QUOTED, EXT_QUOTED, EXT_QUOTED, EXT_QUOTED,
+	    EXT_QUOTED, EXT_QUOTED, EXT_QUOTED, 0 },
+	[EXT_CLOSED] = { 0, 0, 0, EXT_OVER, EXT_BEGIN, 0, 0, 0, CHUNK_LF }
+};
 
 /* One octet of an extension: dropped, but counted until data pays for it.
  * Sizes need no count of their own, their digits being few. */
 static enum chunk_state
 chunk_extension(struct http_body *d, unsigned char c)
 {
-	if (c == '\r')
-		return CHUNK_LF;
-	if ((octets[c] & O_VALUE) == 0 || ++d->overhead > CHUNK_OVERHEAD_MAX)
+	enum chunk_state next =
+	    (enum chunk_state)ext_next[d->state][ext_octet(c)];
+
+	if (next != CHUNK_LF && ++d->overhead > CHUNK_OVERHEAD_MAX)
 		return CHUNK_BAD;
-	return CHUNK_EXTENSION;
+	return next;
 }
 
 /* One octet of framing: what state it leads to. */
@@ -1000,8 +1061,6 @@ chunk_octet(struct http_body *d, unsigned char c)
 	switch ((enum chunk_state)d->state) {
 	case CHUNK_SIZE:
 		return chunk_size(d, c);
-	case CHUNK_EXTENSION:
-		return chunk_extension(d, c);
 	case CHUNK_LF:
 		d->digits = 0;
 		if (c != '\n')
@@ -1012,7 +1071,7 @@ chunk_octet(struct http_body *d, unsigned char c)
 	case CHUNK_DATA_LF:
 		return c == '\n' ? CHUNK_SIZE : CHUNK_BAD;
 	default:
-		return CHUNK_BAD;
+		return chunk_extension(d, c);
 	}
 }
 

@@ -1,6 +1,8 @@
 """What is refused although much software lets it pass, and what is believed of
 whom: hosts, chunk extensions, long methods, forwarding fields, answers of v1
 clients that are not quite JSON."""
+import base64
+
 from harness import scenario, equal, check, Failed
 
 
@@ -46,3 +48,56 @@ def long_methods(t):
         refused(t, server, octets, 501, name)
     equal(t.conn(server).request("M" * 64, "/demo/echo").status, 200, "64 octets")
     equal([r.method for r in origin.requests], ["M" * 64], "what the service saw")
+
+
+# ------------------------------------------------------- chunk extensions
+
+
+BAD_EXTENSIONS = (b";", b"; ", b";;a", b";a;", b";a ", b";a b", b";=b", b";a=", b";a==b", b";a=b c", b";a=\"b", b";a=b\"",
+                  b";a=\"b\"c", b";a=\"b\\\"", b";\"a\"", b";a,b", b";\xe4", b" ", b" a")
+GOOD_EXTENSIONS = (b"", b";a", b" ;a", b"\t; a = b ; c=\"d;=\\\"\\\\\xe4 \"", b";a=\"\"", b";!#$%&'*+-.^_`|~=1")
+
+
+def chunked(extension, last=b""):
+    return b"4%s\r\nbody\r\n0%s\r\n\r\n" % (extension, last)
+
+
+@scenario()
+def extensions_of_callers(t):
+    """A chunk extension that RFC 9112 7.1.1 does not know is 400, at any chunk; others are dropped on the way."""
+    origin, server, _ = t.trio()
+    head = b"POST /demo/raw HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for extension in BAD_EXTENSIONS:
+        refused(t, server, head + chunked(extension), 400, repr(extension))
+        refused(t, server, head + chunked(b"", extension), 400, "last chunk, %r" % extension)
+    equal(origin.requests, [], "whole requests at the service")
+    conn = t.conn(server)
+    for extension in GOOD_EXTENSIONS:
+        answer = conn.send(head + chunked(extension, extension)).answer()
+        equal((answer.status, answer.body), (200, b"body"), repr(extension))
+    equal([r.body for r in origin.requests], [b"body"] * len(GOOD_EXTENSIONS), "bodies at the service")
+    equal(origin.faults, [], "faults that the service saw")
+
+
+@scenario()
+def extensions_of_services(t):
+    """Those of a service are 502, or break the answer off where its head is out; other ones pass."""
+    bad = [chunked(e) for e in BAD_EXTENSIONS] + [chunked(b"", e) for e in BAD_EXTENSIONS]
+    good = [chunked(e, e) for e in GOOD_EXTENSIONS]
+    origin, server, _ = t.trio()
+    origin.on("/odd/", lambda request, conn, origin: conn.send(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (bad + good)[int(request.path[5:])]))
+    wire = t.tunnel_server()
+    t.client(wire, origin, ready=False)
+    peer = wire.accept(v2=False)
+    for i, body in enumerate(bad + good):
+        peer.send_request_v1("odd/%d" % i)
+        message = peer.recv_json()
+        want = (502, None) if body in bad else (200, b"body")
+        equal((message["status_code"], want[1] and base64.b64decode(message["body"])), want, "over v1: %r" % body)
+        conn = t.conn(server)
+        try:
+            answer = conn.get("/demo/odd/%d" % i)
+            equal((answer.status, want[1] and answer.body), want, "over v2: %r" % body)
+        except Failed:
+            check(body in bad and (conn.reset or conn.eof), "over v2: %r" % body)
