@@ -2018,14 +2018,15 @@ path_step(size_t size, size_t dots, int *went_down)
 	return 1;
 }
 
-/* Origins differ in whether %2f, %5c and '\' part segments.  Each is taken to
- * when that leads up, never when it leads down. */
+/* Origins differ in whether %2f, %5c and '\' part segments, and in whether
+ * what stands behind a ';' is of the name (RFC 3986 3.3).  Each is taken to be
+ * so when that leads up, never when it leads down. */
 int
 http_path_climbs(struct view path)
 {
 	const unsigned char *p, *from, *end;
 	size_t size = 0, dots = 0;
-	int depth = 0, went_down = 0, c;
+	int depth = 0, went_down = 0, parameters = 0, c;
 
 	path = view_split(&path, '?');
 	if (path.n == 0)
@@ -2035,14 +2036,16 @@ http_path_climbs(struct view path)
 		from = p;
 		c = path_octet(&p, end);
 		if (c != '/' && c != '\\') {
-			size++;
-			dots += c == '.';
+			parameters |= c == ';';
+			size += !parameters;
+			dots += !parameters && c == '.';
 			continue;
 		}
 		depth += path_step(size, dots, &went_down);
 		if (depth < 0)
 			return 1;
 		size = dots = 0;
+		parameters = 0;
 		if (*from == '/')
 			went_down = 0;
 	}

@@ -374,8 +374,9 @@ enum http_route {
 enum http_route http_route(struct view path, struct view *id,
     struct view *rest);
 
-/* Whether a path's segments, also written with %2e, climb above its start
- * (for targets that have a base path).  1 or 0. */
+/* Whether a path's segments, also written with %2e or followed by parameters
+ * ("/..;x"), climb above its start (for targets that have a base path).  1 or
+ * 0. */
 int http_path_climbs(struct view path);
 
 /* ------------------------------------------------------------------ hmac.c

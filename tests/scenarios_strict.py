@@ -50,6 +50,26 @@ def long_methods(t):
     equal([r.method for r in origin.requests], ["M" * 64], "what the service saw")
 
 
+CLIMBING = ("..;/x", "..;a=b/x", "%2e%2e;/x", "..%3b/x", "a/..;/..;/x", ";/../x", "..;", "a/../..;x?y")
+LEVEL = ("..a;/x", "a;b/../x", "a/..;/x", "a;..;../x", "a/?/..;/..")
+
+
+@scenario()
+def parameters_hide_no_dots(t):
+    """Under a base path a segment "..;x" climbs as ".." does: 400; without a base path all pass as they are."""
+    origin, server = t.origin(), t.server()
+    client = t.client(server, origin.url + "/base/")
+    for path in CLIMBING:
+        equal(t.get(server, "/demo/" + path).status, 400, path)
+    for path in LEVEL:
+        equal(t.get(server, "/demo/" + path).status, 200, path)
+    equal([r.target for r in origin.requests], ["/base/" + p for p in LEVEL], "targets at the service")
+    client.terminate()
+    t.client(server, origin)
+    for path in CLIMBING:
+        equal(t.get(server, "/demo/" + path).json()["target"], "/" + path, path)
+
+
 # ------------------------------------------------------- chunk extensions
 
 
