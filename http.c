@@ -623,6 +623,13 @@ http_path_ok(struct view path)
 	return path.p[0] == '/' || http_equal(path, "*");
 }
 
+/* Methods that no tunnel can serve faithfully. */
+static int
+req_method_refused(struct view method)
+{
+	return http_equal(method, "CONNECT") || http_equal(method, "TRACE");
+}
+
 /* Parses HTTP-version into the minor one.  Returns 0 or minus a status. */
 static int
 req_version(struct view v, int *minor)
@@ -728,8 +735,7 @@ req_target(struct http_head *h)
 		return -414;
 	if (h->target.n == 0 || !octet_all(h->target, O_TARGET))
 		return -400;
-	if (http_equal(h->method, "CONNECT") ||
-	    http_equal(h->method, "TRACE"))
+	if (req_method_refused(h->method))
 		return -405;
 	h->path = h->target;
 	if (h->target.p[0] == '/')
@@ -1591,13 +1597,40 @@ http_fields_ok(const struct http_field *f, size_t n)
 	return 1;
 }
 
+/* What is wrong with the Host of a request: NULL, or words. */
+static const char *
+pass_host_fault(const struct http_field *f, size_t n, int may_lack_host)
+{
+	const struct http_field *host = http_field_find(f, n, "host");
+
+	if (host == NULL)
+		return may_lack_host ? NULL : "the request has no Host";
+	if (http_field_find(host + 1, (size_t)(f + n - host - 1), "host") !=
+	    NULL)
+		return "the request has more than one Host";
+	return host->value.n == 0 || req_host_ok(host->value) ? NULL :
+	    "the Host of the request is not valid";
+}
+
+const char *
+http_link_request_fault(struct view method, struct view path,
+    const struct http_field *f, size_t n, int may_lack_host)
+{
+	if (!http_method_ok(method) || !http_path_ok(path) ||
+	    !http_fields_ok(f, n))
+		return "the request is not valid HTTP";
+	if (req_method_refused(method))
+		return "CONNECT and TRACE are not passed on";
+	if (path.p[0] == '*' && !http_equal(method, "OPTIONS"))
+		return "only OPTIONS may have the target *";
+	return pass_host_fault(f, n, may_lack_host);
+}
+
 /* Whether field f of a request goes out to the origin. */
 static int
 pass_request(const struct hops *hops, const struct http_field *f,
-    enum http_framing framing, int upgrade)
+    const struct name *name, enum http_framing framing, int upgrade)
 {
-	const struct name *name = name_find(f->name);
-
 	if (name->id == N_LENGTH)
 		return framing == HTTP_LENGTH;
 	if (name->id == N_UPGRADE)
@@ -1633,8 +1666,9 @@ http_request_put(struct http_out *o, struct view method, struct view base,
     struct view path, const struct http_field *f, size_t n,
     enum http_framing framing, int upgrade)
 {
+	const struct name *name;
 	struct hops hops;
-	size_t i;
+	size_t i, hosts = 0;
 
 	hops_gather(&hops, f, n);
 	http_put_view(o, method);
@@ -1643,9 +1677,14 @@ http_request_put(struct http_out *o, struct view method, struct view base,
 		http_put_view(o, base);
 	http_put_view(o, path);
 	http_put(o, " HTTP/1.1\r\n");
-	for (i = 0; i < n; i++)
-		if (pass_request(&hops, &f[i], framing, upgrade))
+	for (i = 0; i < n; i++) {
+		name = name_find(f[i].name);
+		hosts += name->id == N_HOST;
+		if (pass_request(&hops, &f[i], name, framing, upgrade))
 			http_put_field(o, f[i].name, f[i].value);
+	}
+	if (hosts == 0)
+		http_put(o, "Host:\r\n");	/* RFC 9112 3.2 */
 	pass_put_connection(o, upgrade, pass_te_trailers(f, n));
 	if (framing == HTTP_CHUNKED)
 		http_put(o, "Transfer-Encoding: chunked\r\n");

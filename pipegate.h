@@ -284,6 +284,15 @@ int http_fields_ok(const struct http_field *f, size_t n);
 int http_method_ok(struct view method);
 int http_path_ok(struct view path);
 
+/* What is wrong with a request that came over the link, whose other end may be
+ * hostile: NULL, or a static phrase for an error answer.  It must be such as
+ * http_request_parse takes from a caller: the three checks above; not CONNECT
+ * or TRACE; "*" for OPTIONS alone; and one Host, either sound or empty, as
+ * http_request_fields writes it for a caller of HTTP/1.0 that names none.
+ * may_lack_host: the other end may also leave Host out for such a caller. */
+const char *http_link_request_fault(struct view method, struct view path,
+    const struct http_field *f, size_t n, int may_lack_host);
+
 /* Output of heads, in the manner of struct json_out: len may pass cap, and
  * then nothing more was stored. */
 struct http_out {
@@ -296,11 +305,12 @@ void http_put(struct http_out *o, const char *s);
 void http_put_view(struct http_out *o, struct view v);
 void http_put_field(struct http_out *o, struct view name, struct view value);
 
-/* Writes a request head for the origin: request line (method, base without a slash at its end
- * before path), fields as they are in f less hop-by-hop ones, and the
- * framing's own field (Transfer-Encoding: chunked; Content-Length stands in f
- * already).  With upgrade, the Upgrade field of f is kept and Connection:
- * Upgrade is written.  TE: trailers in f is written with Connection: TE. */
+/* Writes a request head for the origin: request line (method, base without a
+ * slash at its end before path), fields as they are in f less hop-by-hop ones,
+ * an empty Host where f has none (RFC 9112 3.2), and the framing's own field
+ * (Transfer-Encoding: chunked; Content-Length stands in f already).  With
+ * upgrade, the Upgrade field of f is kept and Connection: Upgrade is written.
+ * TE: trailers in f is written with Connection: TE. */
 void http_request_put(struct http_out *o, struct view method, struct view base,
     struct view path, const struct http_field *f, size_t n,
     enum http_framing framing, int upgrade);

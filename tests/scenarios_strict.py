@@ -50,6 +50,20 @@ def long_methods(t):
     equal([r.method for r in origin.requests], ["M" * 64], "what the service saw")
 
 
+@scenario()
+def requests_without_host(t):
+    """A request that has no Host on the link reaches the service with an empty one; so does one of HTTP/1.0."""
+    origin, server, _ = t.trio()
+    t.conn(server).send("GET /demo/echo HTTP/1.0\r\n\r\n").answer()
+    wire = t.tunnel_server()
+    t.client(wire, origin, ready=False)
+    peer = wire.accept(v2=False)
+    for fields in ({}, {"Host": "pub.test"}):
+        peer.send_request_v1("echo", fields=fields)
+        equal(peer.recv_json()["status_code"], 200, "status")
+    equal([r.all("host") for r in origin.requests], [[""], [""], ["pub.test"]], "Host")
+
+
 CLIMBING = ("..;/x", "..;a=b/x", "%2e%2e;/x", "..%3b/x", "a/..;/..;/x", ";/../x", "..;", "a/../..;x?y")
 LEVEL = ("..a;/x", "a;b/../x", "a/..;/x", "a;..;../x", "a/?/..;/..")
 

@@ -1392,6 +1392,90 @@ test_method_and_path_ok(void)
 		CHECK(!http_path_ok(v(no_paths[i])), "%s", no_paths[i]);
 }
 
+/* Fields of a text that looks like a head's. */
+static size_t
+fields_of(struct http_field *f, const char *text)
+{
+	size_t n, scanned = 0;
+
+	CHECK(http_trailers_parse(f, &n, v(text).p, strlen(text), &scanned) >
+	    0, "%s", text);
+	return n;
+}
+
+static const struct {
+	const char *fault;	/* a part of it; NULL: none */
+	const char *method, *path, *fields;
+} linked[] = {
+	{ NULL, "GET", "/", H },
+	{ NULL, "BREW", "//a?b", "A: 1\r\nHOST: [::1]:65535\r\nB: 2\r\n" },
+	{ NULL, "OPTIONS", "*", H },
+	{ NULL, "OPTIONS", "/", H },
+	{ NULL, "GET", "/", "Host:\r\n" },
+	{ NULL, "POST", "/", H "Content-Length: 3\r\n" },
+	{ NULL, "GET", "/", H "Transfer-Encoding: gzip\r\nConnection: a\r\n" },
+	{ "not valid HTTP", "", "/", H },
+	{ "not valid HTTP", "G T", "/", H },
+	{ "not valid HTTP", LONG_METHOD, "/", H },
+	{ "not valid HTTP", "GET", "", H },
+	{ "not valid HTTP", "GET", "x", H },
+	{ "not valid HTTP", "GET", "http://h/", H },
+	{ "not valid HTTP", "OPTIONS", "**", H },
+	{ "not valid HTTP", "GET", "/ ", H },
+	{ "not valid HTTP", "GET", "/", H "Content-Length: -1\r\n" },
+	{ "not valid HTTP", "GET", "/", H "Content-Length: 1\r\n"
+	    "Content-Length: 1\r\n" },
+	{ "CONNECT and TRACE", "CONNECT", "/", H },
+	{ "CONNECT and TRACE", "TRACE", "/", H },
+	{ "target *", "GET", "*", H },
+	{ "target *", "options", "*", H },
+	{ "more than one", "GET", "/", H H },
+	{ "more than one", "GET", "/", H "A: b\r\nhost: i\r\n" },
+	{ "more than one", "GET", "/", "Host:\r\nHost:\r\n" },
+	{ "more than one", "GET", "/", "Host:\r\nA: b\r\n" H },
+	{ "no Host", "GET", "/", "" },
+	{ "no Host", "GET", "/", "Hos: h\r\nHostt: h\r\n" },
+	{ "Host of", "GET", "/", "Host: a b\r\n" },
+	{ "Host of", "GET", "/", "Host: a/b\r\n" },
+	{ "Host of", "GET", "/", "Host: a,b\r\n" },
+	{ "Host of", "GET", "/", "Host: u@a\r\n" },
+	{ "Host of", "GET", "/", "Host: a%41\r\n" },
+	{ "Host of", "GET", "/", "Host: :80\r\n" },
+	{ "Host of", "GET", "/", "Host: a:65536\r\n" },
+	{ "Host of", "GET", "/", "Host: [::1\r\n" }
+};
+
+/* A request over the link, where Host must be there and where it may lack. */
+static void
+test_link_request_fault(void)
+{
+	struct http_field f[8];
+	const char *fault, *lacking;
+	char text[256];
+	size_t i, n;
+
+	for (i = 0; i < COUNT(linked); i++) {
+		snprintf(text, sizeof(text), "%s\r\n", linked[i].fields);
+		n = fields_of(f, text);
+		fault = http_link_request_fault(v(linked[i].method),
+		    v(linked[i].path), f, n, 0);
+		lacking = http_link_request_fault(v(linked[i].method),
+		    v(linked[i].path), f, n, 1);
+		CHECK(linked[i].fault == NULL ? fault == NULL :
+		    fault != NULL && strstr(fault, linked[i].fault) != NULL,
+		    "%s %s %s: %s", linked[i].method, linked[i].path, text,
+		    fault == NULL ? "no fault" : fault);
+		CHECK(fault == lacking || (lacking == NULL &&
+		    strstr(fault, "no Host") != NULL), "%s, lacking: %s", text,
+		    lacking == NULL ? "no fault" : lacking);
+	}
+	f[0].name = v("Host");
+	f[0].value = v("a\r\nEvil: 1");
+	fault = http_link_request_fault(v("GET"), v("/"), f, 1, 0);
+	CHECK(fault != NULL && strstr(fault, "not valid") != NULL,
+	    "CR LF in Host");
+}
+
 /* Each octet, in each place where a kind of octets may stand. */
 static void
 test_octets(void)
@@ -1430,17 +1514,6 @@ test_octets(void)
 	}
 }
 
-/* Fields of a text that looks like a head's. */
-static size_t
-fields_of(struct http_field *f, const char *text)
-{
-	size_t n, scanned = 0;
-
-	CHECK(http_trailers_parse(f, &n, v(text).p, strlen(text), &scanned) >
-	    0, "%s", text);
-	return n;
-}
-
 static const struct {
 	const char *base, *path, *fields;
 	enum http_framing framing;
@@ -1466,6 +1539,11 @@ static const struct {
 	{ "", "/", H "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 	    HTTP_NO_BODY, 1, "PUT / HTTP/1.1\r\n" H "Upgrade: websocket\r\n"
 	    "Connection: Upgrade\r\n\r\n" },
+	{ "", "/", "A: 1\r\n\r\n", HTTP_CHUNKED, 0,
+	    "PUT / HTTP/1.1\r\nA: 1\r\nHost:\r\n"
+	    "Transfer-Encoding: chunked\r\n\r\n" },
+	{ "", "/", "hOST:\r\n\r\n", HTTP_NO_BODY, 0,
+	    "PUT / HTTP/1.1\r\nhOST: \r\n\r\n" },
 	{ "", "/", H "Upgrade: websocket\r\nTE: trailers\r\n\r\n",
 	    HTTP_NO_BODY, 1, "PUT / HTTP/1.1\r\n" H "Upgrade: websocket\r\n"
 	    "TE: trailers\r\nConnection: Upgrade, TE\r\n\r\n" }
@@ -2568,6 +2646,7 @@ test_http(void)
 	test_answer_fields();
 	test_fields_ok();
 	test_method_and_path_ok();
+	test_link_request_fault();
 	test_octets();
 	test_request_put();
 	test_answer_put();
