@@ -224,6 +224,28 @@ list_next(struct view *list, struct view *element)
 	return 0;
 }
 
+static int
+list_has(struct view list, struct view what)
+{
+	struct view element;
+
+	while (list_next(&list, &element))
+		if (view_equal_nocase(element, what))
+			return 1;
+	return 0;
+}
+
+/* The last element, or an empty view. */
+static struct view
+list_last(struct view list)
+{
+	struct view element, last = { NULL, 0 };
+
+	while (list_next(&list, &element))
+		last = element;
+	return last;
+}
+
 int
 http_equal(struct view v, const char *s)
 {
@@ -241,12 +263,7 @@ http_equal_nocase(struct view v, const char *s)
 int
 http_list_has(struct view v, const char *token)
 {
-	struct view element;
-
-	while (list_next(&v, &element))
-		if (http_equal_nocase(element, token))
-			return 1;
-	return 0;
+	return list_has(v, view_of(token));
 }
 
 /* Reads 1*DIGIT (RFC 9110 8.6).  0, or -1 for anything else or an overflow. */
@@ -276,13 +293,15 @@ view_number(struct view v, long long *out)
 enum name_id {
 	N_OTHER, N_ACCEPT, N_CONNECTION, N_CORRELATION, N_DATE, N_EXPECT,
 	N_FORWARDED, N_HOST, N_LENGTH, N_MAX_FORWARDS, N_TE, N_TRANSFER,
-	N_UPGRADE, N_X_FOR, N_X_HOST, N_X_PREFIX, N_X_PROTO
+	N_UPGRADE, N_X_FOR, N_X_HOST, N_X_PREFIX, N_X_PROTO, N_X_REAL
 };
 
 enum {
 	R_HOP = 1,		/* of one connection: never passed on */
 	R_KEPT = 2,		/* Connection may not strip it */
-	R_HEAD = 4		/* not in trailers (RFC 9110 6.5.1) */
+	R_HEAD = 4,		/* not in trailers (RFC 9110 6.5.1) */
+	R_FRAMING = 8,		/* says how long a message is */
+	R_FORWARDING = 16	/* says where a request came from, or how */
 };
 
 struct name {
@@ -317,7 +336,10 @@ static const struct name names[][5] = {
 		{ "if-match", N_OTHER, R_HEAD },
 		{ "if-range", N_OTHER, R_HEAD }
 	},
-	[9] = { { "forwarded", N_FORWARDED, R_KEPT | R_HEAD } },
+	[9] = {
+		{ "forwarded", N_FORWARDED, R_KEPT | R_HEAD | R_FORWARDING },
+		{ "x-real-ip", N_X_REAL, R_KEPT | R_HEAD | R_FORWARDING }
+	},
 	[10] = {
 		{ "connection", N_CONNECTION, R_HOP | R_HEAD },
 		{ "keep-alive", N_OTHER, R_HOP | R_HEAD },
@@ -334,21 +356,29 @@ static const struct name names[][5] = {
 		{ "content-range", N_OTHER, R_HEAD },
 		{ "if-none-match", N_OTHER, R_HEAD }
 	},
-	[14] = { { "content-length", N_LENGTH, R_KEPT | R_HEAD } },
-	[15] = { { "x-forwarded-for", N_X_FOR, R_KEPT | R_HEAD } },
+	[14] = {
+		{ "content-length", N_LENGTH, R_KEPT | R_HEAD | R_FRAMING }
+	},
+	[15] = {
+		{ "x-forwarded-for", N_X_FOR, R_KEPT | R_HEAD | R_FORWARDING }
+	},
 	[16] = {
 		{ "content-encoding", N_OTHER, R_HEAD },
-		{ "x-forwarded-host", N_X_HOST, R_KEPT | R_HEAD },
+		{ "x-forwarded-host", N_X_HOST,
+		    R_KEPT | R_HEAD | R_FORWARDING },
 		{ "proxy-connection", N_OTHER, R_HOP | R_HEAD },
 		{ "www-authenticate", N_OTHER, R_HEAD }
 	},
 	[17] = {
-		{ "transfer-encoding", N_TRANSFER, R_HOP | R_HEAD },
-		{ "x-forwarded-proto", N_X_PROTO, R_KEPT | R_HEAD },
+		{ "transfer-encoding", N_TRANSFER,
+		    R_HOP | R_HEAD | R_FRAMING },
+		{ "x-forwarded-proto", N_X_PROTO,
+		    R_KEPT | R_HEAD | R_FORWARDING },
 		{ "if-modified-since", N_OTHER, R_HEAD }
 	},
 	[18] = {
-		{ "x-forwarded-prefix", N_X_PREFIX, R_KEPT | R_HEAD },
+		{ "x-forwarded-prefix", N_X_PREFIX,
+		    R_KEPT | R_HEAD | R_FORWARDING },
 		{ "proxy-authenticate", N_OTHER, R_HEAD }
 	},
 	[19] = {
@@ -357,13 +387,53 @@ static const struct name names[][5] = {
 	},
 	[25] = {
 		{ "x-pipegate-correlation-id", N_CORRELATION,
-		    R_KEPT | R_HEAD },
+		    R_KEPT | R_HEAD | R_FORWARDING },
 		{ "proxy-authentication-info", N_OTHER, R_HEAD }
 	}
 };
 
-static const struct name name_gateway = { "", N_OTHER, R_KEPT | R_HEAD };
+static const struct name name_forwarding = {
+	"", N_OTHER, R_KEPT | R_HEAD | R_FORWARDING
+};
 static const struct name name_other = { "", N_OTHER, 0 };
+
+/* More names that services take for the word of a gateway in front of them,
+ * by their length: who asked, by which scheme, for which host or path. */
+#define CLAIM_MAX 26
+
+static const char *const claims[CLAIM_MAX + 1][10] = {
+	[8] = { "x-scheme" },
+	[9] = { "client-ip", "path-info" },
+	[10] = { "cf-visitor", "fastly-ssl" },
+	[11] = {
+		"x-client-ip", "x-forwarded", "x-remote-ip", "remote-addr",
+		"script-name"
+	},
+	[12] = { "x-url-scheme" },
+	[13] = {
+		"fly-client-ip", "forwarded-for", "x-remote-addr",
+		"x-rewrite-url", "x-script-name"
+	},
+	[14] = {
+		"cf-pseudo-ipv4", "true-client-ip", "x-original-for",
+		"x-original-uri", "x-original-url", "x-proxyuser-ip"
+	},
+	[15] = {
+		"front-end-https", "incap-client-ip", "proxy-client-ip",
+		"x-original-host"
+	},
+	[16] = {
+		"cf-connecting-ip", "do-connecting-ip", "fastly-client-ip",
+		"x-azure-clientip", "x-azure-socketip", "x-original-proto",
+		"x-originating-ip"
+	},
+	[18] = { "cf-connecting-ipv6", "wl-proxy-client-ip" },
+	[19] = { "x-appengine-user-ip", "x-cluster-client-ip" },
+	[22] = { "x-vercel-forwarded-for" },
+	[24] = { "x-envoy-external-address" },
+	[25] = { "cloudfront-viewer-address", "x-nf-client-connection-ip" },
+	[26] = { "cloudfront-forwarded-proto" }
+};
 
 /* Whether v is text, which has its length and is in lower case. */
 static int
@@ -371,8 +441,6 @@ name_is(struct view v, const char *text)
 {
 	size_t i = 0;
 
-	if (octet_fold(v.p[v.n - 1]) != (unsigned char)text[v.n - 1])
-		return 0;
 	for (; v.n - i >= 8; i += 8)
 		if (octet_eight_fold(v.p + i) !=
 		    octet_eight((const unsigned char *)text + i))
@@ -387,15 +455,61 @@ static const struct name *
 name_find(struct view v)
 {
 	const struct name *row;
+	unsigned char last;
 
+	if (v.n == 0)
+		return &name_other;
+	last = octet_fold(v.p[v.n - 1]);
 	if (v.n < sizeof(names) / sizeof(names[0]))
 		for (row = names[v.n]; row->text != NULL; row++)
-			if (name_is(v, row->text))
+			if ((unsigned char)row->text[v.n - 1] == last &&
+			    name_is(v, row->text))
 				return row;
-	if (v.n > 0 && octet_fold(v.p[0]) == 'x' &&
+	if (octet_fold(v.p[0]) == 'x' &&
 	    (view_begins(v, "x-forwarded-") || view_begins(v, "x-pipegate-")))
-		return &name_gateway;
+		return &name_forwarding;
 	return &name_other;
+}
+
+/* The same, and claims are known too. */
+static const struct name *
+name_find_claim(struct view v)
+{
+	const struct name *name = name_find(v);
+	const char *const *row;
+	unsigned char last;
+
+	if (name != &name_other || v.n == 0 || v.n > CLAIM_MAX)
+		return name;
+	last = octet_fold(v.p[v.n - 1]);
+	for (row = claims[v.n]; *row != NULL; row++)
+		if ((unsigned char)(*row)[v.n - 1] == last &&
+		    name_is(v, *row))
+			return &name_forwarding;
+	return name;
+}
+
+/* The same for a name of a request, as a service may take it: CGI and what
+ * follows it cannot tell '_' from '-'.  So a name that is another's double is
+ * a claim, where that other one is forwarding or framing. */
+static const struct name *
+name_take(struct view v)
+{
+	unsigned char text[CLAIM_MAX + 1];
+	const struct name *name = name_find_claim(v);
+	size_t i;
+
+	if (name != &name_other || v.n == 0 || memchr(v.p, '_', v.n) == NULL)
+		return name;
+	/* Of a longer one no more matters than how it begins. */
+	if (v.n > sizeof(text))
+		v.n = sizeof(text);
+	for (i = 0; i < v.n; i++)
+		text[i] = v.p[i] == '_' ? '-' : v.p[i];
+	v.p = text;
+	name = name_find_claim(v);
+	return (name->rules & (R_FORWARDING | R_FRAMING)) != 0 ?
+	    &name_forwarding : &name_other;
 }
 
 const struct http_field *
@@ -1167,7 +1281,7 @@ http_trailers_parse(struct http_field *fields, size_t *nfields,
 static int
 trailer_ok(const struct http_field *f)
 {
-	return (name_find(f->name)->rules & R_HEAD) == 0;
+	return (name_take(f->name)->rules & R_HEAD) == 0;
 }
 
 size_t
@@ -1406,6 +1520,11 @@ struct pass {
 	struct http_field *out;
 	size_t n;
 	struct http_out scratch;
+	/* What a trusted peer says: of several lines the last, which is its
+	 * own. */
+	struct view said_for, said_proto, said_host, said_prefix;
+	int said_real;
+	size_t fors;		/* lines of X-Forwarded-For with a value */
 };
 
 static void
@@ -1440,33 +1559,62 @@ pass_max_forwards(struct pass *p, struct view value)
 	return pass_composed(p, from);
 }
 
+/* Takes note of field f, which says how the request came, or passes it on:
+ * only of a trusted peer. */
+static void
+pass_forwarding(struct pass *p, const struct http_field *f, enum name_id id)
+{
+	if (!p->how->trusted)
+		return;
+	switch (id) {
+	case N_CORRELATION:
+		return;
+	case N_X_FOR:
+		if (f->value.n > 0) {
+			p->said_for = f->value;
+			p->fors++;
+		}
+		return;
+	case N_X_PROTO:
+		p->said_proto = f->value;
+		return;
+	case N_X_HOST:
+		p->said_host = f->value;
+		return;
+	case N_X_PREFIX:
+		p->said_prefix = f->value;
+		return;
+	case N_FORWARDED:
+		break;
+	default:
+		if (!list_has(p->how->trusted_fields, f->name))
+			return;
+	}
+	p->said_real |= id == N_X_REAL;
+	p->out[p->n++] = *f;
+}
+
+/* Whether a field that does not say how the request came goes on. */
 static int
 pass_keeps(const struct pass *p, const struct http_field *f,
     const struct name *name, int keep_upgrade)
 {
-	switch (name->id) {
-	case N_LENGTH:
+	if (name->id == N_LENGTH)
 		return p->head->framing == HTTP_LENGTH;
-	case N_FORWARDED:
-	case N_X_PROTO:
-	case N_X_HOST:
-		return p->how->trusted;
-	case N_X_FOR:
-	case N_X_PREFIX:
-	case N_CORRELATION:
-		return 0;
-	case N_UPGRADE:
+	if (name->id == N_UPGRADE)
 		return p->head->upgrade && keep_upgrade;
-	default:
-		return !hops_drop(&p->hops, f, name);
-	}
+	return !hops_drop(&p->hops, f, name);
 }
 
 static void
 pass_field(struct pass *p, const struct http_field *f, int keep_upgrade)
 {
-	const struct name *name = name_find(f->name);
+	const struct name *name = name_take(f->name);
 
+	if ((name->rules & R_FORWARDING) != 0) {
+		pass_forwarding(p, f, name->id);
+		return;
+	}
 	if (!pass_keeps(p, f, name, keep_upgrade))
 		return;
 	p->out[p->n] = *f;
@@ -1477,30 +1625,109 @@ pass_field(struct pass *p, const struct http_field *f, int keep_upgrade)
 	p->n++;
 }
 
+/* Writes all lines of X-Forwarded-For but the last as one list. */
+static void
+pass_put_earlier(struct pass *p)
+{
+	const struct http_field *f = p->head->field;
+	size_t left = p->fors;
+
+	for (; left > 1; f++) {
+		if (name_find(f->name)->id != N_X_FOR || f->value.n == 0)
+			continue;
+		http_put_view(&p->scratch, f->value);
+		http_put(&p->scratch, ", ");
+		left--;
+	}
+}
+
 /* X-Forwarded-For: what a trusted peer brought, in one line, then the peer. */
 static void
 pass_for(struct pass *p)
 {
-	const struct http_head *h = p->head;
-	size_t from = p->scratch.len, i;
+	size_t from = p->scratch.len;
 
-	for (i = 0; p->how->trusted && i < h->nfields; i++) {
-		if (name_find(h->field[i].name)->id != N_X_FOR ||
-		    h->field[i].value.n == 0)
-			continue;
-		http_put_view(&p->scratch, h->field[i].value);
+	pass_put_earlier(p);
+	if (p->fors > 0) {
+		http_put_view(&p->scratch, p->said_for);
 		http_put(&p->scratch, ", ");
 	}
 	http_put_view(&p->scratch, p->how->peer);
 	pass_add(p, "X-Forwarded-For", pass_composed(p, from));
 }
 
-/* Adds a field unless it was passed on already. */
-static void
-pass_default(struct pass *p, const char *name, struct view value)
+/* The address in an element of X-Forwarded-For, which may have brackets and a
+ * port; or an empty view. */
+static struct view
+pass_address(struct view element)
 {
-	if (value.n > 0 && http_field_find(p->out, p->n, name) == NULL)
-		pass_add(p, name, value);
+	struct view host, none = { NULL, 0 };
+	int bracketed;
+
+	if (host_split(element, &host, &bracketed) == 0 &&
+	    address_is(bracketed ? AF_INET6 : AF_INET, host))
+		return host;
+	return address_is(AF_INET6, element) ? element : none;
+}
+
+/* X-Real-IP: whom a trusted peer saw, or else the peer. */
+static void
+pass_real(struct pass *p)
+{
+	struct view seen = pass_address(list_last(p->said_for));
+
+	if (!p->said_real)
+		pass_add(p, "X-Real-IP", seen.n > 0 ? seen : p->how->peer);
+}
+
+/* Whether v can stand before a path: no query, no list, not "//host". */
+static int
+pass_prefix_ok(struct view v)
+{
+	size_t i;
+
+	if (v.n < 2 || v.p[0] != '/' || v.p[1] == '/')
+		return 0;
+	for (i = 0; i < v.n; i++)
+		if ((octets[v.p[i]] & O_HOST) == 0 && v.p[i] != '/' &&
+		    v.p[i] != '%' && v.p[i] != ':' && v.p[i] != '@')
+			return 0;
+	return 1;
+}
+
+/* X-Forwarded-Prefix: what a trusted peer took off the path, then we. */
+static void
+pass_prefix(struct pass *p)
+{
+	struct view said = p->said_prefix, prefix = p->how->prefix;
+	size_t from = p->scratch.len;
+
+	if (pass_prefix_ok(said)) {
+		while (said.p[said.n - 1] == '/')
+			said.n--;
+		http_put_view(&p->scratch, said);
+		http_put_view(&p->scratch, prefix);
+		prefix = pass_composed(p, from);
+	}
+	pass_add(p, "X-Forwarded-Prefix", prefix);
+}
+
+/* Adds what says how the request came. */
+static void
+pass_add_forwarding(struct pass *p)
+{
+	int scheme = http_equal_nocase(p->said_proto, "https") ||
+	    http_equal_nocase(p->said_proto, "http");
+	struct view host = p->said_host.n > 0 ? p->said_host : p->head->host;
+
+	pass_for(p);
+	pass_real(p);
+	pass_add(p, "X-Forwarded-Proto", scheme ? p->said_proto :
+	    view_of("http"));
+	if (host.n > 0)
+		pass_add(p, "X-Forwarded-Host", host);
+	pass_prefix(p);
+	pass_add(p, "x-pipegate-correlation-id", p->how->correlation_id);
 }
 
 int
@@ -1511,13 +1738,12 @@ http_request_fields(struct http_field *out, const struct http_head *h,
 	struct pass p;
 	size_t i;
 
+	memset(&p, 0, sizeof(p));
 	p.head = h;
 	p.how = f;
 	p.out = out;
-	p.n = 0;
 	p.scratch.p = scratch;
 	p.scratch.cap = cap;
-	p.scratch.len = 0;
 	hops_gather(&p.hops, h->field, h->nfields);
 	if (http_field_find(h->field, h->nfields, "host") == NULL)
 		pass_add(&p, "Host", h->host);
@@ -1527,11 +1753,7 @@ http_request_fields(struct http_field *out, const struct http_head *h,
 		pass_add(&p, "TE", view_of("trailers"));
 	if (h->upgrade && keep_upgrade)
 		pass_add(&p, "Connection", view_of("Upgrade"));
-	pass_for(&p);
-	pass_default(&p, "X-Forwarded-Proto", view_of("http"));
-	pass_default(&p, "X-Forwarded-Host", h->host);
-	pass_add(&p, "X-Forwarded-Prefix", f->prefix);
-	pass_add(&p, "x-pipegate-correlation-id", f->correlation_id);
+	pass_add_forwarding(&p);
 	return p.scratch.len <= cap ? (int)p.n : -431;
 }
 

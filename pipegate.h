@@ -134,7 +134,7 @@ void json_put_raw(struct json_out *o, const void *p, size_t n);
 #define HTTP_HEAD_MAX 32768	/* octets of a head or of a trailer section */
 #define HTTP_FIELDS_MAX 128	/* field lines in it */
 #define HTTP_TARGET_MAX 16384	/* octets of a request target */
-#define HTTP_EXTRA_FIELDS 8	/* that we may add to a head of another */
+#define HTTP_EXTRA_FIELDS 9	/* that we may add to a head of another */
 #define HTTP_OUT_FIELDS (HTTP_FIELDS_MAX + HTTP_EXTRA_FIELDS)
 
 struct http_field {
@@ -156,7 +156,8 @@ enum http_framing {
 struct http_head {
 	struct view method;
 	struct view target;	/* as it stands in the request line */
-	struct view host;	/* of the absolute-form target, else of Host; empty: HTTP/1.0 with neither */
+	struct view host;	/* of the absolute-form target, else of Host;
+				   empty: HTTP/1.0 with neither */
 	struct view path;	/* origin form: path with its query; "*" for OPTIONS * */
 	int status;
 	struct view reason;
@@ -241,14 +242,16 @@ int http_trailers_parse(struct http_field *fields, size_t *nfields,
     const unsigned char *b, size_t n, size_t *scanned);
 
 /* Drops from fields[0..n) those that may not stand in trailers (RFC 9110
- * 6.5.1: framing, routing, authentication, cookies, content-* and the like).
- * Keeps the order of the others; returns how many stay. */
+ * 6.5.1: framing, routing, authentication, cookies, content-* and the like;
+ * also whatever http_request_fields takes for forwarding).  Keeps the order
+ * of the others; returns how many stay. */
 size_t http_trailers_filter(struct http_field *fields, size_t n);
 
 /* What the server adds to a request that it passes on. */
 struct http_forwarding {
 	struct view peer;	/* the caller's address, text (IPv6 without brackets) */
 	int trusted;		/* the peer is one of PIPEGATE_TRUSTED_PROXIES */
+	struct view trusted_fields;	/* PIPEGATE_TRUSTED_FIELDS, or empty */
 	struct view prefix;	/* "/{id}" */
 	struct view correlation_id;	/* 32 hex digits */
 };
@@ -256,15 +259,37 @@ struct http_forwarding {
 /* Writes into out (room for HTTP_OUT_FIELDS) the fields of request h as they
  * go to the origin: without the hop-by-hop ones and those that Connection
  * names (RFC 9110 7.6.1, save those that it may not strip), with Host of
- * h->host in the place of the Host that was there (or first), X-Forwarded-For, -Proto, -Host, -Prefix and
- * x-pipegate-correlation-id as f says.  For-, Proto- and Host of a trusted
- * peer are kept, For appended to, Proto and Host kept; those of others are replaced (Proto: http).
- * Forwarded is dropped unless trusted.  Content-Length stays only if the
- * framing is HTTP_LENGTH.  TE: trailers is made anew when h->te_trailers;
- * Upgrade and Connection: Upgrade when h->upgrade and keep_upgrade.  The
- * Max-Forwards of an OPTIONS is one less (0 is the caller's to answer).
- * Composed values are written to scratch[0..cap).  Returns how many, or -431
- * where they do not fit there. */
+ * h->host in the place of the Host that was there (or first).  Content-Length
+ * stays only if the framing is HTTP_LENGTH.  TE: trailers is made anew when
+ * h->te_trailers; Upgrade and Connection: Upgrade when h->upgrade and
+ * keep_upgrade.  The Max-Forwards of an OPTIONS is one less (0 is the caller's
+ * to answer).
+ *
+ * Six fields that say how the request came are written anew, from what the
+ * peer said in them where it is trusted.  Of several lines of one name the
+ * last counts, which is the peer's own.
+ *	X-Forwarded-For		what the peer brought, all lines of it, and
+ *				the peer itself
+ *	X-Real-IP		the last address in what the peer brought in
+ *				X-Forwarded-For: whom it saw.  Where that is no
+ *				address, or the peer is not trusted: the peer
+ *	X-Forwarded-Proto	the peer's, if it is http or https; else http
+ *	X-Forwarded-Host	the peer's, else h->host
+ *	X-Forwarded-Prefix	the peer's, if it is a path, with f->prefix
+ *				behind it
+ *	x-pipegate-correlation-id	nobody else's
+ * Forwarded of a trusted peer stays as it is.  Whatever else a service may
+ * take for forwarding or framing goes no further: other X-Forwarded-* and
+ * X-PipeGate-*; names that other proxies use (Client-IP, X-Client-IP,
+ * True-Client-IP, CF-Connecting-IP, X-Original-URL and so on: claims[] in
+ * http.c); and the doubles of all of these, and of Content-Length and
+ * Transfer-Encoding, that have '_' for '-'.  The exception are names that
+ * f->trusted_fields lists with commas between them, in any case but spelt so,
+ * from a trusted peer.  Where it lists X-Real-IP and the peer sends that, none
+ * is made here.
+ *
+ * Composed values are written to scratch[0..cap).  Returns how many fields, or
+ * -431 where they do not fit there. */
 int http_request_fields(struct http_field *out, const struct http_head *h,
     const struct http_forwarding *f, int keep_upgrade, unsigned char *scratch,
     size_t cap);

@@ -83,6 +83,32 @@ trusted_read(void)
 	}
 }
 
+/* Names of header fields, with commas between them. */
+static void
+trusted_fields_read(void)
+{
+	const char *text = getenv("PIPEGATE_TRUSTED_FIELDS");
+	struct view rest, name;
+
+	settings_said.trusted_fields = text != NULL ? text : "";
+	rest = view_of(opt->trusted_fields);
+	while (rest.n > 0) {
+		name = view_until(&rest, ",");
+		while (name.n > 0 && name.p[0] == ' ') {
+			name.p++;
+			name.n--;
+		}
+		if (!http_method_ok(name))
+			die("PIPEGATE_TRUSTED_FIELDS is \"%.200s\": it must be "
+			    "names of header fields with commas between them, "
+			    "such as True-Client-IP,X-Forwarded-Port", text);
+		if (rest.n > 0) {
+			rest.p++;
+			rest.n--;
+		}
+	}
+}
+
 /* ["HS256"] or HS256: this program knows no other algorithm. */
 static void
 algorithms_read(void)
@@ -160,6 +186,7 @@ environment_read(void)
 		setting_read(&settings[i]);
 	budget_set_max((size_t)opt->max_memory);
 	trusted_read();
+	trusted_fields_read();
 	algorithms_read();
 	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
 	settings_said.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");

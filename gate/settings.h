@@ -20,6 +20,7 @@ struct settings {
 	long long max_connections;
 	struct cidr trusted[TRUSTED_MAX];
 	int ntrusted;
+	const char *trusted_fields;	/* names that these may set, with commas between */
 	const char *connection_id;
 	const char *token, *connect_command;
 	const char *host, *port;

@@ -277,6 +277,7 @@ request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
 	ws_hex_put(hex, s->id);
 	f.peer = view_of(w->peer);
 	f.trusted = w->trusted;
+	f.trusted_fields = view_of(opt->trusted_fields);
 	f.prefix.p = (const unsigned char *)prefix;
 	f.prefix.n = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
 	f.correlation_id.p = (const unsigned char *)hex;

@@ -139,6 +139,8 @@ fuzz_request(const unsigned char *p, size_t n)
 		must(1 + id.n + rest.n == first.path.n && rest.p[0] == '/');
 	how.peer = view_of("2001:db8::1");
 	how.trusted = (int)(n % 2);
+	how.trusted_fields = view_of(n % 4 < 2 ? "" : "x-real-ip, a, a_b, "
+	    "content_length, x-forwarded-port");
 	how.prefix = view_of("/id");
 	how.correlation_id = view_of("00112233445566778899aabbccddeeff");
 	request_again(&first, &how);

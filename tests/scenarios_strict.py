@@ -2,8 +2,10 @@
 whom: hosts, chunk extensions, long methods, forwarding fields, answers of v1
 clients that are not quite JSON."""
 import base64
+import os
 
-from harness import scenario, equal, check, Failed
+import harness
+from harness import scenario, equal, check, Failed, free_port
 
 
 def refused(t, server, octets, status, name):
@@ -135,3 +137,115 @@ def extensions_of_services(t):
             equal((answer.status, want[1] and answer.body), want, "over v2: %r" % body)
         except Failed:
             check(body in bad and (conn.reset or conn.eof), "over v2: %r" % body)
+
+
+# ------------------------------------------------------- forwarding fields
+
+
+CLAIMS = ("X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Server", "X-Forwarded", "Forwarded-For", "Client-IP",
+          "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP", "Fastly-Client-IP",
+          "X-Original-URL", "X-Rewrite-URL", "Front-End-Https", "Script-Name", "X-PipeGate-Other")
+DOUBLES = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Real-IP",
+           "X-PipeGate-Correlation-Id", "Content-Length", "Transfer-Encoding")
+FORGED = [(n, "9.9.9.9") for n in CLAIMS] + [(n.replace("-", "_"), "9.9.9.9") for n in CLAIMS + DOUBLES] + [
+    ("X-Forwarded_For", "9.9.9.9"), ("CF_Connecting-IP", "9.9.9.9"), ("X-Real-IP", "9.9.9.9")]
+KEPT = [("X-Request-Id", "9.9.9.9"), ("A_b", "9.9.9.9"), ("X-Original-Filename", "9.9.9.9"), ("Via", "9.9.9.9")]
+
+
+def told(request):
+    """What a request says of how it came: (For, Real-IP, Proto, Host, Prefix), each once."""
+    values = [request.all(n) for n in ("x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host",
+                                       "x-forwarded-prefix")]
+    check(all(len(v) == 1 for v in values), "not each once: %r" % (values,))
+    return tuple(v[0] for v in values)
+
+
+def forged(request):
+    return [f for f in request.fields if "9.9.9.9" in f[1]]
+
+
+@scenario()
+def claims_go_no_further(t):
+    """Fields that a service may take for forwarding or framing, doubles with '_' too, pass from nobody, trusted or not."""
+    for proxies in (None, "192.0.2.0/24"):
+        origin, server, _ = t.trio(server_env={"PIPEGATE_TRUSTED_PROXIES": proxies})
+        t.get(server, "/demo/echo", fields=FORGED + KEPT)
+        request = origin.requests[0]
+        equal(forged(request), KEPT, "what was passed on")
+        equal(told(request), ("127.0.0.1", "127.0.0.1", "http", "h", "/demo"), "what the service is told")
+
+
+@scenario()
+def claims_go_no_further_over_v1(t):
+    """Nor over v1, to a client that serves a Python application."""
+    server = t.server()
+    peer = t.tunnel(server, v2=False)
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/x", FORGED + KEPT))
+    message = peer.recv_json()
+    fields = harness.json.loads(message["headers"])
+    equal(sorted((n, v) for n, v in fields.items() if "9.9.9.9" in v), sorted((n.lower(), v) for n, v in KEPT), "passed on")
+    equal(fields["x-real-ip"], "127.0.0.1", "X-Real-IP")
+    peer.send_answer_v1(message["correlation_id"])
+    equal(conn.answer().status, 200, "status")
+
+
+@scenario()
+def what_a_trusted_peer_says(t):
+    """A trusted peer is believed for the caller's address, http or https, host and prefix; of several lines the last counts."""
+    origin, server, _ = t.trio()
+    us = "127.0.0.1"
+    cases = (
+        ([("X-Forwarded-For", "9.9.9.9, 8.8.8.8"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "pub"),
+          ("X-Forwarded-Prefix", "/out/")], ("9.9.9.9, 8.8.8.8, " + us, "8.8.8.8", "https", "pub", "/out/demo")),
+        ([("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-For", "[2001:db8::1]:99")],
+         ("9.9.9.9, [2001:db8::1]:99, " + us, "2001:db8::1", "http", "h", "/demo")),
+        ([("X-Forwarded-For", "9.9.9.9, unknown"), ("X-Forwarded-Proto", "gopher"), ("X-Forwarded-Prefix", "//evil")],
+         ("9.9.9.9, unknown, " + us, us, "http", "h", "/demo")),
+        ([("X-Forwarded-Proto", "http"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a"),
+          ("X-Forwarded-Host", "b"), ("X-Forwarded-Prefix", "/a"), ("X-Forwarded-Prefix", "/b?c")],
+         (us, us, "https", "b", "/demo")),
+        ([("X-Real-IP", "9.9.9.9"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "x")],
+         (us, us, "http", "h", "/demo")))
+    for fields, want in cases:
+        t.get(server, "/demo/echo", fields=fields)
+        equal(told(origin.requests[-1]), want, repr(fields))
+
+
+def listening(port):
+    try:
+        harness.Conn.to(port, seconds=1).close()
+        return True
+    except OSError:
+        return False
+
+
+@scenario(needs=("caddy", "curl"))
+def through_caddy(t):
+    """Behind Caddy, set up as contrib has it, no caller decides what the service is told of it."""
+    origin, server, _ = t.trio()
+    port = free_port()
+    with open(os.path.join(harness.ROOT, "contrib", "Caddyfile")) as f:
+        text = f.read()
+    for old, new in (("tunnel.example.com {", "https://localhost:%d {\n\tbind 127.0.0.1\n\ttls internal" % port),
+                     ("127.0.0.1:8000", "127.0.0.1:%d" % server.port),
+                     ("\n{\n", "\n{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n"
+                      "\tstorage file_system %s/caddy\n" % t.folder)):
+        equal(text.count(old), 1, "places of %r in contrib/Caddyfile" % old)
+        text = text.replace(old, new)
+    path = os.path.join(t.folder, "Caddyfile")
+    with open(path, "w") as f:
+        f.write(text)
+    t.spawn(["caddy", "run", "--config", path, "--adapter", "caddyfile"], {"HOME": t.folder})
+    root = os.path.join(t.folder, "caddy/pki/authorities/local/root.crt")
+    url = "https://localhost:%d/demo/echo" % port
+    claims = FORGED + [(n, "9.9.9.9") for n in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")] + [
+        ("Forwarded", "for=9.9.9.9"), ("X-Forwarded-Prefix", "/9.9.9.9")]
+    t.wait(lambda: os.path.exists(root) and listening(port), "Caddy", 20)
+    argv = ["curl", "-sS", "--cacert", root, url]
+    for field in claims + KEPT:
+        argv += ["-H", "%s: %s" % field]
+    curl = t.spawn(argv)
+    equal(curl.wait_exit(40), 0, "curl: " + curl.err())
+    request = origin.requests[-1]
+    equal(sorted((n.lower(), v) for n, v in forged(request)), sorted((n.lower(), v) for n, v in KEPT), "what was passed on")
+    equal(told(request), ("127.0.0.1, 127.0.0.1", "127.0.0.1", "https", "localhost:%d" % port, "/demo"), "what the service is told")

@@ -815,7 +815,8 @@ static const struct {
 	{ "1;\"a\"\r\na\r\n", NULL, NULL }, { "1;\"\r\na\r\n", NULL, NULL },
 	{ "1;a\\\r\na\r\n", NULL, NULL }, { "1;a=\\b\r\na\r\n", NULL, NULL },
 	{ "1;a,b\r\na\r\n", NULL, NULL }, { "1;a(\r\na\r\n", NULL, NULL },
-	{ "1;a=b/c\r\na\r\n", NULL, NULL }, { "1;\xc3\xa9\r\na\r\n", NULL, NULL },
+	{ "1;a=b/c\r\na\r\n", NULL, NULL },
+	{ "1;\xc3\xa9\r\na\r\n", NULL, NULL },
 	{ "1;a=\"\x01\"\r\na\r\n", NULL, NULL },
 	{ "1;a=\"\\\x7f\"\r\na\r\n", NULL, NULL },
 	{ "1;a=\"\r\n\"\r\na\r\n", NULL, NULL },
@@ -1090,11 +1091,14 @@ test_trailers_filter(void)
 		"Keep-Alive", "Proxy-Connection", "Upgrade", "X-Forwarded-For",
 		"x-forwarded-anything", "Forwarded",
 		"X-PipeGate-Correlation-ID", "x-pipegate-other", "Age", "Date",
+		"X-Real-IP", "True-Client-IP", "CF_Connecting-IP",
+		"X_Forwarded_For", "Content_Length", "transfer_encoding",
+		"X-Forwarded",
 		"Expires", "Location", "Retry-After", "Vary", "Warning"
 	};
 	static const char *const kept[] = {
 		"ETag", "Content-MD5", "Digest", "grpc-status", "Server-Timing",
-		"X-Checksum", "X", "X-Forwarded", "IfMatch"
+		"X-Checksum", "X", "X-Forward", "IfMatch", "Content_Type"
 	};
 	struct http_field f[COUNT(dropped) + COUNT(kept)];
 	size_t i, n = 0;
@@ -1173,7 +1177,8 @@ out_fields(const char *what, const struct http_field *f, size_t n,
 }
 
 #define TAIL "X-Forwarded-Prefix: /id\r\nx-pipegate-correlation-id: 0123\r\n"
-#define FORWARDED "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"
+#define SAW(list, real) "X-Forwarded-For: " list "\r\nX-Real-IP: " real "\r\n"
+#define FORWARDED SAW("192.0.2.7", "192.0.2.7") "X-Forwarded-Proto: http\r\n"
 
 static const struct {
 	const char *what;
@@ -1212,10 +1217,9 @@ static const struct {
 	    "X-Forwarded-Proto: https\r\nX-Forwarded-Host: e\r\n"
 	    "X-Forwarded-Port: 1\r\nSet-Cookie: f\r\n\r\n",
 	    H "Content-Length: 0\r\nCookie: a\r\n"
-	    "Authorization: b\r\nForwarded: for=c\r\n"
-	    "X-Forwarded-Proto: https\r\nX-Forwarded-Host: e\r\n"
-	    "X-Forwarded-Port: 1\r\nSet-Cookie: f\r\n"
-	    "X-Forwarded-For: d, 192.0.2.7\r\n" TAIL },
+	    "Authorization: b\r\nForwarded: for=c\r\nSet-Cookie: f\r\n"
+	    SAW("d, 192.0.2.7", "192.0.2.7")
+	    "X-Forwarded-Proto: https\r\nX-Forwarded-Host: e\r\n" TAIL },
 	{ "forged", 0, 0,
 	    "GET / HTTP/1.1\r\n" H "X-Forwarded-For: 1.1.1.1\r\n"
 	    "x-forwarded-proto: https\r\nX-Forwarded-Host: evil\r\n"
@@ -1226,7 +1230,34 @@ static const struct {
 	    "GET / HTTP/1.1\r\n" H "X-Forwarded-For: 1.1.1.1\r\n"
 	    "x-forwarded-for: 2.2.2.2, 3.3.3.3\r\nX-Forwarded-For:\r\n"
 	    "X-PipeGate-Correlation-Id: evil\r\n\r\n",
-	    H "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.7\r\n"
+	    H SAW("1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.7", "3.3.3.3")
+	    "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n" TAIL },
+	{ "trusted, the last lines count", 1, 0,
+	    "GET / HTTP/1.1\r\n" H "X-Forwarded-Proto: http\r\n"
+	    "X-Forwarded-Host: a\r\nX-Forwarded-Prefix: /a\r\n"
+	    "X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: b\r\n"
+	    "X-Forwarded-Prefix: /b\r\n\r\n",
+	    H SAW("192.0.2.7", "192.0.2.7") "X-Forwarded-Proto: HTTPS\r\n"
+	    "X-Forwarded-Host: b\r\nX-Forwarded-Prefix: /b/id\r\n"
+	    "x-pipegate-correlation-id: 0123\r\n" },
+	{ "trusted, the last line says nothing", 1, 0,
+	    "GET / HTTP/1.1\r\n" H "X-Forwarded-Proto: https\r\n"
+	    "X-Forwarded-Host: a\r\nX-Forwarded-Prefix: /a\r\n"
+	    "X-Forwarded-Proto:\r\nX-Forwarded-Host:\r\n"
+	    "X-Forwarded-Prefix:\r\n\r\n",
+	    H FORWARDED "X-Forwarded-Host: h\r\n" TAIL },
+	{ "trusted, Forwarded", 1, 0,
+	    "GET / HTTP/1.1\r\nForwarded: for=1.1.1.1;proto=x\r\n" H
+	    "fORWARDED: for=_a\r\n\r\n",
+	    "Forwarded: for=1.1.1.1;proto=x\r\n" H "fORWARDED: for=_a\r\n"
+	    FORWARDED "X-Forwarded-Host: h\r\n" TAIL },
+	{ "trusted, a real address that it says", 1, 0,
+	    "GET / HTTP/1.1\r\n" H "X-Real-IP: 1.1.1.1\r\n\r\n",
+	    H FORWARDED "X-Forwarded-Host: h\r\n" TAIL },
+	{ "max-forwards between lines", 1, 0,
+	    "OPTIONS / HTTP/1.1\r\n" H "X-Forwarded-For: 1.1.1.1\r\n"
+	    "Max-Forwards: 3\r\nX-Forwarded-For: ::2\r\n\r\n",
+	    H "Max-Forwards: 2\r\n" SAW("1.1.1.1, ::2, 192.0.2.7", "::2")
 	    "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n" TAIL },
 	{ "trailers wanted", 0, 0,
 	    "GET / HTTP/1.1\r\n" H "TE: gzip, trailers\r\nConnection: TE\r\n"
@@ -1264,6 +1295,7 @@ test_request_fields(void)
 	size_t i, n;
 	int rc;
 
+	memset(&how, 0, sizeof(how));
 	how.peer = v("192.0.2.7");
 	how.prefix = v("/id");
 	how.correlation_id = v("0123");
@@ -1289,6 +1321,254 @@ test_request_fields(void)
 	parse_request(big);
 	rc = http_request_fields(f, &head, &how, 1, scratch, sizeof(scratch));
 	CHECK(rc > 0 && rc <= HTTP_OUT_FIELDS, "all room used: %d", rc);
+}
+
+/* The fields of request text as they go on from a peer, in pass_out. */
+static struct http_field pass_out[HTTP_OUT_FIELDS];
+
+static size_t
+pass_on(const char *text, int trusted, const char *trusted_fields)
+{
+	static unsigned char scratch[512];
+	struct http_forwarding how;
+	int rc;
+
+	parse_request(text);
+	how.peer = v("192.0.2.7");
+	how.trusted = trusted;
+	how.trusted_fields = v(trusted_fields);
+	how.prefix = v("/id");
+	how.correlation_id = v("0123");
+	rc = http_request_fields(pass_out, &head, &how, 0, scratch,
+	    sizeof(scratch));
+	CHECK(rc > 0, "%d: %s", rc, text);
+	return rc > 0 ? (size_t)rc : 0;
+}
+
+/* How often a field called name goes on. */
+static size_t
+pass_count(const char *name, size_t n)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < n; i++)
+		count += http_equal_nocase(pass_out[i].name, name) != 0;
+	return count;
+}
+
+/* What a trusted peer says in one field, and what of it goes on. */
+static void
+test_said(void)
+{
+	static const struct {
+		const char *name, *value, *result, *want;
+	} cases[] = {
+		{ "X-Forwarded-For", "1.1.1.1", "X-Real-IP", "1.1.1.1" },
+		{ "X-Forwarded-For", "evil, 1.1.1.1", "X-Real-IP", "1.1.1.1" },
+		{ "X-Forwarded-For", "2.2.2.2,1.1.1.1 ,, \t,", "X-Real-IP",
+		    "1.1.1.1" },
+		{ "X-Forwarded-For", "1.1.1.1:99", "X-Real-IP", "1.1.1.1" },
+		{ "X-Forwarded-For", "2001:db8::1", "X-Real-IP",
+		    "2001:db8::1" },
+		{ "X-Forwarded-For", "1.1.1.1, [2001:db8::1]", "X-Real-IP",
+		    "2001:db8::1" },
+		{ "X-Forwarded-For", "[2001:db8::1]:65535", "X-Real-IP",
+		    "2001:db8::1" },
+		{ "X-Forwarded-For", "::ffff:1.1.1.1", "X-Real-IP",
+		    "::ffff:1.1.1.1" },
+		{ "X-Forwarded-For", "1.1.1.1, unknown", "X-Real-IP",
+		    "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1.1, _x", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1.256", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1.1.1", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1.1 2.2.2.2", "X-Real-IP",
+		    "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1.1:evil", "X-Real-IP",
+		    "192.0.2.7" },
+		{ "X-Forwarded-For", "1.1.1.1:65536", "X-Real-IP",
+		    "192.0.2.7" },
+		{ "X-Forwarded-For", "[1.1.1.1]", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "[::1", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "[::1]x", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "::1%lo", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "\"1.1.1.1\"", "X-Real-IP",
+		    "192.0.2.7" },
+		{ "X-Forwarded-For", ",", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-For", "0000:0000:0000:0000:0000:0000:0000:0000:"
+		    "0000:0000", "X-Real-IP", "192.0.2.7" },
+		{ "X-Forwarded-Proto", "http", "X-Forwarded-Proto", "http" },
+		{ "X-Forwarded-Proto", "https", "X-Forwarded-Proto", "https" },
+		{ "X-Forwarded-Proto", "wss", "X-Forwarded-Proto", "http" },
+		{ "X-Forwarded-Proto", "https,http", "X-Forwarded-Proto",
+		    "http" },
+		{ "X-Forwarded-Proto", "https://evil/", "X-Forwarded-Proto",
+		    "http" },
+		{ "X-Forwarded-Host", "a:1, b", "X-Forwarded-Host", "a:1, b" },
+		{ "X-Forwarded-Prefix", "/a", "X-Forwarded-Prefix", "/a/id" },
+		{ "X-Forwarded-Prefix", "/a-b/%C3%A9:@//", "X-Forwarded-Prefix",
+		    "/a-b/%C3%A9:@/id" },
+		{ "X-Forwarded-Prefix", "/", "X-Forwarded-Prefix", "/id" },
+		{ "X-Forwarded-Prefix", "a", "X-Forwarded-Prefix", "/id" },
+		{ "X-Forwarded-Prefix", "//evil", "X-Forwarded-Prefix", "/id" },
+		{ "X-Forwarded-Prefix", "/\\evil", "X-Forwarded-Prefix",
+		    "/id" },
+		{ "X-Forwarded-Prefix", "http://evil/", "X-Forwarded-Prefix",
+		    "/id" },
+		{ "X-Forwarded-Prefix", "/a?b", "X-Forwarded-Prefix", "/id" },
+		{ "X-Forwarded-Prefix", "/a, /b", "X-Forwarded-Prefix", "/id" },
+		{ "X-Forwarded-Prefix", "/a\"b", "X-Forwarded-Prefix", "/id" }
+	};
+	const struct http_field *f;
+	char text[256];
+	size_t i, n;
+
+	for (i = 0; i < COUNT(cases); i++) {
+		snprintf(text, sizeof(text), GET11 "%s: %s\r\n\r\n",
+		    cases[i].name, cases[i].value);
+		n = pass_on(text, 1, "");
+		f = http_field_find(pass_out, n, cases[i].result);
+		CHECK(f != NULL && http_equal(f->value, cases[i].want) &&
+		    pass_count(cases[i].result, n) == 1, "%s: %s gives %s",
+		    cases[i].name, cases[i].value,
+		    f == NULL ? "nothing" : shown(f->value));
+		n = pass_on(text, 0, "x-forwarded-for, x-forwarded-prefix,"
+		    "x-forwarded-proto, x-forwarded-host");
+		out_fields("of a stranger", pass_out, n, H FORWARDED
+		    "X-Forwarded-Host: h\r\n" TAIL);
+	}
+}
+
+/* Names that say how a request came or how long it is, with all doubles. */
+static const char *const claimed[] = {
+	"Client-IP", "X-Client-IP", "True-Client-IP", "X-Cluster-Client-IP",
+	"Fastly-Client-IP", "Fly-Client-IP", "Proxy-Client-IP",
+	"WL-Proxy-Client-IP", "Incap-Client-IP", "CF-Connecting-IP",
+	"CF-Connecting-IPv6", "DO-Connecting-IP", "CF-Pseudo-IPv4",
+	"CF-Visitor", "Fastly-SSL", "Front-End-Https", "X-Scheme",
+	"X-Url-Scheme", "X-Remote-IP", "X-Remote-Addr", "Remote-Addr",
+	"X-ProxyUser-IP", "X-Originating-IP", "X-Original-For",
+	"X-Original-Host", "X-Original-Proto", "X-Original-URL",
+	"X-Original-URI", "X-Rewrite-URL", "Script-Name", "X-Script-Name",
+	"Path-Info", "X-AppEngine-User-IP", "X-Azure-ClientIP",
+	"X-Azure-SocketIP", "X-Envoy-External-Address",
+	"X-Vercel-Forwarded-For", "X-NF-Client-Connection-IP",
+	"CloudFront-Viewer-Address", "CloudFront-Forwarded-Proto",
+	"X-Forwarded", "Forwarded-For", "X-Forwarded-Port",
+	"X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Scheme",
+	"X-Forwarded-By", "X-Forwarded-User", "X-Forwarded-",
+	"X-Forwarded-A-Name-That-Is-Long-And-Has-Many-Parts-Too",
+	"X-PipeGate-Instance"
+};
+
+/* Names that go through the same as doubles alone. */
+static const char *const doubled[] = {
+	"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
+	"X-Forwarded-Prefix", "X-Real-IP", "X-PipeGate-Correlation-Id",
+	"Content-Length", "Transfer-Encoding"
+};
+
+/* A claim goes on only from a trusted peer, and only where its name, as it
+ * stands but for case, is listed. */
+static void
+check_claim(const char *name)
+{
+	char text[256], list[256];
+	size_t i;
+
+	snprintf(text, sizeof(text), GET11 "Connection: %s\r\n%s: 1\r\n%s: 2"
+	    "\r\n\r\n", name, name, name);
+	snprintf(list, sizeof(list), "x, %s,y", name);
+	for (i = 0; list[i] != '\0'; i++)
+		if (list[i] >= 'a' && list[i] <= 'z')
+			list[i] = (char)(list[i] - 'a' + 'A');
+	CHECK(pass_count(name, pass_on(text, 0, "")) == 0, "%s", name);
+	CHECK(pass_count(name, pass_on(text, 1, "")) == 0, "%s of a trusted "
+	    "peer", name);
+	CHECK(pass_count(name, pass_on(text, 0, list)) == 0, "%s listed, of "
+	    "a stranger", name);
+	CHECK(pass_count(name, pass_on(text, 1, list)) == 2, "%s listed",
+	    name);
+	list[strlen(name)]++;	/* another name, but for the last letters */
+	CHECK(pass_count(name, pass_on(text, 1, list)) == 0, "%s listed "
+	    "otherwise", name);
+}
+
+/* Puts '_' for the '-' of name that the bits of which say. */
+static void
+double_of(char *out, const char *name, unsigned which)
+{
+	for (; *name != '\0'; name++) {
+		*out++ = *name == '-' && (which & 1) != 0 ? '_' : *name;
+		which >>= *name == '-';
+	}
+	*out = '\0';
+}
+
+static unsigned
+doubles(const char *name)
+{
+	unsigned all = 1;
+
+	for (; *name != '\0'; name++)
+		all <<= *name == '-' && all < 64;
+	return all;
+}
+
+static void
+test_claims(void)
+{
+	char name[64];
+	unsigned which;
+	size_t i, n;
+
+	for (i = 0; i < COUNT(claimed); i++)
+		for (which = 0; which < doubles(claimed[i]); which++) {
+			double_of(name, claimed[i], which);
+			check_claim(name);
+		}
+	for (i = 0; i < COUNT(doubled); i++)
+		for (which = 1; which < doubles(doubled[i]); which++) {
+			double_of(name, doubled[i], which);
+			check_claim(name);
+		}
+	n = pass_on(GET11 "X-Real-IP: evil\r\nX-Forwarded-For: 1.1.1.1\r\n"
+	    "\r\n", 1, "x-REAL-ip");
+	out_fields("X-Real-IP listed", pass_out, n, H "X-Real-IP: evil\r\n"
+	    "X-Forwarded-For: 1.1.1.1, 192.0.2.7\r\n"
+	    "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n" TAIL);
+	n = pass_on(GET11 "X-Forwarded-For:\r\nX-Forwarded-For: 1.1.1.1\r\n"
+	    "X-Forwarded-For: \r\n\r\n", 1, "x-forwarded-for");
+	out_fields("For listed", pass_out, n, H
+	    SAW("1.1.1.1, 192.0.2.7", "1.1.1.1") "X-Forwarded-Proto: http\r\n"
+	    "X-Forwarded-Host: h\r\n" TAIL);
+	n = pass_on(GET11 "x-pipegate-correlation-id: evil\r\n\r\n", 1,
+	    "x-pipegate-correlation-id");
+	out_fields("the id listed", pass_out, n, H FORWARDED
+	    "X-Forwarded-Host: h\r\n" TAIL);
+}
+
+/* What looks like a claim and is none. */
+static void
+test_no_claims(void)
+{
+	static const char *const names_kept[] = {
+		"X-Forward", "XForwarded-For", "X-Real-IPs", "X-Real", "Via",
+		"X-PipeGate", "Content_Type", "Content-Lengt_h", "A_b", "_",
+		"__", "X_", "X-Http-Method-Override", "X-Request-Id",
+		"X-Original-Filename", "Accept_Encoding", "Host_",
+		"Proxy-Authorization", "x.forwarded.for", "Remote-User",
+		"A_name_that_is_long_and_has_many_parts_too"
+	};
+	char text[256];
+	size_t i;
+
+	for (i = 0; i < COUNT(names_kept); i++) {
+		snprintf(text, sizeof(text), GET11 "%s: 1\r\n\r\n",
+		    names_kept[i]);
+		CHECK(pass_count(names_kept[i], pass_on(text, 0, "")) == 1,
+		    "%s", names_kept[i]);
+	}
 }
 
 static const struct {
@@ -2643,6 +2923,9 @@ test_http(void)
 	test_trailers();
 	test_trailers_filter();
 	test_request_fields();
+	test_said();
+	test_claims();
+	test_no_claims();
 	test_answer_fields();
 	test_fields_ok();
 	test_method_and_path_ok();
