@@ -412,9 +412,9 @@ json_parse(struct json *v, const unsigned char *b, size_t n)
  * Steps over values of a text that was checked.
  */
 
-/* From the opening quote to behind the closing one. */
+/* From the opening quote to the closing one, or to the end. */
 static const unsigned char *
-skip_string(const unsigned char *p, const unsigned char *end, int *plain)
+skip_to_quote(const unsigned char *p, const unsigned char *end, int *plain)
 {
 	p = text_plain(p + 1, end);
 	*plain = p < end && *p == '"';
@@ -422,6 +422,14 @@ skip_string(const unsigned char *p, const unsigned char *end, int *plain)
 		p += *p == '\\' && p + 1 < end ? 2 : 1;
 		p = text_plain(p, end);
 	}
+	return p;
+}
+
+/* From the opening quote to behind the closing one. */
+static const unsigned char *
+skip_string(const unsigned char *p, const unsigned char *end, int *plain)
+{
+	p = skip_to_quote(p, end, plain);
 	return p < end ? p + 1 : end;
 }
 
@@ -555,6 +563,109 @@ json_find(const struct json *v, const char *name, struct json *val)
 		*val = member;
 	}
 	return found;
+}
+
+/* ------------------------------------------------------------------ loose
+ * Members of a text that was not checked: strings and brackets are told
+ * apart, and that is all.  Functions return where something ends, or NULL
+ * where it does not.
+ */
+
+static const unsigned char *
+loose_string(struct json *v, const unsigned char *p, const unsigned char *end)
+{
+	v->type = JSON_STRING;
+	v->raw.p = p;
+	if (p == end || *p != '"')
+		return NULL;
+	p = skip_to_quote(p, end, &v->plain);
+	if (p == end)
+		return NULL;
+	v->raw.n = (size_t)(p + 1 - v->raw.p);
+	return p + 1;
+}
+
+/* Brackets of both kinds are counted, so that one kind never closes what the
+ * other has opened; to what depth makes no difference. */
+static const unsigned char *
+loose_nested(const unsigned char *p, const unsigned char *end)
+{
+	size_t objects = 0, arrays = 0, *kind;
+	int plain;
+
+	while (p < end) {
+		if (*p == '"') {
+			p = skip_string(p, end, &plain);
+			continue;
+		}
+		kind = *p == '{' || *p == '}' ? &objects : &arrays;
+		if (*p == '{' || *p == '[')
+			++*kind;
+		else if ((*p == '}' || *p == ']') && (*kind)-- == 0)
+			return NULL;
+		p++;
+		if (objects == 0 && arrays == 0)
+			return p;
+	}
+	return NULL;
+}
+
+/* A number or a literal, or whatever else stands up to the next member. */
+static const unsigned char *
+loose_word(const unsigned char *p, const unsigned char *end)
+{
+	const unsigned char *start = p;
+
+	while (p < end && strchr(",]}\" \t\r\n", *p) == NULL)
+		p++;
+	return p > start ? p : NULL;
+}
+
+static const unsigned char *
+loose_value(struct json *v, const unsigned char *p, const unsigned char *end)
+{
+	if (p < end && *p == '"')
+		return loose_string(v, p, end);
+	v->type = p < end ? value_type(*p) : JSON_NULL;
+	v->plain = 0;
+	v->raw.p = p;
+	p = v->type == JSON_ARRAY || v->type == JSON_OBJECT ?
+	    loose_nested(p, end) : loose_word(p, end);
+	if (p != NULL)
+		v->raw.n = (size_t)(p - v->raw.p);
+	return p;
+}
+
+void
+json_loose_init(struct json_iter *it, const unsigned char *b, size_t n)
+{
+	it->is_object = 1;
+	it->p = it->end = b;
+	if (n == 0)
+		return;
+	it->end = b + n;
+	it->p = skip_space(b, it->end);
+	it->p = it->p < it->end && *it->p == '{' ? it->p + 1 : it->end;
+}
+
+int
+json_loose_next(struct json_iter *it, struct json *key, struct json *val)
+{
+	const unsigned char *p, *end = it->end;
+
+	p = loose_string(key, skip_space(it->p, end), end);
+	it->p = end;
+	if (p == NULL)
+		return 0;
+	p = skip_space(p, end);
+	if (p == end || *p != ':')
+		return 0;
+	p = loose_value(val, skip_space(p + 1, end), end);
+	if (p == NULL)
+		return 0;
+	p = skip_space(p, end);
+	it->p = p < end && *p == ',' ? p + 1 : end;
+	return 1;
 }
 
 /* ----------------------------------------------------------------- values

@@ -60,8 +60,9 @@ struct json_iter {
 /* Checks that b[0..n) is exactly one JSON text (RFC 8259 section 2; white
  * space around it allowed): valid UTF-8 throughout, no lone surrogate in an
  * escape, no byte order mark, within the two caps above.  Linear time, no
- * recursion.  On success fills v and returns 0, else -1.  All the functions
- * below may be given only values that come from a text that passed here. */
+ * recursion.  On success fills v and returns 0, else -1.  The functions below
+ * may be given only values that come from a text that passed here, but for
+ * what json_loose_next says. */
 int json_parse(struct json *v, const unsigned char *b, size_t n);
 
 /* Starts a walk over v, an array or object.  Any other type walks as empty. */
@@ -76,6 +77,15 @@ int json_iter_next(struct json_iter *it, struct json *key, struct json *val);
  * array holds something else, and then the walk is over. */
 int json_iter_pair(struct json_iter *it, struct json *first,
     struct json *second);
+
+/* A walk over the members of the object that b[0..n) begins with, where the
+ * text need be neither sound nor whole: strings and brackets are told apart,
+ * at any depth, and no more is looked at.  For a last word on a text that
+ * json_parse refused.  json_loose_next steps to the next name and value.
+ * Returns 1; 0 where no further member is whole, or none can be told.  key
+ * and val may be given to json_equal, json_string and json_latin1 alone. */
+void json_loose_init(struct json_iter *it, const unsigned char *b, size_t n);
+int json_loose_next(struct json_iter *it, struct json *key, struct json *val);
 
 /* Looks up the member called name (plain ASCII) of object v, comparing after
  * unescaping.  Returns 1 and fills val; 0 if there is none or v is no object;
@@ -664,8 +674,10 @@ int ws_v2_read(struct ws_msg *m, unsigned char *p, size_t n);
 void ws_v2_put(struct json_out *o, const struct ws_msg *m);
 
 /* v1: the server reads answers, the client requests.  As ws_v2_read: p is
- * written to, also the decoded body (m->body).  Returns 0, or -1 where the message is not usable; m->id
- * is then set if has_id. A request's target is built in
+ * written to, also the decoded body (m->body).  Returns 0, or -1 where the
+ * message is not usable.  has_id is set, and m->id filled, wherever
+ * ws_v1_id_find finds an id, also in a message that is no sound JSON.  A
+ * request's target is built in
  * space[0..cap) ("/" url_path "?" the pairs, percent-encoded where they must
  * be; escapes that stand are kept).  Names in headers differ in letter case only where several lines are meant. */
 int ws_v1_response_read(struct ws_msg *m, unsigned char *p, size_t n,
@@ -673,8 +685,11 @@ int ws_v1_response_read(struct ws_msg *m, unsigned char *p, size_t n,
 int ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n,
     int *has_id, unsigned char *space, size_t cap);
 
-/* Finds the correlation id in the first n octets of a v1 message that was not
- * kept whole.  Returns 1 and fills id, or 0. */
+/* Finds the id in the first n octets of a v1 message that was not kept whole,
+ * or is not sound JSON.  It must be the correlation_id of the outermost
+ * object; one within a string or another value is none, and where there are
+ * several that differ, or one that is no uuid, none is.  Returns 1 and fills
+ * id, or 0. */
 int ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n);
 
 /* v1 writers.  The message is put in two parts around the body's base64,

@@ -1297,17 +1297,41 @@ v1_status_read(struct ws_msg *m, const struct json *v)
 	return 0;
 }
 
+int
+ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n)
+{
+	unsigned char again[16];
+	struct json_iter it;
+	struct json key, val;
+	int found = 0;
+
+	json_loose_init(&it, p, n);
+	while (json_loose_next(&it, &key, &val)) {
+		if (!json_equal(&key, msg_name[MSG_ID]))
+			continue;
+		if (msg_id_read(again, &val) == -1 ||
+		    (found && memcmp(id, again, 16) != 0))
+			return 0;
+		memcpy(id, again, 16);
+		found = 1;
+	}
+	return found;
+}
+
 /* What both directions begin with: the walk, and the id even where the rest
- * turns out unusable. */
+ * turns out unusable, so that whoever waits for it can be told. */
 static int
 v1_begin(struct ws_msg *m, struct msg_text *t, unsigned char *p, size_t n,
     int *has_id)
 {
 	*has_id = 0;
 	msg_clear(m);
-	if (msg_walk(t, p, n) == -1 || (t->seen & BIT(MSG_ID)) == 0)
+	if (msg_walk(t, p, n) == -1) {
+		*has_id = ws_v1_id_find(m->id, p, n);
 		return -1;
-	*has_id = msg_id_read(m->id, &t->val[MSG_ID]) == 0;
+	}
+	if ((t->seen & BIT(MSG_ID)) != 0)
+		*has_id = msg_id_read(m->id, &t->val[MSG_ID]) == 0;
 	return *has_id ? 0 : -1;
 }
 
@@ -1403,38 +1427,6 @@ ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n, int *has_id,
 	    v1_headers_read(m, &t) == -1)
 		return -1;
 	return v1_body_read(m, &t);
-}
-
-static struct view
-v1_skip_space(struct view v)
-{
-	while (v.n > 0 && (*v.p == ' ' || *v.p == '\t' || *v.p == '\r' ||
-	    *v.p == '\n'))
-		v = view_of(v.p + 1, v.n - 1);
-	return v;
-}
-
-/* Inside another string the name's quotes would be escaped, so that only the
- * member itself is found.  Both Python peers write it first. */
-int
-ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n)
-{
-	static const char name[] = "\"correlation_id\"";
-	struct view rest = view_of(p, n), text;
-	const unsigned char *at = view_find(rest, name);
-
-	if (at == NULL)
-		return 0;
-	at += sizeof name - 1;
-	rest = v1_skip_space(view_of(at, n - (size_t)(at - p)));
-	if (rest.n == 0 || *rest.p != ':')
-		return 0;
-	rest = v1_skip_space(view_of(rest.p + 1, rest.n - 1));
-	if (rest.n == 0 || *rest.p != '"')
-		return 0;
-	rest = view_of(rest.p + 1, rest.n - 1);
-	text = view_cut(&rest, '"');
-	return ws_uuid_parse(id, text) == 0;
 }
 
 /* ---------------------------------------------------- v1, what is written */

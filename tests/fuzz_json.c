@@ -78,6 +78,48 @@ pairs(const struct json *v)
 	must(json_iter_next(&other, NULL, &member) == (r == -1));
 }
 
+/* A loose walk ends, and what it finds can be asked for what it may be. */
+static void
+loose(const unsigned char *p, size_t n, unsigned char *space)
+{
+	struct json_iter it;
+	struct json key, val;
+	const unsigned char *at = p;
+
+	json_loose_init(&it, p, n);
+	while (json_loose_next(&it, &key, &val)) {
+		must(key.type == JSON_STRING && key.raw.p > at);
+		must(val.raw.p > key.raw.p + key.raw.n && val.raw.n > 0);
+		at = val.raw.p + val.raw.n - 1;
+		must(at < p + n);
+		json_equal(&key, "a");
+		json_string(&key, space, n);
+		json_string(&val, space, n);
+		json_latin1(&val, space, n);
+	}
+}
+
+/* In a sound object it finds what the strict walk does. */
+static void
+loose_as_strict(const struct json *v, const unsigned char *p, size_t n)
+{
+	struct json_iter strict, loosely;
+	struct json key, val, want_key, want;
+
+	if (v->type != JSON_OBJECT)
+		return;
+	json_iter_init(&strict, v);
+	json_loose_init(&loosely, p, n);
+	while (json_iter_next(&strict, &want_key, &want)) {
+		must(json_loose_next(&loosely, &key, &val));
+		must(key.raw.p == want_key.raw.p && key.raw.n ==
+		    want_key.raw.n && key.plain == want_key.plain);
+		must(val.raw.p == want.raw.p && val.raw.n == want.raw.n &&
+		    val.type == want.type);
+	}
+	must(!json_loose_next(&loosely, &key, &val));
+}
+
 /* Writes v anew: its strings unescaped and escaped, all else as it was. */
 static void
 rewrite(struct json_out *o, const struct json *v, unsigned char *space)
@@ -199,8 +241,11 @@ fuzz_json(const unsigned char *p, size_t n)
 	if (n > 0)
 		memcpy(copy, p, n);
 	any_string(copy, n);
-	if (json_parse(&v, copy, n) == 0)
+	loose(copy, n, space);
+	if (json_parse(&v, copy, n) == 0) {
+		loose_as_strict(&v, copy, n);
 		there_and_back(&v, space);
+	}
 	free(copy);
 	free(space);
 	return 0;

@@ -279,8 +279,8 @@ v1_must_stand(void)
 int
 fuzz_v1_request(const unsigned char *p, size_t n)
 {
-	unsigned char *b, *space;
-	int r, has_id;
+	unsigned char id[16], *b, *space;
+	int r, has_id, found;
 
 	if (n > FUZZ_IN_MAX)
 		return 0;
@@ -288,8 +288,10 @@ fuzz_v1_request(const unsigned char *p, size_t n)
 	space = malloc(FUZZ_TARGET_MAX);
 	if (space == NULL)
 		abort();
+	found = ws_v1_id_find(id, b, n);
 	r = ws_v1_request_read(&first, b, n, &has_id, space, FUZZ_TARGET_MAX);
 	must(r == 0 || r == -1);
+	must(has_id == found && (!found || memcmp(first.id, id, 16) == 0));
 	must(r == -1 || (has_id && first.target.p == space));
 	if (r == 0)
 		v1_must_stand();
@@ -302,14 +304,15 @@ int
 fuzz_v1_response(const unsigned char *p, size_t n)
 {
 	unsigned char id[16], *b;
-	int r, has_id;
+	int r, has_id, found;
 
 	if (n > FUZZ_IN_MAX)
 		return 0;
 	b = copy_of(p, n);
-	ws_v1_id_find(id, b, n);
+	found = ws_v1_id_find(id, b, n);
 	r = ws_v1_response_read(&first, b, n, &has_id);
 	must(r == 0 || r == -1);
+	must(has_id == found && (!found || memcmp(first.id, id, 16) == 0));
 	must(r == -1 || (has_id && first.status >= 200 && first.status < 600));
 	if (r == 0)
 		v1_must_stand();

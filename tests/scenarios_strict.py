@@ -2,10 +2,11 @@
 whom: hosts, chunk extensions, long methods, forwarding fields, answers of v1
 clients that are not quite JSON."""
 import base64
+import json
 import os
 
 import harness
-from harness import scenario, equal, check, Failed, free_port
+from harness import scenario, equal, check, ask, Failed, free_port, TEXT
 
 
 def refused(t, server, octets, status, name):
@@ -182,7 +183,7 @@ def claims_go_no_further_over_v1(t):
     peer = t.tunnel(server, v2=False)
     conn = t.conn(server).send(harness.request_octets("GET", "/demo/x", FORGED + KEPT))
     message = peer.recv_json()
-    fields = harness.json.loads(message["headers"])
+    fields = json.loads(message["headers"])
     equal(sorted((n, v) for n, v in fields.items() if "9.9.9.9" in v), sorted((n.lower(), v) for n, v in KEPT), "passed on")
     equal(fields["x-real-ip"], "127.0.0.1", "X-Real-IP")
     peer.send_answer_v1(message["correlation_id"])
@@ -249,3 +250,66 @@ def through_caddy(t):
     request = origin.requests[-1]
     equal(sorted((n.lower(), v) for n, v in forged(request)), sorted((n.lower(), v) for n, v in KEPT), "what was passed on")
     equal(told(request), ("127.0.0.1, 127.0.0.1", "127.0.0.1", "https", "localhost:%d" % port, "/demo"), "what the service is told")
+
+
+# ---------------------------------------- v1 messages that are not quite JSON
+
+
+def spoilt(stream, members, other="0" * 32):
+    """Texts that are no sound JSON, but of which anybody can tell the id."""
+    good = ('"correlation_id":"%s",' % stream) + members
+    return {
+        "a member twice": "{%s,%s}" % (good, members),
+        "the id twice": "{%s,%s}" % (good, good),
+        "a lone surrogate": '{%s,"x":"\\ud800"}' % good,
+        "a lone surrogate as a name": '{"\\udfff":0,%s}' % good,
+        "too deep": '{"x":%s1%s,%s}' % ("[" * 40, "]" * 40, good),
+        "far too deep": '{"x":%s%s,%s}' % ('{"a":[' * 5000, "]}" * 5000, good),
+        "too many values": '{"x":[%s],%s}' % (",".join("1" * 20000), good),
+        "junk behind it": "{%s}junk" % good,
+        "another message behind it": '{%s}{"correlation_id":"%s"}' % (good, other),
+        "a comma too many": "{%s,}" % good,
+        "cut short": "{" + good,
+        "another id within": '{"x":{"correlation_id":"%s"},"y":"{\\"correlation_id\\":\\"%s\\"",%s,}' % (other, other, good),
+    }
+
+
+@scenario()
+def spoilt_answers_over_v1(t):
+    """An answer that is no sound JSON but has its id gives its caller 502 at once, and nobody else; the link lives."""
+    server = t.server()
+    peer = t.tunnel(server, v2=False)
+    calm = ask(t, server, "/demo/calm")
+    other = peer.recv_json()["correlation_id"]
+    members = '"headers":"{}","body":"","status_code":200'
+    for name in spoilt("", members):
+        conn = ask(t, server)
+        stream = peer.recv_json()["correlation_id"]
+        peer.send(TEXT, spoilt(stream, members, other)[name])
+        try:
+            equal(conn.answer().status, 502, "status")
+        except Failed as failed:
+            raise Failed("%s: %s" % (name, failed))
+    for text in ('{"x":{"correlation_id":"%s"},"y":1,}', '["correlation_id","%s",]', '{"x":"{\\"correlation_id\\":\\"%s\\"}",}',
+                 '{"correlation_id":"%s","correlation_id":"' + "0" * 32 + '"}', '{"x":{],"correlation_id":"%s"}'):
+        peer.send(TEXT, text % other)
+    peer.ping()
+    peer.send_answer_v1(other, 204)
+    equal(calm.answer().status, 204, "the one that was not meant")
+
+
+@scenario()
+def spoilt_requests_over_v1(t):
+    """So is a request to our client: the server is told 400, the service sees nothing, the link lives."""
+    origin, wire = t.origin(), t.tunnel_server()
+    t.client(wire, origin, ready=False)
+    peer = wire.accept(v2=False)
+    members = '"url_path":"echo","url_query":"[]","method":"GET","headers":"{}","body":""'
+    for i, name in enumerate(spoilt("", members)):
+        stream = "%08x-0000-4000-8000-000000000000" % i
+        peer.send(TEXT, spoilt(stream, members)[name])
+        message = peer.recv_json()
+        equal((message["correlation_id"], message["status_code"]), (stream, 400), name)
+    equal(origin.requests, [], "what the service saw")
+    peer.send_request_v1("echo")
+    equal(peer.recv_json()["status_code"], 200, "a good one after them")

@@ -836,6 +836,86 @@ test_pairs(void)
 		    t[i].text, pairs(t[i].text));
 }
 
+/* What a loose walk finds, written as name=value; after each. */
+static void
+loose_list(char *out, size_t cap, const unsigned char *b, size_t n)
+{
+	struct json_iter it;
+	struct json key, val;
+	unsigned char text[64];
+	size_t len = 0;
+	long k;
+
+	out[0] = '\0';
+	json_loose_init(&it, b, n);
+	while (json_loose_next(&it, &key, &val)) {
+		k = json_string(&key, text, sizeof(text));
+		len += (size_t)snprintf(out + len, cap - len, "%.*s=%.*s;",
+		    k < 0 ? 1 : (int)k, k < 0 ? "!" : (char *)text,
+		    (int)val.raw.n, (const char *)val.raw.p);
+		CHECK(len < cap, "too long");
+	}
+	CHECK(json_loose_next(&it, &key, &val) == 0, "goes on after the end");
+}
+
+#define OPEN_10 "[{\"x\":[{\"x\":[{\"x\":[{\"x\":[{\"x\":"
+#define CLOSE_10 "}]}]}]}]}]"
+
+static void
+test_loose(void)
+{
+	static const struct {
+		const char *text, *members;
+	} t[] = {
+		{ "", "" }, { " ", "" }, { "{", "" }, { "{}", "" },
+		{ "[]", "" }, { "\"a\":1", "" }, { "x{\"a\":1}", "" },
+		{ " {\"a\" : 1 , \"b\":\"c\"} ", "a=1;b=\"c\";" },
+		{ "{\"a\":1,\"a\":2}", "a=1;a=2;" },
+		{ "{\"a\":nonsense,\"b\":--.e}", "a=nonsense;b=--.e;" },
+		{ "{\"a\":1}junk,\"b\":2", "a=1;" },
+		{ "{\"a\":1},\"b\":2", "a=1;" },
+		{ "{\"a\":1}{\"b\":2}", "a=1;" },
+		{ "{\"a\":1,}", "a=1;" }, { "{,\"a\":1}", "" },
+		{ "{\"a\":1 \"b\":2}", "a=1;" }, { "{\"a\"}", "" },
+		{ "{\"a\" \"b\":2}", "" }, { "{a:1,\"b\":2}", "" },
+		{ "{\"a\":,\"b\":2}", "" }, { "{\"a\":\"b\"\"c\":1}",
+		    "a=\"b\";" },
+		{ "{\"a\":\"\\ud800\",\"b\":\"\\q\x01\n\xff\"}",
+		    "a=\"\\ud800\";b=\"\\q\x01\n\xff\";" },
+		{ "{\"\\ud800\":1,\"\\u0061\":2}", "!=1;a=2;" },
+		{ "{\"a\":\"\\\"b\\\\\",\"c\":1}",
+		    "a=\"\\\"b\\\\\";c=1;" },
+		{ "{\"a\":{\"b\":1,\"c\":[{}]},\"d\":[\"}\",\"]\"],\"e\":0}",
+		    "a={\"b\":1,\"c\":[{}]};d=[\"}\",\"]\"];e=0;" },
+		{ "{\"a\":[{}],\"b\":1}", "a=[{}];b=1;" },
+		{ "{\"a\":{]},\"b\":1}", "" }, { "{\"a\":[},\"b\":1}", "" },
+		{ "{\"a\":{\"\\\"}\",\"b\":1},\"c\":2}",
+		    "a={\"\\\"}\",\"b\":1};c=2;" },
+		{ "{\"a\":" OPEN_10 OPEN_10 OPEN_10 OPEN_10 "0" CLOSE_10
+		    CLOSE_10 CLOSE_10 CLOSE_10 ",\"b\":1}", "a=" OPEN_10
+		    OPEN_10 OPEN_10 OPEN_10 "0" CLOSE_10 CLOSE_10 CLOSE_10
+		    CLOSE_10 ";b=1;" }
+	};
+	char got[512], cut[512];
+	unsigned char *b;
+	size_t i, k, n;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		n = strlen(t[i].text);
+		for (k = n; k <= n; k--) {
+			b = check_exact(t[i].text, k);
+			loose_list(k == n ? got : cut, sizeof(got), b, k);
+			/* Cut short, the last value may be so, too. */
+			CHECK(k == n || strncmp(got, cut, strlen(cut) > 0 ?
+			    strlen(cut) - 1 : 0) == 0, "%s cut at %d: %s",
+			    t[i].text, (int)k, cut);
+			free(b);
+		}
+		CHECK(strcmp(got, t[i].members) == 0, "%s: %s", t[i].text,
+		    got);
+	}
+}
+
 static void
 test_find(void)
 {
@@ -1145,6 +1225,7 @@ test_json(void)
 	test_equal();
 	test_iterate();
 	test_pairs();
+	test_loose();
 	test_find();
 	test_json_in_json();
 	test_put_strings();

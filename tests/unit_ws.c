@@ -1324,6 +1324,13 @@ static const struct v1_case v1_requests[] = {
 	    "null"), NULL, "", 1 },
 };
 
+#define DEEP(open, close) open open open open open open open open open open \
+    open open open open open open open open open open open open open open open \
+    open open open open open open open open close close close close close \
+    close close close close close close close close close close close close \
+    close close close close close close close close close close close close \
+    close close close close
+#define ESCAPED_ID "\\\"correlation_id\\\":\\\"" GET_UUID "\\\""
 #define V1_RESP(status, headers, body) "{" ID ",\"headers\":" headers \
     ",\"body\":" body ",\"status_code\":" status "}"
 #define V2_RESP(status, headers) "{\"type\":\"response\"," ID \
@@ -1389,9 +1396,45 @@ static const struct v1_case v1_responses[] = {
 	    "\"\",\"headers\":[],\"end\":false}", "", 1 },
 	{ "headers null", V1_RESP("200", "\"null\"", "\"\""), NULL, "", 1 },
 	{ "two bodies", "{" ID ",\"headers\":\"{}\",\"body\":\"\","
-	    "\"body\":\"\",\"status_code\":200}", NULL, "", 0 },
-	{ "broken JSON", "{" ID ",", NULL, "", 0 },
+	    "\"body\":\"\",\"status_code\":200}", NULL, "", 1 },
+	{ "a body twice, one name escaped", "{" ID ",\"headers\":\"{}\","
+	    "\"body\":\"\",\"b\\u006fdy\":\"\",\"status_code\":200}", NULL,
+	    "", 1 },
+	{ "the id twice, the same", "{" ID ",\"headers\":\"{}\","
+	    "\"body\":\"\",\"status_code\":200," ID "}", NULL, "", 1 },
+	{ "the id twice, different", "{" ID ",\"headers\":\"{}\","
+	    "\"body\":\"\",\"status_code\":200," ID_OF(GET_UUID) "}", NULL,
+	    "", 0 },
+	{ "the id twice, one broken", "{" ID ",\"headers\":\"{}\","
+	    "\"body\":\"\",\"status_code\":200,\"correlation_id\":1}", NULL,
+	    "", 0 },
+	{ "a lone surrogate in a value", "{\"x\":\"\\ud800\"," ID
+	    ",\"headers\":\"{}\",\"body\":\"\",\"status_code\":200}", NULL,
+	    "", 1 },
+	{ "a lone surrogate in a name", "{\"\\udc00\":1," ID
+	    ",\"headers\":\"{}\",\"body\":\"\",\"status_code\":200}", NULL,
+	    "", 1 },
+	{ "deeper than the cap", "{\"x\":" DEEP("[", "]") "," ID
+	    ",\"headers\":\"{}\",\"body\":\"\",\"status_code\":200}", NULL,
+	    "", 1 },
+	{ "a comma too many", "{" ID ",\"headers\":\"{}\",\"body\":\"\","
+	    "\"status_code\":200,}", NULL, "", 1 },
+	{ "a number that is none", V1_RESP("0200", "\"{}\"", "\"\""), NULL,
+	    "", 1 },
+	{ "octets that are no text", "{\"x\":\"\xff\"," ID
+	    ",\"headers\":\"{}\",\"body\":\"\",\"status_code\":200}", NULL,
+	    "", 1 },
+	{ "broken JSON", "{" ID ",", NULL, "", 1 },
+	{ "only other ids", "{\"x\":{" ID "},\"y\":[\"correlation_id\",\""
+	    UUID_HEX "\"],\"z\":\"{\\\"correlation_id\\\":\\\"" UUID_HEX
+	    "\\\"}\",\"x\":1,}", NULL, "", 0 },
+	{ "another id within", "{\"x\":{" ID_OF(GET_UUID) "},\"x\":[{"
+	    ID_OF(GET_UUID) "}],\"z\":\"" ESCAPED_ID "\"," ID ",}", NULL, "",
+	    1 },
 	{ "an array", "[]", NULL, "", 0 },
+	{ "an array with it", "[{" ID "}", NULL, "", 0 },
+	{ "no id", "{\"headers\":\"{}\",\"body\":\"\",\"status_code\":200}",
+	    NULL, "", 0 },
 };
 
 static unsigned char v1_space[1024];
@@ -1422,13 +1465,18 @@ v1_body_is(const char *want)
 static void
 v1_check_cuts(const struct v1_case *c, int is_request)
 {
-	unsigned char *b;
+	unsigned char id[16], *b;
 	size_t n = strlen(c->text), cut;
 	int has_id, taken = 0;
 
 	for (cut = 0; cut < n; cut++) {
 		b = check_exact(c->text, cut);
-		taken += v1_read(is_request, b, cut, &has_id) != -1 || has_id;
+		taken += v1_read(is_request, b, cut, &has_id) != -1;
+		/* An id that is whole is found, and is no other. */
+		memset(id, 0, sizeof id);
+		taken += ws_v1_id_find(id, (const unsigned char *)c->text,
+		    cut) != has_id ||
+		    (has_id && memcmp(id, msg.id, sizeof id) != 0);
 		free(b);
 	}
 	CHECK(taken == 0, "%s: %d cut ones taken", c->note, taken);
@@ -1449,6 +1497,32 @@ v1_check(const struct v1_case *c, int is_request)
 	}
 	free(b);
 	v1_check_cuts(c, is_request);
+}
+
+/* A good message with more behind it is not good, but has its id. */
+static void
+test_v1_trailing(void)
+{
+	static const char *const tails[] = {
+		"x", ",", "}", "]", "\"", " {}", "{" ID_OF(GET_UUID) "}",
+		"," ID_OF(GET_UUID) "}", "\xff"
+	};
+	char text[512];
+	unsigned char *b;
+	size_t i, n;
+	int has_id, r, is_request;
+
+	for (i = 0; i < 2 * COUNT(tails); i++) {
+		is_request = i % 2 == 0;
+		n = (size_t)snprintf(text, sizeof text, "%s%s", is_request ?
+		    V1_GET("t", "") : V1_RESP("200", "\"{}\"", "\"\""),
+		    tails[i / 2]);
+		b = check_exact(text, n);
+		r = v1_read(is_request, b, n, &has_id);
+		CHECK(r == -1 && has_id && memcmp(msg.id, id_a, 16) == 0,
+		    "%s: %d, has_id %d", text, r, has_id);
+		free(b);
+	}
 }
 
 static void
@@ -1495,8 +1569,30 @@ test_v1_id_find(void)
 		{ "{" ID ",\"url_path\":", 1 },
 		{ "{" ID, 1 },
 		{ "{ \"correlation_id\"\n:\t\"" UUID_HEX "\",", 1 },
-		{ "{\"a\":\"correlation_id\"," ID, 0 },
+		{ "{\"a\":\"correlation_id\"," ID, 1 },
 		{ "{\"a\":\"\\\"correlation_id\\\":\\\"\"," ID, 1 },
+		{ "{\"a\":{" ID_OF(GET_UUID) "}," ID, 1 },
+		{ "{\"a\":[{" ID_OF(GET_UUID) "}]," ID, 1 },
+		{ "{\"a\":{\"b\":" DEEP("{\"c\":", "}") "," ID_OF(GET_UUID)
+		    "}," ID ",\"body\":\"aaaa", 1 },
+		{ "{\"a\":\"{" ESCAPED_ID "}\"," ID, 1 },
+		{ "{\"correlation\\u005fid\":\"" UUID_HEX "\"", 1 },
+		{ "{\"correlation_id\":\"\\u0030"
+		    "0112233445566778899aabbccddeeff\"", 1 },
+		{ "{" ID "," ID, 1 },
+		{ "{" ID ",\"body\":\"" ESCAPED_ID, 1 },
+		{ "{" ID "}," ID_OF(GET_UUID), 1 },
+		{ "{" ID "," ID_OF(GET_UUID), 0 },
+		{ "{\"a\":{" ID, 0 },
+		{ "{\"a\":{" ID "}", 0 },
+		{ "{\"a\":{]," ID, 0 },
+		{ "{\"a\":[}," ID, 0 },
+		{ "{\"a\":[" ID "]}", 0 },
+		{ "[" ID, 0 },
+		{ "x{" ID, 0 },
+		{ "{\"a\":\"" ID, 0 },
+		{ "{\"correlation_id\":[\"" UUID_HEX "\"]", 0 },
+		{ "{\"correlation_id\":\"" UUID_HEX "x\"", 0 },
 		{ "{\"correlation_id\":7}", 0 },
 		{ "{\"correlation_id\"", 0 },
 		{ "{\"correlation_id\":", 0 },
@@ -2044,6 +2140,7 @@ test_ws(void)
 	test_v2_room();
 	test_v1_read();
 	test_v1_space();
+	test_v1_trailing();
 	test_v1_id_find();
 	test_v1_written();
 	test_v1_cookies();
