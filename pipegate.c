@@ -98,7 +98,8 @@ static const char usage_server[] =
 "  PIPEGATE_RESPONSE_TIMEOUT   300: seconds until an answer must begin\n"
 "  PIPEGATE_MAX_MEMORY         67108864: bytes for all buffers\n"
 "  PIPEGATE_MAX_CONNECTIONS    16384, or what the limit of open files allows\n"
-"  PIPEGATE_TRUSTED_PROXIES    127.0.0.0/8,::1: whose X-Forwarded-* are believed\n";
+"  PIPEGATE_TRUSTED_PROXIES    127.0.0.0/8,::1: whose X-Forwarded-* are believed\n"
+"  PIPEGATE_TRUSTED_FIELDS     none: further fields that these may set\n";
 
 static const char usage_client[] =
 "usage: pipegate client TARGET_URL SERVER_URL [--connect COMMAND]\n"

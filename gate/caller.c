@@ -244,7 +244,7 @@ head_fault(int status)
 	case 431:
 		return "the head of the request is too large";
 	case 501:
-		return "this transfer coding is not known";
+		return "this method or transfer coding is not known";
 	case 505:
 		return "only HTTP/1.0 and HTTP/1.1 are spoken here";
 	default:

@@ -305,9 +305,11 @@ origin_send(struct stream *s, const struct ws_msg *m, int retry)
 static const char *
 request_fault(const struct stream *s, const struct ws_msg *m)
 {
-	if (!http_method_ok(m->method) || !http_path_ok(m->target) ||
-	    !http_fields_ok(m->field, m->nfields))
-		return "the request is not valid HTTP";
+	const char *bad = http_link_request_fault(m->method, m->target,
+	    m->field, m->nfields, !s->wire->flows);
+
+	if (bad != NULL)
+		return bad;
 	if (target_of(s)->base[0] != '\0' && http_path_climbs(m->target))
 		return "the path climbs above the target's base path";
 	if (m->end && s->from_link.half.left > 0)

@@ -924,8 +924,11 @@ class Peer(WebSocket):
     credit = 65536
 
     def send_request(self, target="/", method="GET", fields=(), end=True,
-                     window=65536, stream=None, **more):
+                     window=65536, stream=None, host="h", **more):
         stream = stream or str(uuid.uuid4())
+        fields = list(fields)
+        if host is not None and not any(str(f[0]).lower() == "host" for f in fields):
+            fields.insert(0, ["Host", host])
         message = {"type": "request", "correlation_id": stream, "method": method,
                    "target": target, "headers": [list(f) for f in fields],
                    "window": window, "end": end}

@@ -807,7 +807,7 @@ def server_that_asks_past_the_agreement(t):
     agreed = json.loads(peer.handshake.get("x-pipegate"))["streams"]
     octets = b"".join(peer.frame(TEXT, json.dumps({
         "type": "request", "correlation_id": str(uuid.uuid4()), "method": "GET", "target": "/never",
-        "headers": [], "window": 0, "end": True})) for _ in range(agreed + 1))
+        "headers": [["Host", "h"]], "window": 0, "end": True})) for _ in range(agreed + 1))
     peer.conn.send_quietly(octets)
     peer.wait_close(1002)
     peer.close()

@@ -921,7 +921,7 @@ def frames_behind_the_101(t):
     conn = server.dialled()
     peer = harness.Peer(conn, masks=False)
     message = {"type": "request", "correlation_id": str(uuid.uuid4()), "method": "GET", "target": "/204",
-               "headers": [], "window": 65536, "end": True}
+               "headers": [["Host", "h"]], "window": 65536, "end": True}
     conn.send(harness.switch_octets(conn.handshake, [("Sec-WebSocket-Protocol", "pipegate.v2"), ("X-PipeGate", "{}")]) +
               peer.frame(TEXT, json.dumps(message)))
     equal(peer.recv_type("response")["status_code"], 204, "status")
