@@ -313,6 +313,7 @@ command_client(const struct command *cmd, char **arg)
 		usage_error(cmd, "SERVER_URL cannot be read: %s", bad);
 	hmac_wipe(arg[1], strlen(arg[1]));
 	client_token(cmd, &uplink);
+	secret_drop();
 	secrets_guard();
 	files_limit();
 	return client_run(&uplink);
@@ -323,6 +324,7 @@ command_welcome(const struct command *cmd, char **arg)
 {
 	(void)arg;
 	port_check(cmd);
+	secret_drop();
 	return welcome_run();
 }
 

@@ -275,6 +275,8 @@ answer_begin(struct stream *s, struct ws_msg *m)
 		return;
 	}
 	answer_set_framing(s, framing);
+	if (half_is_open(&s->to_link.half) && !s->upgrade)
+		caller_of(s)->keep_alive = 0;	/* what is left is not read */
 	s->status = m->status;
 	s->from_link.head_passed = 1;
 	if (s->upgrade)

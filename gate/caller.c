@@ -2,6 +2,7 @@
 #define _GNU_SOURCE		/* POLLRDHUP: under its own #ifdef */
 #endif
 
+#include <sys/socket.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -41,6 +42,8 @@ static struct {
 	struct list stuck;	/* that do not take what we answered */
 	size_t octets;		/* the memory of the last two */
 } callers;
+
+static const char crowded[] = "too many connections: try again";
 
 /* --- a request for a tunnel */
 
@@ -219,7 +222,7 @@ caller_request(struct caller *w, const struct http_head *h)
 		caller_refuse(w, h, 503, "the server is stopping");
 	} else if (w->tunnel_only && !joins) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, "too many connections: try again");
+		caller_refuse(w, h, 503, crowded);
 	} else if (route == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
 		caller_tunnel(w, h, id);
 	} else if (joins) {
@@ -283,8 +286,49 @@ caller_evict(void)
 
 	if (w == NULL)
 		return -1;
+	if (conn_arrived(w->c) > 0) {
+		caller_note_nothing(w);
+		caller_error(w, 503, crowded);
+		conn_part(w->c);
+	}
 	caller_drop(w);
 	return 0;
+}
+
+int
+caller_evict_any(void)
+{
+	struct stream *s;
+	struct conn *c;
+
+	if (caller_evict() == 0)
+		return 0;
+	s = stream_first_tied();
+	if (s == NULL)
+		return -1;
+	c = s->http;
+	caller_break(s, 503, crowded);
+	conn_part(c);
+	return 0;
+}
+
+void
+caller_turn_away(int fd)
+{
+	struct http_error e = { .status = 503, .detail = crowded, .minor = 1,
+	    .retry_after_s = 5 };
+	unsigned char space[1024];
+	char sink[4096];
+	struct http_out o = { space, sizeof(space), 0 };
+
+	if (recv(fd, sink, sizeof(sink), 0) > 0) {
+		e.date = clock_wall();
+		http_error_put(&o, &e);
+		if (send(fd, space, min_size(o.len, o.cap), 0) > 0)
+			while (recv(fd, sink, sizeof(sink), 0) > 0)
+				continue;
+	}
+	close(fd);
 }
 
 /* Keeps a caller whose next head is not whole. */
@@ -370,24 +414,50 @@ callers_settle(void)
 
 /* --- events */
 
-/* Whether to listen for the caller's leaving while its request is at work. */
-static int
-caller_watched(const struct caller *w)
-{
-	const struct stream *s = w->stream;
-
-	return w->keep_alive && w->minor > 0 &&
-	    s->from_link.framing != HTTP_RAW &&
-	    (!half_is_open(&s->to_link.half) ||
-	    (s->upgrade && !s->from_link.head_passed));
-}
-
 static int
 caller_reads(const struct caller *w)
 {
 	const struct stream *s = w->stream;
 
 	return stream_reads(s) && (!s->upgrade || s->from_link.head_passed);
+}
+
+/* Whether to listen for the caller's leaving while its request is at work:
+ * where the end of what it sends is that, and is not read anyway.  A body that
+ * is not read because nobody takes it may be whole behind what waits. */
+static int
+caller_watched(const struct caller *w)
+{
+	const struct stream *s = w->stream;
+
+	if (s->from_link.framing == HTTP_RAW || caller_reads(w))
+		return 0;
+	if (half_is_open(&s->to_link.half) && !s->upgrade)
+		return !w->hung_up;
+	return w->keep_alive && w->minor > 0;
+}
+
+/* The caller says no more: whether it has left.  EOF inside a body is always
+ * a break; EOF behind a whole request means leaving, where the connection was
+ * to be kept. */
+static int
+caller_has_left(const struct caller *w)
+{
+	const struct http_body *body = &w->stream->to_link.body;
+
+	if (!half_is_open(&w->stream->to_link.half) ||
+	    (w->keep_alive && w->minor > 0))
+		return 1;
+	return body->framing == HTTP_LENGTH &&
+	    conn_arrived(w->c) < body->left;
+}
+
+static void
+caller_hung_up(struct caller *w)
+{
+	w->hung_up = 1;
+	if (caller_has_left(w))
+		caller_leaves(w, "connection closed");
 }
 
 static void
@@ -400,9 +470,10 @@ caller_stream_ready(struct caller *w, short revents)
 	else if ((revents & POLLHUP) &&
 	    w->stream->from_link.framing == HTTP_RAW)
 		pollset_remove(&w->c->watch);	/* read on when there is credit */
-	else if ((revents & POLLHUP) ||
-	    ((revents & POLLRDHUP) && caller_watched(w)))
+	else if (revents & POLLHUP)
 		caller_leaves(w, "connection closed");
+	else if ((revents & POLLRDHUP) && caller_watched(w))
+		caller_hung_up(w);
 }
 
 static void

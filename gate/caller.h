@@ -13,9 +13,18 @@ struct caller;
 void caller_accept(int fd, const struct addr *peer, size_t *counted,
     int tunnel_only);
 
-/* Makes room for one more caller: the one idle longest goes, else the oldest
- * that is still sending its head.  Returns 0, or -1: there is none. */
+/* Makes room for one more caller: the one idle longest goes without a word,
+ * else the oldest that is still sending its head, with a 503.  Returns 0, or
+ * -1: there is none. */
 int caller_evict(void);
+
+/* The same for whoever is left: a request that is at work is broken off.
+ * Returns 0, or -1: there is no caller. */
+int caller_evict_any(void);
+
+/* Turns somebody away who has connected as fd, and closes it: with a 503 where
+ * an octet of a request has come, else without a word. */
+void caller_turn_away(int fd);
 
 /* Looks for further requests of those that have answers now. */
 void callers_settle(void);

@@ -218,8 +218,7 @@ lookup_fork(struct lookup *l)
 
 	if (pipe(fd) == -1)
 		return -1;
-	fd_prepare(fd[0]);
-	l->pid = child_fork(&fd[1], 1);
+	l->pid = fd_prepare(fd[0]) == -1 ? -1 : child_fork(&fd[1], 1);
 	if (l->pid == 0)
 		lookup_child(fd[1], l->e);
 	err = errno;

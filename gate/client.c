@@ -10,6 +10,7 @@
 #include "gate/stream.h"
 #include "gate/from_link.h"
 #include "gate/person.h"
+#include "gate/origin.h"
 #include "gate/dial.h"
 #include "gate/client.h"
 
@@ -55,6 +56,12 @@ client_second(void)
 	uplink_second(uplink);
 }
 
+static void
+client_crowded(size_t most)
+{
+	origins_crowded(&uplink->target, most);
+}
+
 static int
 client_busy(void)
 {
@@ -63,7 +70,8 @@ client_busy(void)
 
 static const struct program client_program = {
 	.signal = client_signal, .settle = client_settle,
-	.second = client_second, .busy = client_busy,
+	.second = client_second, .crowded = client_crowded,
+	.busy = client_busy,
 	.stop_ms = LINK_CLOSE_MS,
 };
 

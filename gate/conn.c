@@ -1,3 +1,4 @@
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <errno.h>
 #include <poll.h>
@@ -394,6 +395,16 @@ conn_fill(struct conn *c, size_t max)
 	return io;
 }
 
+long long
+conn_arrived(const struct conn *c)
+{
+	int waiting = 0;
+
+	if (ioctl(c->watch.fd, FIONREAD, &waiting) == -1)
+		waiting = 0;
+	return (long long)c->rx.len + waiting;
+}
+
 int
 conn_end_is_known(const struct conn *c)
 {
@@ -483,6 +494,19 @@ conn_end(struct conn *c)
 	conn_flush_later(c);
 	if (c->state == CONN_LINGER)
 		conn_shut_due(c);
+}
+
+void
+conn_part(struct conn *c)
+{
+	static char sink[16384];
+	size_t got, drained = 0;
+
+	conn_flush(c);
+	while (!conn_is_dead(c) && drained < LINGER_MAX &&
+	    conn_read(c, sink, sizeof(sink), &got) == IO_DATA)
+		drained += got;
+	conn_kill(c);
 }
 
 int

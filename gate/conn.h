@@ -131,6 +131,9 @@ enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
  * there is no memory. */
 enum io conn_fill(struct conn *c, size_t max);
 
+/* Octets that have come: in rx, and in the socket as far as that is known. */
+long long conn_arrived(const struct conn *c);
+
 /* Whether an end is known that poll() will not tell of (again). */
 int conn_end_is_known(const struct conn *c);
 
@@ -149,6 +152,11 @@ void conn_flush_later(struct conn *c);
 
 /* FIN follows what is queued. */
 void conn_end(struct conn *c);
+
+/* Ends c at once, but so that what is queued arrives: it is written as far as
+ * the socket takes it, and what has come is read, since unread octets would
+ * turn the close into an RST. */
+void conn_part(struct conn *c);
 
 /* Whether any conn waits for conns_flush(); flushes them all. */
 int conns_wait_flush(void);

@@ -407,17 +407,18 @@ held_link_freed(struct link *l)
 static void
 held_keep(struct held_link *h, const unsigned char *p, size_t n)
 {
+	const size_t max = V1_MESSAGE_MAX + V1_KEPT;
 	unsigned char *to = NULL;
 
 	if (!h->skipping && h->message.len + n <= V1_MESSAGE_MAX &&
-	    n <= budget_whole_room())
-		to = buf_space(&h->message, n, V1_MESSAGE_MAX + V1_KEPT);
+	    buf_cost(&h->message, n, max) <= budget_whole_room())
+		to = buf_space(&h->message, n, max);
 	if (to == NULL) {
 		h->skipping = 1;
 		if (h->message.len >= V1_KEPT)
 			return;
 		n = min_size(n, V1_KEPT - h->message.len);
-		to = buf_space(&h->message, n, V1_MESSAGE_MAX + V1_KEPT);
+		to = buf_space(&h->message, n, max);
 		if (to == NULL)
 			return;
 	}

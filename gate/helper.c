@@ -191,6 +191,23 @@ close_pair(const int fd[2])
 	close(fd[1]);
 }
 
+/* Makes both pairs.  Returns 0, or -1: nothing is open. */
+static int
+helper_pairs(int pair[2], int err[2])
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1)
+		return -1;
+	if (pipe(err) == -1) {
+		close_pair(pair);
+		return -1;
+	}
+	if (fd_prepare(pair[0]) == 0 && fd_prepare(err[0]) == 0)
+		return 0;
+	close_pair(pair);
+	close_pair(err);
+	return -1;
+}
+
 int
 helper_start(struct helper *h, const struct endpoint *e, const char *command,
     const char **why)
@@ -198,30 +215,23 @@ helper_start(struct helper *h, const struct endpoint *e, const char *command,
 	int pair[2], err[2], keep[2];
 
 	h->said[0] = '\0';
-	*why = "no socket for the helper";
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1)
+	*why = "no sockets for the helper";
+	if (helper_pairs(pair, err) == -1)
 		return -1;
-	*why = "no pipe for the helper";
-	if (pipe(err) == -1) {
-		close_pair(pair);
-		return -1;
-	}
 	keep[0] = pair[1];
 	keep[1] = err[1];
 	h->pid = child_fork(keep, 2);
 	if (h->pid == 0)
 		helper_child(pair[1], err[1], e, command);
-	*why = "cannot start the helper";
-	if (h->pid == -1) {
-		h->pid = 0;
-		close_pair(pair);
-		close_pair(err);
-		return -1;
-	}
 	close(pair[1]);
 	close(err[1]);
-	fd_prepare(pair[0]);
-	fd_prepare(err[0]);
+	if (h->pid == -1) {
+		*why = "cannot start the helper";
+		h->pid = 0;
+		close(pair[0]);
+		close(err[0]);
+		return -1;
+	}
 	h->err = conn_new(&helper_err_kind, h, err[0], CONN_OPEN);
 	return pair[0];
 }

@@ -248,6 +248,8 @@ link_fail(struct link *l, int minus_code, const char *reason)
 	log_event(LEVEL_INFO, "event=link-fault code=%d reason=\"%s\"",
 	    -minus_code, reason);
 	link_close(l, -minus_code, reason);
+	l->close_in = 1;		/* nothing that comes is looked at */
+	link_later(l);
 }
 
 void
@@ -455,6 +457,8 @@ link_input(struct link *l)
 			used = c->rx.len;
 		buf_consume(&c->rx, used);
 	}
+	if (l->close_in)
+		buf_consume(&c->rx, c->rx.len);
 	if (l->ops->handled != NULL)
 		l->ops->handled();
 }

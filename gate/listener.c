@@ -48,7 +48,7 @@ accept_pause(struct conn *c, int err)
 		close(listener.spare_fd);
 	fd = socket_accept(c->watch.fd, &ss);
 	if (fd != -1)
-		close(fd);
+		listener.ops->turned_away(fd);
 	spare_open();
 	log_event(LEVEL_ERROR, "event=accept-paused why=\"%s\" connections=%zu",
 	    strerror(err), pollset_size());
@@ -108,7 +108,8 @@ listen_at(const struct sockaddr *sa, socklen_t n)
 
 	if (fd == -1)
 		return -1;
-	fd_prepare(fd);
+	if (fd_prepare(fd) == -1)
+		die("fcntl:");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (sa->sa_family == AF_INET6)	/* :: is IPv4 too */
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));

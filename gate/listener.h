@@ -13,6 +13,8 @@ struct listener_ops {
 	/* Nobody can be accepted for want of descriptors or memory: make room.
 	 * May be NULL. */
 	void (*crowded)(void);
+	/* Turns away somebody who has connected as fd, and closes it. */
+	void (*turned_away)(int fd);
 };
 
 /* Listens on host and port ("0": any) and prints where.  Ends the program

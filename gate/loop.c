@@ -1,4 +1,6 @@
+#include <sys/resource.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include "gate/loop.h"
 
 #define SETTLE_AFTER 128	/* conns with news */
+#define CROWDED_MS 10
 
 static const struct program *program;
 static int signal_pipe[2] = { -1, -1 };
@@ -88,8 +91,8 @@ loop_init(const struct program *p)
 	clock_turn();
 	if (pipe(signal_pipe) == -1)
 		die("pipe:");
-	fd_prepare(signal_pipe[0]);
-	fd_prepare(signal_pipe[1]);
+	if (fd_prepare(signal_pipe[0]) == -1 || fd_prepare(signal_pipe[1]) == -1)
+		die("fcntl:");
 	if (conn_new(&signal_kind, NULL, signal_pipe[0], CONN_OPEN) == NULL ||
 	    timer_init(&second, second_due) == -1)
 		die("no memory to start");
@@ -143,13 +146,28 @@ loop_settle(void)
 	say_flush();
 }
 
+/* The limit of open files has been lowered under us.  Where nobody can be
+ * ended for it, somebody may end by himself. */
+static void
+loop_crowded(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < pollset_size())
+		program->crowded((size_t)rl.rlim_cur);
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur < pollset_size())
+		poll(NULL, 0, CROWDED_MS);
+	again = 1;
+}
+
 static void
 loop_turn(void)
 {
 	int wait_ms = loop_wait_ms();
 
 	again = 0;
-	pollset_wait(wait_ms);
+	if (pollset_wait(wait_ms) == -1)
+		loop_crowded();
 	loop_dispatch();
 	timer_run();
 	loop_settle();

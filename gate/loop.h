@@ -6,6 +6,8 @@
 #ifndef GATE_LOOP_H
 #define GATE_LOOP_H
 
+#include <stddef.h>
+
 /* A role, as the loop runs it. */
 struct program {
 	/* A signal came: SIGTERM, SIGINT, SIGHUP (unless it was ignored at the
@@ -15,6 +17,9 @@ struct program {
 	void (*settle)(void);
 	/* Once a second. */
 	void (*second)(void);
+	/* No more than most conns can be had: the limit of open files has been
+	 * lowered.  Ends others. */
+	void (*crowded)(size_t most);
 	/* After loop_stop(): whether there is still something to be said. */
 	int (*busy)(void);
 	long long stop_ms;	/* for that, at most */

@@ -205,22 +205,42 @@ buf_resize(struct buf *b, size_t cap)
 	return 0;
 }
 
-unsigned char *
-buf_space(struct buf *b, size_t n, size_t max)
+static int
+buf_fits(const struct buf *b, size_t n)
+{
+	return b->p != NULL && b->len + n <= b->cap;
+}
+
+/* The size that b is to have for n more octets. */
+static size_t
+buf_next_cap(const struct buf *b, size_t n, size_t max)
 {
 	size_t cap = b->cap > 0 ? b->cap : MEM_SMALL;
 
-	if (b->p != NULL && b->off + b->len + n <= b->cap)
-		return b->p + b->off + b->len;
-	if (b->p != NULL && b->len + n <= b->cap) {
-		memmove(b->p, b->p + b->off, b->len);
-		b->off = 0;
-		return b->p + b->len;
-	}
 	while (cap < b->len + n)
 		cap *= 2;
-	if (cap > max)
-		cap = max;
+	return min_size(cap, max);
+}
+
+size_t
+buf_cost(const struct buf *b, size_t n, size_t max)
+{
+	return buf_fits(b, n) ? 0 : buf_next_cap(b, n, max);
+}
+
+unsigned char *
+buf_space(struct buf *b, size_t n, size_t max)
+{
+	size_t cap;
+
+	if (buf_fits(b, n)) {
+		if (b->off + b->len + n > b->cap) {
+			memmove(b->p, b->p + b->off, b->len);
+			b->off = 0;
+		}
+		return b->p + b->off + b->len;
+	}
+	cap = buf_next_cap(b, n, max);
 	if (b->len + n > cap || buf_resize(b, cap) == -1)
 		return NULL;
 	return b->p + b->len;

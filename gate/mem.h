@@ -78,6 +78,10 @@ buf_consume(struct buf *b, size_t n)
  * b->len), or NULL: past max, or malloc failed; b stands as it was. */
 unsigned char *buf_space(struct buf *b, size_t n, size_t max);
 
+/* Octets of the budget that buf_space(b, n, max) takes, while it moves what is
+ * there; 0 where n fits as it is. */
+size_t buf_cost(const struct buf *b, size_t n, size_t max);
+
 /* Moves the few octets of a long wait into a small block, if it can. */
 void buf_fit(struct buf *b);
 

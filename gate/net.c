@@ -14,14 +14,25 @@
 #include "gate/addr.h"
 #include "gate/net.h"
 
-void
+int
 fd_prepare(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	if (flags != -1)
-		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
+		return -1;
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ? -1 : 0;
+}
+
+/* Closes fd and keeps errno.  Always -1. */
+static int
+fd_give_up(int fd)
+{
+	int err = errno;
+
+	close(fd);
+	errno = err;
+	return -1;
 }
 
 static void
@@ -74,18 +85,16 @@ int
 endpoint_connect(const struct endpoint *e, int i)
 {
 	const struct sockaddr *sa = (const void *)&e->addr[i];
-	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1, err;
+	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1;
 
 	if (fd == -1)
 		return -1;
-	fd_prepare(fd);
+	if (fd_prepare(fd) == -1)
+		return fd_give_up(fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (connect(fd, sa, e->len[i]) == 0 || errno == EINPROGRESS)
 		return fd;
-	err = errno;
-	close(fd);
-	errno = err;
-	return -1;
+	return fd_give_up(fd);
 }
 
 int
@@ -109,8 +118,8 @@ socket_accept(int fd, struct sockaddr_storage *ss)
 	a = accept4(fd, (struct sockaddr *)ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 #else
 	a = accept(fd, (struct sockaddr *)ss, &n);
-	if (a != -1)
-		fd_prepare(a);
+	if (a != -1 && fd_prepare(a) == -1)
+		a = fd_give_up(a);
 #endif
 	return a;
 }

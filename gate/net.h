@@ -6,8 +6,9 @@
 
 #include <sys/socket.h>
 
-/* Makes fd non-blocking, and closed for a program that a child executes. */
-void fd_prepare(int fd);
+/* Makes fd non-blocking, and closed for a program that a child executes.
+ * Returns 0, or -1 with errno. */
+int fd_prepare(int fd);
 
 #define ADDRS_MAX 8
 

@@ -531,12 +531,14 @@ client_head(struct stream *s)
 	}
 }
 
-/* The service takes no more of the request: its answer may still come. */
+/* The service takes no more of the request: its answer may still come.  That
+ * nothing more will go is said, should it wait for more. */
 static void
 client_sink_gone(struct stream *s)
 {
 	s->from_link.dropped = 1;
 	chain_free(&s->http->tx);
+	conn_end(s->http);
 	stream_news(s);
 }
 
@@ -596,6 +598,33 @@ client_over(struct stream *s)
 	} else {
 		conn_kill(o->c);
 	}
+}
+
+/* Ends a connection to t: one that is kept, else one at work.  Returns 0, or
+ * -1: there is none. */
+static int
+origin_evict(struct target *t)
+{
+	struct origin *o = idle_newest(t);
+	struct stream *s;
+
+	if (o != NULL) {
+		list_leave(&o->place);
+		conn_kill(o->c);
+		return 0;
+	}
+	s = stream_first_tied();
+	if (s == NULL)
+		return -1;
+	client_fail(s, 503, "too many connections at the client");
+	return 0;
+}
+
+void
+origins_crowded(struct target *t, size_t most)
+{
+	while (pollset_size() > most && origin_evict(t) == 0)
+		conns_bury();
 }
 
 static const struct role client_role = {

@@ -8,11 +8,16 @@
 #include <stddef.h>
 
 struct link;
+struct target;
 struct stream;
 struct ws_msg;
 
 /* A message of v2 that came on l, the link of a tunnel to a target. */
 void origin_message_v2(struct link *l, int opcode, unsigned char *p, size_t n);
+
+/* No more than most conns can be had: ends connections that are kept, then the
+ * ones at work. */
+void origins_crowded(struct target *t, size_t most);
 
 /* A stream for a request that came on l; its halves are to be opened.  NULL:
  * no memory. */

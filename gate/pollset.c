@@ -11,6 +11,7 @@
 #define SLICE_MS 10		/* longest wait for the first part alone */
 #define CALM_MAX 3		/* periods that a second part without news waits longer */
 #define COARSE_MS 50		/* how late a timer, or news of the second part, may be */
+#define NO_MEMORY_MS 10
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
 
 static struct {
@@ -170,16 +171,28 @@ set_patience(int wait_ms)
 	return wait_ms;
 }
 
-void
+/* What poll() said, as pollset_wait() returns it. */
+static int
+set_failure(int err)
+{
+	if (err == ENOMEM)
+		poll(NULL, 0, NO_MEMORY_MS);
+	else if (err == EINVAL)
+		return -1;
+	else if (err != EINTR && err != EAGAIN)
+		die("poll:");
+	return 0;
+}
+
+int
 pollset_wait(int wait_ms)
 {
-	int news;
+	int news, failure;
 
 	wait_ms = set_patience(wait_ms);
 	set.asked = set_reach(&wait_ms);
 	news = poll(set.pfd, (nfds_t)set.asked, wait_ms);
-	if (news == -1 && errno != EINTR && errno != EAGAIN)
-		die("poll:");
+	failure = news == -1 ? set_failure(errno) : 0;
 	clock_turn();
 	if (set.asked == set.n) {
 		set.full_ms = now_ms;
@@ -189,6 +202,7 @@ pollset_wait(int wait_ms)
 		set.news_ms = now_ms;
 	set.left = news;
 	set.at = 0;
+	return failure;
 }
 
 struct watch *

@@ -38,8 +38,11 @@ size_t pollset_size(void);
 struct watch *pollset_at(size_t i);
 
 /* Waits for news for at most wait_ms (-1: as long as it takes), or less where
- * the second part is due, and reads the clock for the turn. */
-void pollset_wait(int wait_ms);
+ * the second part is due, and reads the clock for the turn.  Without memory in
+ * the kernel there is no news, and a little time passes.  Returns 0; or -1:
+ * there are more descriptors in the set than the limit of open files, which
+ * has been lowered, allows to ask about. */
+int pollset_wait(int wait_ms);
 
 /* The next watch with news, whose revents are put into *revents; NULL when
  * all have been told.  In between the set may change: who is passed over for

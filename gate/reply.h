@@ -26,6 +26,7 @@ struct caller {
 	size_t head_size;	/* of the head at the front of rx; 0: taken */
 	unsigned char served;	/* has sent a request */
 	unsigned char tunnel_only;	/* came in over the cap */
+	unsigned char hung_up;	/* sends no more, seen while its body was not read */
 	/* of the request at hand, for its answer */
 	unsigned char minor, head_only, html, keep_alive;
 };

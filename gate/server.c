@@ -32,7 +32,7 @@ server_accepted(int fd, const struct sockaddr_storage *ss)
 
 	if (connections >= max && caller_evict() == -1 &&
 	    connections >= max + SPARE_CONNS) {
-		close(fd);
+		caller_turn_away(fd);
 		return;
 	}
 	addr_from(&peer, ss);
@@ -40,14 +40,28 @@ server_accepted(int fd, const struct sockaddr_storage *ss)
 }
 
 static void
-server_crowded(void)
+server_make_room(void)
 {
 	caller_evict();
 }
 
 static const struct listener_ops server_ops = {
-	.accepted = server_accepted, .crowded = server_crowded,
+	.accepted = server_accepted, .crowded = server_make_room,
+	.turned_away = caller_turn_away,
 };
+
+static void
+server_crowded(size_t most)
+{
+	size_t before;
+
+	do {
+		before = pollset_size();
+		if (before > most)
+			caller_evict_any();
+		conns_bury();
+	} while (pollset_size() > most && pollset_size() < before);
+}
 
 static void
 server_second(void)
@@ -98,7 +112,7 @@ server_signal(int sig)
 
 static const struct program server_program = {
 	.signal = server_signal, .settle = server_settle,
-	.second = server_second, .busy = conns_are_ending,
+	.second = server_second, .crowded = server_crowded, .busy = conns_are_ending,
 	.stop_ms = STOP_MS,
 };
 

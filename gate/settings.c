@@ -160,6 +160,16 @@ secret_read(void)
 		    "which makes it easier to guess");
 }
 
+void
+secret_drop(void)
+{
+	char *v = getenv("PIPEGATE_JWT_SECRET");
+
+	if (v != NULL)
+		hmac_wipe(v, strlen(v));
+	unsetenv("PIPEGATE_JWT_SECRET");
+}
+
 static const char *
 env_or(const char *name, const char *fallback)
 {

@@ -36,8 +36,10 @@ int peer_is_trusted(const struct addr *a);
  * does not parse ends the program, and is named. */
 void environment_read(void);
 
-/* Reads PIPEGATE_JWT_SECRET, without which the program ends. */
+/* Reads PIPEGATE_JWT_SECRET, without which the program ends; or wipes it out
+ * of the environment, for what does not use it. */
 void secret_read(void);
+void secret_drop(void);
 
 /* Raises the limit of open files, and keeps max_connections within it. */
 void files_limit(void);

@@ -43,6 +43,20 @@ stream_find(const unsigned char id[16])
 	return s;
 }
 
+struct stream *
+stream_first_tied(void)
+{
+	const struct link *l;
+	struct stream *s;
+
+	for (l = link_first(); l != NULL; l = link_next(l))
+		for (s = list_first(&l->streams); s != NULL;
+		    s = list_after(&s->on_link))
+			if (s->http != NULL)
+				return s;
+	return NULL;
+}
+
 static void
 stream_list(struct stream *s)
 {

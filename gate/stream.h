@@ -151,6 +151,9 @@ struct stream {
 /* The stream with that id that is not over, or NULL. */
 struct stream *stream_find(const unsigned char id[16]);
 
+/* A stream that has a conn, of any link, or NULL. */
+struct stream *stream_first_tied(void);
+
 /* Makes a stream for conn c, which may be NULL.  NULL: no memory. */
 struct stream *stream_new(const struct role *role, struct conn *c,
     const unsigned char id[16]);

@@ -92,6 +92,19 @@ v1_ignored(const struct link *l, const char *why)
 	    why);
 }
 
+/* Nothing that is not text is an answer, whatever it says. */
+static void
+v1_binary(const struct link *l, const unsigned char *p, size_t n)
+{
+	unsigned char id[16];
+	struct stream *s;
+
+	if (!ws_v1_id_find(id, p, n))
+		v1_ignored(l, "a binary frame on the v1 wire");
+	else if ((s = v1_find(l, id)) != NULL)
+		answer_refuse(s, "the client sent a malformed answer");
+}
+
 void
 answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 {
@@ -100,7 +113,7 @@ answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 	int has_id = 0, r;
 
 	if (opcode != WS_TEXT) {
-		v1_ignored(l, "a binary frame on the v1 wire");
+		v1_binary(l, p, n);
 		return;
 	}
 	r = ws_v1_response_read(&m, p, n, &has_id);

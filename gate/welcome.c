@@ -120,8 +120,14 @@ welcome_accepted(int fd, const struct sockaddr_storage *peer)
 	conn_new(&guest_kind, NULL, fd, CONN_HEAD);
 }
 
+static void
+welcome_turned_away(int fd)
+{
+	close(fd);
+}
+
 static const struct listener_ops welcome_ops = {
-	.accepted = welcome_accepted,
+	.accepted = welcome_accepted, .turned_away = welcome_turned_away,
 };
 
 static void

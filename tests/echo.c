@@ -14,6 +14,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,13 +293,15 @@ static void
 client_start_to(char **argv)
 {
 	static struct endpoint e;
+	static char host[300];
 	int fd;
 
 	text_put(e.host, sizeof(e.host), "%s", argv[0]);
 	text_put(e.port, sizeof(e.port), "%s", argv[1]);
 	if (endpoint_lookup(&e, 0) != 0 || (fd = endpoint_connect(&e, 0)) == -1)
 		die("cannot connect:");
-	echo_dial.host = view_of(argv[0]);
+	snprintf(host, sizeof(host), "%s:%s", argv[0], argv[1]);
+	echo_dial.host = view_of(host);
 	echo_dial.path = view_of(argv[2]);
 	conn_new(&answer_kind, NULL, fd, CONN_CONNECT);
 	is_client = 1;
