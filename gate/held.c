@@ -17,6 +17,7 @@
 #define V1_FRAME_MAX (1u << 20)		/* a larger message goes in fragments */
 #define V1_KEPT (16u << 10)		/* of a message that is too large */
 #define PYTHON_MESSAGE_MAX (1 << 20)	/* the reference's client takes no more */
+#define HELD_REFUSAL_MAX 512
 #define COLLECT_STEPS 8			/* pieces of a body read in a row */
 
 /* --- the message that goes: gathered, then sent */
@@ -183,6 +184,56 @@ held_news(struct stream *s)
 		conn_touch(s->http);
 }
 
+static void
+held_drop(struct stream *s)
+{
+	struct held *h = s->held;
+
+	if (h == NULL || (h->begun && link_is_live(s->link)))
+		return;
+	chain_free(&h->message);
+	h->ncarry = 0;
+}
+
+/* Makes an error answer the message, for the service's. */
+static int
+held_put_error(struct stream *s, int status, const char *why)
+{
+	struct http_error e = { .status = status, .detail = why, .date = -1 };
+	unsigned char space[1024];
+	struct http_out o = { space, sizeof(space), 0 };
+	struct http_head h;
+	struct ws_msg m;
+	size_t scanned = 0;
+	int r;
+
+	http_error_put(&o, &e);
+	r = http_answer_parse(&h, space, min_size(o.len, o.cap), &scanned,
+	    view_of("GET"));
+	must(r > 0);
+	memset(&m, 0, offsetof(struct ws_msg, field));
+	m.type = WS_MSG_RESPONSE;
+	memcpy(m.id, s->id, 16);
+	m.status = status;
+	m.nfields = http_answer_fields(m.field, &h);
+	held_drop(s);
+	if (held_put_head(s, &m, ws_v1_response_put) < 0 ||
+	    held_put_body(s->held, space + r, o.len - (size_t)r) == -1)
+		return -1;
+	return held_put_tail(s);
+}
+
+/* Every request is to be answered: nothing else tells the peer of its end.
+ * Without memory that stays due, for streams_retry(). */
+static void
+held_fail_due(struct stream *s)
+{
+	if (held_put_error(s, s->reset_status, s->reset_why) == 0)
+		s->reset_why = NULL;
+	else
+		held_drop(s);
+}
+
 /* Begins a frame of the message: a fragment where it is very large, so that
  * pings and pongs come through between them. */
 static int
@@ -206,6 +257,8 @@ held_serve(struct stream *s)
 	unsigned char *p;
 	size_t n;
 
+	if (s->reset_why != NULL)
+		held_fail_due(s);
 	if (half_is_open(&s->to_link.half) || !s->wire->is_busy(s))
 		return TURN_DONE;
 	if (l->part_left == 0 && held_open_frame(s) == -1)
@@ -300,60 +353,18 @@ held_interim(struct stream *s, struct ws_msg *m)
 }
 
 static void
-held_drop(struct stream *s)
-{
-	struct held *h = s->held;
-
-	if (h == NULL || (h->begun && link_is_live(s->link)))
-		return;
-	chain_free(&h->message);
-	h->ncarry = 0;
-}
-
-/* Makes error answer e the message. */
-static int
-held_put_error(struct stream *s, const struct http_error *e)
-{
-	unsigned char space[1024];
-	struct http_out o = { space, sizeof(space), 0 };
-	struct http_head h;
-	struct ws_msg m;
-	size_t scanned = 0;
-	int r;
-
-	http_error_put(&o, e);
-	r = http_answer_parse(&h, space, min_size(o.len, o.cap), &scanned,
-	    view_of("GET"));
-	if (r <= 0)
-		return -1;
-	memset(&m, 0, offsetof(struct ws_msg, field));
-	m.type = WS_MSG_RESPONSE;
-	memcpy(m.id, s->id, 16);
-	m.status = e->status;
-	m.nfields = http_answer_fields(m.field, &h);
-	if (held_put_head(s, &m, ws_v1_response_put) < 0 ||
-	    held_put_body(s->held, space + r, o.len - (size_t)r) == -1)
-		return -1;
-	return held_put_tail(s);
-}
-
-/* Every request is to be answered: nothing else tells the peer of its end. */
-static void
 held_fail(struct stream *s, int status, const char *why)
 {
-	struct http_error e = { .status = status, .detail = why, .date = -1 };
-
 	if (!half_is_open(&s->to_link.half)) {
 		stream_reset(s, status, why);
 		return;
 	}
-	held_drop(s);
 	if (half_is_open(&s->from_link.half))
 		half_end(&s->from_link.half);
-	if (held_put_error(s, &e) == -1)
-		stream_reset(s, status, why);
-	else
-		turn_wait(s);
+	s->reset_status = status;
+	s->reset_why = why;
+	held_fail_due(s);
+	turn_wait(s);
 }
 
 static int
@@ -378,6 +389,28 @@ const struct wire wire_v1 = {
 	.news = held_news, .fail = held_fail, .drop = held_drop,
 	.is_busy = held_is_busy, .over = held_over,
 };
+
+int
+held_refuse(struct link *l, const unsigned char id[16], int status,
+    const char *why)
+{
+	unsigned char *p = link_begin(l, HELD_REFUSAL_MAX);
+	struct json_out o = { p, HELD_REFUSAL_MAX, 0, 0 };
+	struct ws_msg m;
+
+	if (p == NULL)
+		return -1;
+	memset(&m, 0, offsetof(struct ws_msg, field));
+	m.type = WS_MSG_RESPONSE;
+	memcpy(m.id, id, 16);
+	m.status = status;
+	ws_v1_response_put(&o, &m);
+	o.len += base64_encode(p + o.len, why, strlen(why));
+	ws_v1_tail_put(&o, &m);
+	must(o.len <= o.cap);
+	link_commit(l, WS_TEXT, 1, o.len);
+	return 0;
+}
 
 /* --- the message that comes */
 

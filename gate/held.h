@@ -15,6 +15,11 @@ struct wire;
 
 extern const struct wire wire_v1;
 
+/* Answers the request of that id, which has no stream here.  why: a short
+ * text.  Returns 0, or -1: no memory, or l is in the midst of a message. */
+int held_refuse(struct link *l, const unsigned char id[16], int status,
+    const char *why);
+
 /* Readies l for held_piece().  Returns 0, or -1: no memory. */
 int held_link_begin(struct link *l);
 

@@ -16,6 +16,7 @@
 #include "gate/link.h"
 
 #define LINK_READ (64 << 10)		/* read from one link in a turn, at least */
+#define LINK_REST_MS 10
 #define LINK_PING_MS 10000		/* nothing sent for so long: ping */
 #define LINK_CONTROLS_MAX 500		/* control or empty frames in a second */
 
@@ -477,7 +478,7 @@ link_ready(struct conn *c, short revents)
 	if (!(revents & ~POLLOUT))
 		return;
 	if (buf_space(&c->rx, LINK_READ, LINK_RX_MAX) == NULL) {
-		link_lost(l, "out of memory");
+		l->rest_ms = now_ms + LINK_REST_MS;
 		return;
 	}
 	io = conn_fill(c, LINK_RX_MAX);
@@ -494,7 +495,8 @@ link_events(const struct conn *c)
 {
 	const struct link *l = c->of;
 
-	return (short)(POLLIN | (l->tx.len > 0 ? POLLOUT : 0));
+	return (short)((l->rest_ms > now_ms ? 0 : POLLIN) |
+	    (l->tx.len > 0 ? POLLOUT : 0));
 }
 
 static long long
@@ -510,6 +512,8 @@ link_deadline(const struct conn *c)
 
 	if (c->state == CONN_CLOSING)
 		return c->since_ms + LINK_CLOSE_MS;
+	if (l->rest_ms > now_ms)
+		return l->rest_ms;
 	return min_time(link_alone_at(l), l->tx_ms + LINK_PING_MS);
 }
 
@@ -522,7 +526,7 @@ link_expire(struct conn *c)
 		link_lost(l, "no answer to the close");
 	} else if (now_ms >= link_alone_at(l)) {
 		link_lost(l, "nothing heard from the other side");
-	} else {
+	} else if (now_ms >= l->tx_ms + LINK_PING_MS) {
 		l->tx_ms = now_ms;
 		link_ping(l);
 	}

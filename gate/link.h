@@ -76,6 +76,7 @@ struct link {
 	long long max_streams;
 	long long window;		/* credit that a request body starts with */
 	long long tx_ms;		/* when octets last went */
+	long long rest_ms;		/* no memory to read: until then it is not */
 	long long rtt_us;		/* least ping time seen; 0: none */
 	long long control_ms;		/* the second in which controls are counted */
 	long long expires;		/* server: exp of the token, s since the epoch */

@@ -6,6 +6,7 @@
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
+#include "gate/held.h"
 #include "gate/origin.h"
 #include "gate/v1_request.h"
 
@@ -43,6 +44,15 @@ client_stream_v1(struct link *l, const unsigned char id[16])
 	return s;
 }
 
+/* There is no memory for a stream.  A server that could not even be told that
+ * would wait for an answer in vain. */
+static void
+v1_refuse(struct link *l, const unsigned char id[16])
+{
+	if (held_refuse(l, id, 503, "the client is short of memory") == -1)
+		link_close(l, 1013, "the client is out of memory");
+}
+
 /* A whole request: its body is there. */
 static void
 v1_start(struct stream *s, struct ws_msg *m)
@@ -77,8 +87,10 @@ request_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 		return;
 	}
 	s = client_stream_v1(l, m.id);
-	if (s == NULL)
+	if (s == NULL) {
+		v1_refuse(l, m.id);
 		return;
+	}
 	if (r < 0)
 		client_fail(s, 400, "the server sent a malformed request");
 	else if (l->streams.n > l->max_streams)
@@ -94,8 +106,12 @@ request_v1_oversize(struct link *l, const unsigned char *p, size_t n)
 	unsigned char id[16];
 	struct stream *s;
 
-	if (!ws_v1_id_find(id, p, n) || stream_find(id) != NULL ||
-	    (s = client_stream_v1(l, id)) == NULL)
+	if (!ws_v1_id_find(id, p, n) || stream_find(id) != NULL)
 		return;
+	s = client_stream_v1(l, id);
+	if (s == NULL) {
+		v1_refuse(l, id);
+		return;
+	}
 	client_fail(s, 413, "the request is larger than this client holds");
 }
