@@ -1,6 +1,7 @@
 #!/bin/sh
-# A tunnel on this machine: `make demo`, or `make demo TARGET=http://localhost:3000`
-# for a local service of yours.  Ctrl-C ends it.
+# A tunnel on this machine: `make demo` leads to a page of the program's own,
+# `make demo TARGET=http://localhost:3000` to a local service of yours.  Ctrl-C
+# ends it.
 set -u
 
 bin=${PIPEGATE:-./pipegate}
@@ -35,33 +36,50 @@ await() {
 	done
 }
 
+# listener NAME ARG...: starts the program in the background, and waits for
+# its first line.  Sets pid and url.
+listener() {
+	name=$1
+	shift
+	: >"$dir/$name.out"
+	"$bin" "$@" >"$dir/$name.out" 2>"$dir/$name.log" &
+	pid=$!
+	pids="$pids $pid"
+	await "$pid" "$dir/$name.out" 'listening on http'
+	url=http://127.0.0.1:$(sed -n '1s/.*:\([0-9]*\).*/\1/p' "$dir/$name.out")
+}
+
 PIPEGATE_JWT_SECRET=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export PIPEGATE_JWT_SECRET
 
-: >"$dir/server.out"
-"$bin" server --port 0 >"$dir/server.out" 2>"$dir/server.log" &
-server=$!
-pids=$server
-await "$server" "$dir/server.out" 'listening on http'
-port=$(sed -n '1s/.*:\([0-9]*\).*/\1/p' "$dir/server.out")
-public=http://127.0.0.1:$port
+target=${TARGET:-}
+if [ -z "$target" ]; then
+	listener welcome welcome --port 0
+	target=$url
+fi
+listener server server --port 0
+public=$url
 
 PIPEGATE_TOKEN=$("$bin" token -c demo | sed -n 's/^JWT Bearer: *//p')
 [ -n "$PIPEGATE_TOKEN" ] || fail "no token"
 export PIPEGATE_TOKEN
 
-path=healthz
-[ -z "${TARGET:-}" ] || path=
 : >"$dir/client.log"
-"$bin" client "${TARGET:-$public}" "ws://127.0.0.1:$port/" \
-    >"$dir/client.log" 2>&1 &
+"$bin" client "$target" "ws${public#http}/" >"$dir/client.log" 2>&1 &
 client=$!
-pids="$client $server"
+pids="$client $pids"
 await "$client" "$dir/client.log" "$public/demo/"
 
-echo "$public/demo/ leads to ${TARGET:-$public}. Try:"
-echo
-echo "    curl $public/demo/$path"
+echo "A tunnel leads from $public/demo/ to $target."
+if command -v curl >/dev/null 2>&1; then
+	echo "Open that in a browser, or try:"
+	echo
+	echo "    curl $public/demo/"
+else
+	echo "Open this in a browser:"
+	echo
+	echo "    $public/demo/"
+fi
 echo
 echo "Ctrl-C ends it. What follows is what the client says."
 tail -n +1 -f "$dir/client.log" &

@@ -1,6 +1,7 @@
 """The command line: subcommands, options, environment, exit statuses, tokens."""
 import os
 import re
+import shutil
 import signal
 import socket
 import uuid
@@ -518,25 +519,49 @@ def token_goes_as_it_came(t):
           "no token in %r" % head)
 
 
+def demo_shell(t, **env):
+    """contrib/demo.sh, and the number and path of the URL that it says to try."""
+    shell = t.spawn(["sh", os.path.join(harness.ROOT, "contrib", "demo.sh")], dict(env, PIPEGATE=harness.BINARY), "demo")
+    text = shell.wait_out("Ctrl-C", 20)
+    line = re.search(r"^    (curl )?http://127\.0\.0\.1:(\d+)(/\S*)$", text, re.M)
+    check(line, "no URL in %r" % text)
+    return shell, line.group(1), int(line.group(2)), line.group(3)
+
+
 @scenario()
 def demo(t):
-    """contrib/demo.sh prints a curl line that works as printed, and Ctrl-C ends all that it started."""
-    shell = t.spawn(["sh", os.path.join(harness.ROOT, "contrib", "demo.sh")], {"PIPEGATE": harness.BINARY}, "demo")
-    line = re.search(r"curl http://127\.0\.0\.1:(\d+)(/demo/healthz)", shell.wait_out("Ctrl-C", 20))
-    equal(t.get(int(line.group(1)), line.group(2)).json(), {"status": "ok"}, "answer")
+    """contrib/demo.sh prints a URL that shows a page as printed, and Ctrl-C ends all that it started."""
+    shell, _, port, path = demo_shell(t)
+    answer = t.get(port, path)
+    equal((answer.status, path), (200, "/demo/"), "answer")
+    contains(answer.get("content-type"), "text/html", "type")
+    contains(answer.body, b"GET /\n", "the request on the page")
     pids = shell.children()
-    check(len(pids) >= 2, "children: %s" % pids)
+    check(len(pids) >= 3, "children: %s" % pids)
     os.killpg(shell.pid, signal.SIGINT)
     shell.wait_exit()
     t.wait(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "the end of all of them")
 
 
 @scenario()
+def demo_without_curl(t):
+    """Where there is no curl, the demo says what to open in a browser; with one, the line to try."""
+    tools = os.path.join(t.folder, "bin")
+    os.mkdir(tools)
+    for name in ("sh", "mktemp", "rm", "cat", "grep", "sed", "od", "tr", "sleep", "tail"):
+        os.symlink(shutil.which(name), os.path.join(tools, name))
+    _, curl, port, path = demo_shell(t, PATH=tools)
+    equal(curl, None, "curl")
+    equal(t.get(port, path).status, 200, "status")
+    with open(os.path.join(tools, "curl"), "w") as f:
+        os.fchmod(f.fileno(), 0o755)
+    equal(demo_shell(t, PATH=tools)[1], "curl ", "curl")
+
+
+@scenario()
 def demo_of_a_service(t):
     """With TARGET the demo leads to that service."""
     origin = t.origin()
-    env = {"PIPEGATE": harness.BINARY, "TARGET": origin.url}
-    shell = t.spawn(["sh", os.path.join(harness.ROOT, "contrib", "demo.sh")], env, "demo")
-    line = re.search(r"curl http://127\.0\.0\.1:(\d+)(/demo/)\n", shell.wait_out("Ctrl-C", 20))
-    equal(t.get(int(line.group(1)), line.group(2)).status, 200, "status")
+    _, _, port, path = demo_shell(t, TARGET=origin.url)
+    equal(t.get(port, path).status, 200, "status")
     equal(origin.requests[0].target, "/", "target")
