@@ -59,7 +59,7 @@ HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
 SRC = pipegate.c $(CODECS) $(ROOMS)
 OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
-	tests/unit_ws.c
+	tests/unit_ws.c tests/unit_list.c tests/unit_mem.c tests/unit_timer.c
 FUZZ = tests/fuzz.c tests/fuzz_json.c tests/fuzz_http.c tests/fuzz_hmac.c \
 	tests/fuzz_ws.c tests/fuzz_link.c
 
@@ -91,13 +91,13 @@ soak: pipegate
 
 # Each of the following compiles all of its sources in one command into a file
 # of its own, so that objects made with other flags never mix in.
-build/unit: $(UNIT) $(CODECS) $(HEADERS) tests/check.h Makefile
+build/unit: $(UNIT) $(CODECS) $(ROOMS) $(HEADERS) tests/check.h Makefile
 	@mkdir -p build
-	$(CC) $(ALL_CFLAGS) -o $@ $(UNIT) $(CODECS) $(ALL_LDFLAGS)
+	$(CC) $(ALL_CFLAGS) -o $@ $(UNIT) $(CODECS) $(ROOMS) $(ALL_LDFLAGS)
 
-build/unit-san: $(UNIT) $(CODECS) $(HEADERS) tests/check.h Makefile
+build/unit-san: $(UNIT) $(CODECS) $(ROOMS) $(HEADERS) tests/check.h Makefile
 	@mkdir -p build
-	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(UNIT) $(CODECS)
+	$(CC) $(OUR_CFLAGS) $(SAN_FLAGS) -o $@ $(UNIT) $(CODECS) $(ROOMS)
 
 build/pipegate-san: $(SRC) $(HEADERS) Makefile
 	@mkdir -p build

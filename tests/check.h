@@ -31,10 +31,24 @@ char *check_file(const char *path, size_t *n);
  * the cases that stand in these files; NULL where there is none. */
 const char *check_vectors(void);
 
-/* One for each codec, in tests/unit_*.c. */
+/* A number below n: the same ones in each run. */
+unsigned int check_random(unsigned int n);
+
+/* Runs fn(of) in a child process, whose stderr goes to said[0..cap), with a
+ * NUL.  Returns its status as waitpid() tells it; 0 where fn returned. */
+int check_child(void (*fn)(void *of), void *of, char *said, size_t cap);
+
+/* Whether fn(of) ends the program by an assertion of that file. */
+int check_must(const char *file, void (*fn)(void *of), void *of);
+
+/* One for each codec, and for rooms of gate/, in tests/unit_*.c.  A room's
+ * suite calls that room and those below it. */
 void test_json(void);
 void test_hmac(void);
 void test_http(void);
 void test_ws(void);
+void test_list(void);
+void test_mem(void);
+void test_timer(void);
 
 #endif

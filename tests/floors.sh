@@ -1,7 +1,7 @@
 #!/bin/sh
 # Knowledge runs one way: floor by floor, each room links with those below it
-# and the codecs alone, so that an upward call is an undefined symbol.  And what
-# a room exports is used by another.
+# and the codecs alone, so that an upward call is an undefined symbol.  So does
+# its unit test.  And what a room exports is used by another.
 #	sh tests/floors.sh "OBJECT OF A CODEC ..." "OBJECT OF A ROOM ..." DOOR CC FLAG...
 set -u
 
@@ -16,9 +16,14 @@ echo 'int main(void) { return 0; }' >"$dir/main.c"
 below=
 for room in $rooms; do
 	below="$below $room"
+	main=$dir/main.c
+	name=$(basename "$room" .o)
+	if [ -f "tests/unit_$name.c" ]; then
+		main="-DONLY=test_$name tests/unit.c tests/unit_$name.c"
+	fi
 	# shellcheck disable=SC2086 # several words each
-	if ! "$@" -o "$dir/floor" "$dir/main.c" $below $codecs >"$dir/log" 2>&1; then
-		echo "$room calls a room above it:" >&2
+	if ! "$@" -o "$dir/floor" $main $below $codecs >"$dir/log" 2>&1; then
+		echo "$room, or its unit test, calls a room above it:" >&2
 		sed -n "s/.*undefined reference to \(.*\)/    \1/p" "$dir/log" |
 		    sort -u >&2
 		bad=1
