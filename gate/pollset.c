@@ -47,6 +47,9 @@ set_swap(size_t a, size_t b)
 	set.pfd[b] = p;
 	set.who[b] = w;
 	w->slot = b;
+	/* What the last wait did not ask about has old news. */
+	if (a >= set.asked || b >= set.asked)
+		set.pfd[a < b ? a : b].revents = 0;
 }
 
 static int
@@ -113,8 +116,10 @@ void
 pollset_replace(struct watch *w, int fd)
 {
 	w->fd = fd;
-	if (w->slot != NO_SLOT)
-		set.pfd[w->slot].fd = fd;
+	if (w->slot == NO_SLOT)
+		return;
+	set.pfd[w->slot].fd = fd;
+	set.pfd[w->slot].revents = 0;
 }
 
 void

@@ -50,5 +50,6 @@ void test_ws(void);
 void test_list(void);
 void test_mem(void);
 void test_timer(void);
+void test_pollset(void);
 
 #endif

@@ -163,6 +163,7 @@ main(void)
 	run("list", test_list);
 	run("mem", test_mem);
 	run("timer", test_timer);
+	run("pollset", test_pollset);
 #endif
 	return check_failed > 0;
 }
