@@ -51,5 +51,6 @@ void test_list(void);
 void test_mem(void);
 void test_timer(void);
 void test_pollset(void);
+void test_addr(void);
 
 #endif

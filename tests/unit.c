@@ -164,6 +164,7 @@ main(void)
 	run("mem", test_mem);
 	run("timer", test_timer);
 	run("pollset", test_pollset);
+	run("addr", test_addr);
 #endif
 	return check_failed > 0;
 }

@@ -122,7 +122,7 @@ test_events(void)
 	probe_write(&probe[1]);
 	CHECK(all_news(LONG_MS) == 1 && probe[1].told == 1 &&
 	    probe[1].revents == POLLIN, "an octet came");
-	CHECK(all_news(LONG_MS) == 1 && probe[1].told == 1, "and is there still");
+	CHECK(all_news(LONG_MS) == 1 && probe[1].told == 1, "it is there");
 	pollset_want(&probe[1].w, 0);
 	CHECK(all_news(0) == 0, "told although not wanted");
 	pollset_want(&probe[1].w, POLLIN);
@@ -172,7 +172,7 @@ test_replace(void)
 	close(probe[3].to);
 	probe[3].to = other[1];
 	probe_write(&probe[3]);
-	CHECK(all_news(LONG_MS) == 1 && probe[3].told == 1, "the new one is not");
+	CHECK(all_news(LONG_MS) == 1 && probe[3].told == 1, "the new one");
 	probes_close(FEW);
 }
 

@@ -233,7 +233,8 @@ test_order(void)
 	probes_begin(PROBES);
 	for (i = 0; i < PROBES; i++)
 		probe_set(i, 2000 + check_random(500));
-	for (i = 0; i < PROBES; i++)	/* sooner alone: these keep the order */
+	/* Sooner alone: these keep the order. */
+	for (i = 0; i < PROBES; i++)
 		if (check_random(2) == 0)
 			probe_set(i, probe[i].due_ms - check_random(500));
 	for (ms = timer_next(); ms != NEVER; ms = timer_next())
