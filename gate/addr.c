@@ -1,7 +1,6 @@
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -76,11 +75,24 @@ cidr_has(const struct cidr *n, const struct addr *a)
 	    ((n->net.ip[whole] ^ a->ip[whole]) & (0xff00 >> rest) & 0xff) == 0;
 }
 
+/* Reads digits alone.  Returns the number, or -1: it is none, or over max. */
+static int
+bits_read(const char *text, int max)
+{
+	int n = 0;
+
+	if (*text == '\0')
+		return -1;
+	for (; *text >= '0' && *text <= '9' && n <= max; text++)
+		n = n * 10 + (*text - '0');
+	return *text != '\0' || n > max ? -1 : n;
+}
+
 int
 cidr_read(struct cidr *n, const char *text, size_t len)
 {
 	char ip[INET6_ADDRSTRLEN + 8];
-	char *slash, *end;
+	char *slash;
 	int max;
 
 	if (len >= sizeof(ip))
@@ -101,7 +113,6 @@ cidr_read(struct cidr *n, const char *text, size_t len)
 	n->bits = max;
 	if (slash == NULL)
 		return 0;
-	n->bits = (int)strtol(slash, &end, 10);
-	return end == slash || *end != '\0' || n->bits < 0 || n->bits > max ?
-	    -1 : 0;
+	n->bits = bits_read(slash, max);
+	return n->bits == -1 ? -1 : 0;
 }
