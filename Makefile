@@ -118,6 +118,11 @@ build/calls.so: tests/calls.c Makefile
 	@mkdir -p build
 	$(CC) -Wall -Wextra -O2 -fPIC -shared -o $@ tests/calls.c
 
+# Answers look-ups, or holds them, for the scenarios.
+build/names.so: tests/names.c Makefile
+	@mkdir -p build
+	$(CC) -Wall -Wextra -O2 -fPIC -shared -o $@ tests/names.c
+
 san: build/pipegate-san build/unit-san
 	./build/unit-san
 

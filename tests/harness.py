@@ -1083,7 +1083,8 @@ def ask(t, server, target="/demo/x", method="GET", fields=(), body=None):
 
 def counted(env):
     """An environment in which a program's turns are counted."""
-    return dict(env or {}, LD_PRELOAD=built("calls.so"))
+    env = env or {}
+    return dict(env, LD_PRELOAD=" ".join([built("calls.so")] + [env[n] for n in ("LD_PRELOAD",) if n in env]))
 
 
 def ended(conn):
