@@ -52,5 +52,6 @@ void test_mem(void);
 void test_timer(void);
 void test_pollset(void);
 void test_addr(void);
+void test_url(void);
 
 #endif

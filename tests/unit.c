@@ -165,6 +165,7 @@ main(void)
 	run("timer", test_timer);
 	run("pollset", test_pollset);
 	run("addr", test_addr);
+	run("url", test_url);
 #endif
 	return check_failed > 0;
 }
