@@ -24,8 +24,10 @@ url_authority(struct url *u, struct view *rest)
 	} else {
 		u->host = view_until(rest, ":/?#");
 	}
-	if (rest->n == 0 || rest->p[0] != ':')
+	if (rest->n == 0 || strchr("/?#", rest->p[0]) != NULL)
 		return 0;
+	if (rest->p[0] != ':')
+		return -1;
 	view_skip(rest, 1);
 	u->port = view_until(rest, "/?#");
 	return port_ok(u->port) && !http_equal(u->port, "0") ? 0 : -1;
@@ -56,12 +58,14 @@ port_ok(struct view port)
 	long v = 0;
 	size_t i;
 
+	if (port.n == 0 || port.n > 5)
+		return 0;
 	for (i = 0; i < port.n; i++) {
 		if (port.p[i] < '0' || port.p[i] > '9')
 			return 0;
 		v = v * 10 + (port.p[i] - '0');
 	}
-	return port.n > 0 && port.n <= 5 && v <= 65535;
+	return v <= 65535;
 }
 
 int

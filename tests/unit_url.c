@@ -81,7 +81,9 @@ test_split_bad(void)
 		"http://h: 80", "http://h:080000", "http://h:8:0",
 		"http://user@h", "http://user:pw@h", "http://user@h:80/",
 		"http://[::1", "http://[", "http://[]", "http://[]:80",
-		"http://[::1]:", "http://[::1]:x",
+		"http://[::1]:", "http://[::1]:x", "http://[::1]x",
+		"http://[::1]80", "http://[::1].example/p", "http://[::1][::1]",
+		"http://h:99999999999999999999",
 	};
 	struct url u;
 	char *text;
@@ -114,7 +116,8 @@ test_port(void)
 {
 	static const char *const bad[] = {
 		"", "65536", "99999", "000080", "100000", "-1", "+1", " 1",
-		"1 ", "0x1", "8o", "1.0",
+		"1 ", "0x1", "8o", "1.0", "9223372036854775808",
+		"99999999999999999999999999999999999999999",
 	};
 	char text[16];
 	size_t i;
