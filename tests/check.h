@@ -53,5 +53,6 @@ void test_timer(void);
 void test_pollset(void);
 void test_addr(void);
 void test_url(void);
+void test_say(void);
 
 #endif

@@ -166,6 +166,7 @@ main(void)
 	run("pollset", test_pollset);
 	run("addr", test_addr);
 	run("url", test_url);
+	run("say", test_say);
 #endif
 	return check_failed > 0;
 }
