@@ -61,8 +61,12 @@ text_number(struct text *t, unsigned long long v, int negative, int width,
 	do
 		digits[--at] = (char)('0' + v % 10);
 	while ((v /= 10) > 0);
-	if (negative)
+	if (negative && fill == '0' && width > 0) {
+		text_char(t, '-');
+		width--;
+	} else if (negative) {
 		digits[--at] = '-';
+	}
 	text_field(t, digits + at, sizeof(digits) - at, width, fill);
 }
 
@@ -89,12 +93,17 @@ text_digits(const char *f, int *n, va_list *ap)
 static const char *
 text_conversion(struct conversion *c, const char *f, va_list *ap)
 {
-	int left = *f == '-';
+	int left = 0;
 
-	f += left;
-	c->fill = *f == '0' ? '0' : ' ';
+	c->fill = ' ';
+	for (; *f == '-' || *f == '0'; f++) {
+		if (*f == '-')
+			left = 1;
+		else
+			c->fill = '0';
+	}
 	f = text_digits(f, &c->width, ap);
-	if (left)
+	if (left && c->width > 0)
 		c->width = -c->width;
 	c->precision = -1;
 	if (*f == '.')
@@ -114,6 +123,8 @@ text_signed(struct text *t, const struct conversion *c, va_list *ap)
 		v = va_arg(*ap, long long);
 	else if (c->size == 'l')
 		v = va_arg(*ap, long);
+	else if (c->size == 'z')
+		v = va_arg(*ap, ssize_t);
 	else
 		v = va_arg(*ap, int);
 	text_number(t, v < 0 ? 0 - (unsigned long long)v :
@@ -125,13 +136,23 @@ text_unsigned(struct text *t, const struct conversion *c, va_list *ap)
 {
 	unsigned long long v;
 
-	if (c->size == 'z')
+	if (c->size == 'q')
+		v = va_arg(*ap, unsigned long long);
+	else if (c->size == 'z')
 		v = va_arg(*ap, size_t);
 	else if (c->size == 'l')
 		v = va_arg(*ap, unsigned long);
 	else
 		v = va_arg(*ap, unsigned int);
 	text_number(t, v, 0, c->width, c->fill);
+}
+
+static void
+text_one(struct text *t, const struct conversion *c, int v)
+{
+	char ch = (char)v;
+
+	text_field(t, &ch, 1, c->width, ' ');
 }
 
 static void
@@ -164,7 +185,7 @@ text_vadd(struct text *t, const char *f, va_list *ap)
 		else if (*f == 'u')
 			text_unsigned(t, &c, ap);
 		else if (*f == 'c')
-			text_char(t, (char)va_arg(*ap, int));
+			text_one(t, &c, va_arg(*ap, int));
 		else
 			text_char(t, *f);
 	}

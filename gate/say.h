@@ -74,7 +74,7 @@ struct text {
 };
 
 /* Appends as printf() would, for %s %c %d %u and %%, with the flags - and 0,
- * width, precision, l, ll and z. */
+ * width, l, ll and z; and with precision for %s. */
 void text_vadd(struct text *t, const char *fmt, va_list *ap);
 
 /* Writes to out[0..cap) with a NUL.  Returns the length stored. */

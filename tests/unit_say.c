@@ -52,7 +52,7 @@ compared(const char *format, char *got, size_t n, const char *want,
 	free(got);
 }
 
-static const char *const flags[] = { "", "-", "0", "-0" };
+static const char *const flags[] = { "", "-", "0", "-0", "0-" };
 static const char *const widths[] = { "", "1", "2", "5", "24", "40" };
 
 static void
@@ -62,7 +62,7 @@ numbers(const char *flag, const char *width)
 		0, 1, 7, 9, 10, 42, 99, 100, 65535, INT_MAX,
 		(long long)INT_MAX + 1, UINT_MAX, LLONG_MAX,
 	};
-	char d[16], ld[16], lld[16], u[16], lu[16], zu[16];
+	char d[16], ld[16], lld[16], u[16], lu[16], llu[16], zd[16], zu[16];
 	size_t i;
 
 	snprintf(d, sizeof(d), "%%%s%sd", flag, width);
@@ -70,34 +70,40 @@ numbers(const char *flag, const char *width)
 	snprintf(lld, sizeof(lld), "%%%s%slld", flag, width);
 	snprintf(u, sizeof(u), "%%%s%su", flag, width);
 	snprintf(lu, sizeof(lu), "%%%s%slu", flag, width);
+	snprintf(llu, sizeof(llu), "%%%s%sllu", flag, width);
+	snprintf(zd, sizeof(zd), "%%%s%szd", flag, width);
 	snprintf(zu, sizeof(zu), "%%%s%szu", flag, width);
 	for (i = 0; i < ARRAY_LEN(v); i++) {
-		COMPARE(d, (int)(v[i] & INT_MAX));
+		COMPARE(d, (int)min_time(v[i], INT_MAX));
 		COMPARE(ld, (long)v[i]);
 		COMPARE(lld, v[i]);
 		COMPARE(u, (unsigned int)v[i]);
 		COMPARE(lu, (unsigned long)v[i]);
+		COMPARE(llu, (unsigned long long)v[i]);
+		COMPARE(zd, (ssize_t)v[i]);
 		COMPARE(zu, (size_t)v[i]);
 	}
 	COMPARE(zu, (size_t)-1);
 	COMPARE(lu, ULONG_MAX);
+	COMPARE(llu, ULLONG_MAX);
 }
 
-/* Below zero, without the flag 0. */
 static void
 negatives(const char *flag, const char *width)
 {
 	static const long long v[] = {
 		-1, -9, -10, -65536, INT_MIN, LLONG_MIN, -LLONG_MAX
 	};
-	char d[16], lld[16];
+	char d[16], lld[16], zd[16];
 	size_t i;
 
 	snprintf(d, sizeof(d), "%%%s%sd", flag, width);
 	snprintf(lld, sizeof(lld), "%%%s%slld", flag, width);
+	snprintf(zd, sizeof(zd), "%%%s%szd", flag, width);
 	for (i = 0; i < ARRAY_LEN(v); i++) {
-		COMPARE(d, (int)v[i]);
+		COMPARE(d, (int)clamp(v[i], INT_MIN, 0));
 		COMPARE(lld, v[i]);
+		COMPARE(zd, (ssize_t)v[i]);
 	}
 }
 
@@ -111,6 +117,8 @@ strings(const char *flag, const char *width)
 	char s[24];
 	size_t i, k;
 
+	snprintf(s, sizeof(s), "<%%%s%sc>", flag, width);
+	COMPARE(s, 'x');
 	for (k = 0; k < ARRAY_LEN(precisions); k++) {
 		snprintf(s, sizeof(s), "%%%s%s%ss", flag, width, precisions[k]);
 		for (i = 0; i < ARRAY_LEN(v); i++)
@@ -126,13 +134,12 @@ test_generated(void)
 {
 	size_t f, w;
 
-	for (f = 0; f < ARRAY_LEN(flags); f++)
-		for (w = 0; w < ARRAY_LEN(widths); w++)
-			numbers(flags[f], widths[w]);
-	for (f = 0; f < 2; f++) {
+	for (f = 0; f < ARRAY_LEN(flags); f++) {
 		for (w = 0; w < ARRAY_LEN(widths); w++) {
+			numbers(flags[f], widths[w]);
 			negatives(flags[f], widths[w]);
-			strings(flags[f], widths[w]);
+			if (strchr(flags[f], '0') == NULL)
+				strings(flags[f], widths[w]);
 		}
 	}
 }
@@ -157,6 +164,7 @@ test_mixed(void)
 	BOTH("%c%c%c", 'a', '%', 'c');
 	BOTH("%s %d %u %zu %lld %c%%", "a", -1, 2u, (size_t)3, 4LL, '5');
 	BOTH("%-*s|%*d|%*s|", 6, "ab", 6, -42, -6, "cd");
+	BOTH("%-*s|%-*s|%0*d|%0*d", 4, "a", -4, "b", 4, -1, 0, -1);
 	BOTH("%.*s|%.*s|%.*s", 2, "abc", 0, "abc", -1, "abc");
 	BOTH("%5.2s|%-5.2s|%5.9s", "abc", "abc", "abc");
 	BOTH("%02d:%02d:%02d", 1, 23, 4);
