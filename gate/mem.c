@@ -233,6 +233,8 @@ buf_space(struct buf *b, size_t n, size_t max)
 {
 	size_t cap;
 
+	if (b->len + n > max)		/* blocks are larger than it may be */
+		return NULL;
 	if (buf_fits(b, n)) {
 		if (b->off + b->len + n > b->cap) {
 			memmove(b->p, b->p + b->off, b->len);
@@ -241,7 +243,7 @@ buf_space(struct buf *b, size_t n, size_t max)
 		return b->p + b->off + b->len;
 	}
 	cap = buf_next_cap(b, n, max);
-	if (b->len + n > cap || buf_resize(b, cap) == -1)
+	if (buf_resize(b, cap) == -1)
 		return NULL;
 	return b->p + b->len;
 }

@@ -227,7 +227,9 @@ static void
 test_buf_max(void)
 {
 	static const size_t max[] = {
-		MEM_SMALL, MEM_BLOCK, MEM_LARGE, MEM_LARGE + 1, 65536, 100000
+		1, 100, MEM_SMALL - 1, MEM_SMALL, MEM_SMALL + 1, 3000,
+		MEM_BLOCK, MEM_BLOCK + 1, MEM_LARGE, MEM_LARGE + 1, 65536,
+		100000
 	};
 	size_t i, first;
 
