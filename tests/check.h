@@ -54,5 +54,6 @@ void test_pollset(void);
 void test_addr(void);
 void test_url(void);
 void test_say(void);
+void test_credit(void);
 
 #endif

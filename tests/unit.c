@@ -167,6 +167,7 @@ main(void)
 	run("addr", test_addr);
 	run("url", test_url);
 	run("say", test_say);
+	run("credit", test_credit);
 #endif
 	return check_failed > 0;
 }
