@@ -42,12 +42,12 @@ say_left_out() {
 	awk -F '\t' '
 	!($2 in n) { why[++kinds] = $2 }
 	{ n[$2]++ }
-	n[$2] <= 2 { names[$2] = names[$2] (n[$2] > 1 ? ", " : "") $1 }
+	n[$2] == 1 { names[$2] = $1 }
 	END {
 		printf "left out: "
 		for (i = 1; i <= kinds; i++) {
 			w = why[i]
-			more = n[w] > 2 ? " and " n[w] - 2 " more" : ""
+			more = n[w] > 1 ? " and " n[w] - 1 " more" : ""
 			printf "%s%s%s (%s)", (i > 1 ? ", " : ""), names[w], more, w
 		}
 		printf "\n"
