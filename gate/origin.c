@@ -371,6 +371,7 @@ client_request_v2(struct link *l, struct ws_msg *m)
 	}
 	s->upgrade = !m->end && http_field_find(m->field, m->nfields,
 	    "upgrade") != NULL;
+	s->from_link.head_passed = !s->upgrade;
 	half_open(&s->to_link.half, m->bytes, -1);
 	half_open(&s->from_link.half, m->end ? 0 : V2_WINDOW, -1);
 	if (!m->end && stream_window_open(s, V2_WINDOW) == -1) {
@@ -421,10 +422,11 @@ client_interim(struct stream *s, const struct http_head *h)
 		client_fail(s, 502, "the head of the answer is too large");
 }
 
-/* After 101 both halves carry raw octets. */
+/* After 101 both halves carry raw octets: before it nothing may come. */
 static void
 client_switched(struct stream *s)
 {
+	s->from_link.head_passed = 1;
 	s->from_link.framing = HTTP_RAW;
 	conn_guard(s->http, 1);
 }

@@ -396,6 +396,30 @@ def upgrade_tricks(t):
         check("upgrade" not in names, name + ": Upgrade passed")
 
 
+def early(peer, stream, kind):
+    if kind == "trailers":
+        peer.send_json({"type": "trailers", "correlation_id": stream, "headers": []})
+    else:
+        peer.send_body(stream, SMUGGLED.replace(b"/demo/", b"/"), end=kind == "end")
+
+
+@scenario()
+def a_server_that_does_not_await_the_switch(t):
+    """Body of an upgrade before its answer closes the link with 1002, and reaches no service as a request."""
+    origin, raw = t.origin(), t.tunnel_server()
+    client = t.client(raw, origin, ready=False)
+    for kind in ("body", "end", "trailers"):
+        peer = raw.accept(seconds=20)
+        stream = peer.send_request("/gate/" + kind, fields=[("upgrade", "raw"), ("connection", "upgrade")], end=False)
+        origin.wait_seen("/gate/" + kind)
+        early(peer, stream, kind)
+        peer.wait_close(1002)
+        origin.gate(kind).set()
+        peer.close()
+    check(client.running(), "the client ended")
+    equal(origin.seen("/smuggled") + origin.faults, [], "what the service saw besides")
+
+
 @scenario()
 def refused_upgrade_with_octets_behind(t):
     """What a caller pipelines behind an Upgrade that is refused is read as a request, once."""
