@@ -124,6 +124,11 @@ build/names.so: tests/names.c Makefile
 	@mkdir -p build
 	$(CC) -Wall -Wextra -O2 -fPIC -shared -o $@ tests/names.c
 
+# A preloaded library that makes calls of the program fail.
+build/inject.so: tests/inject.c Makefile
+	@mkdir -p build
+	$(CC) $(OUR_CFLAGS) -O2 -fPIC -shared -o $@ tests/inject.c -ldl
+
 san: build/pipegate-san build/unit-san
 	./build/unit-san
 
