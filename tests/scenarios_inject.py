@@ -887,3 +887,15 @@ def sockets_of_the_server(t):
 def sockets_of_the_client(t):
     """What the client does with sockets and files fails."""
     sweep("client", CLIENT_PLAYS, SOCKETS)
+
+
+@scenario()
+def polls_of_the_server(t):
+    """A poll() of the server fails: it is asked again."""
+    sweep("server", PLAYS, POLL)
+
+
+@scenario()
+def polls_of_the_client(t):
+    """A poll() of the client fails: it is asked again."""
+    sweep("client", CLIENT_PLAYS, POLL)

@@ -16,6 +16,31 @@ def injected(t, point=None, hold=True):
 
 
 @scenario()
+def server_outlives_poll(t):
+    """A poll() of the server that fails with ENOMEM or EINVAL ends nothing: requests are served on."""
+    for error in ("ENOMEM", "EINVAL"):
+        injection = injected(t, ("poll", 2, error))
+        server = t.server(env=injection.environment())
+        injection.go()
+        for _ in range(3):
+            equal(t.get(server, "/healthz").status, 200, error)
+        equal(injection.fired, 1, "polls that failed")
+
+
+@scenario()
+def client_outlives_poll(t):
+    """Nor does one of the client."""
+    for error in ("ENOMEM", "EINVAL"):
+        injection = injected(t, ("poll", 2, error))
+        origin, server, client = t.trio(client_env=injection.environment())
+        injection.go()
+        for _ in range(3):
+            equal(t.get(server, "/demo/echo").status, 200, error)
+        equal(injection.fired, 1, "polls that failed")
+        check(client.running(), "the client ended")
+
+
+@scenario()
 def accept_errors_are_named(t):
     """An accept() that fails for want of something is logged with what it wants, and callers are taken again."""
     for error, why in (("EMFILE", "Too many open files"), ("ENFILE", "Too many open files in system"),
