@@ -41,6 +41,30 @@ def client_outlives_poll(t):
 
 
 @scenario()
+def limit_lowered_below_what_is_open(t):
+    """When the limit of open files falls below what is open, callers are evicted and the server serves on."""
+    injection = injected(t, hold=False)
+    server = t.server(env=injection.environment())
+    conns = [t.conn(server) for _ in range(40)]
+    equal(t.get(server, "/healthz").status, 200, "before")
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (20, 20))
+    for conn in conns[:5]:
+        conn.close()
+    wait(lambda: not server.running() or server.descriptors() <= 20, "callers that are evicted")
+    check(server.running(), "the server ended: %s" % server.err()[-200:])
+    check(injection.seen()["poll"] < 1000, "it spins: %d turns" % injection.seen()["poll"])
+    for conn in conns:
+        conn.close()
+
+    def healthy():
+        try:
+            return t.get(server, "/healthz", seconds=2).status == 200
+        except (Failed, OSError):
+            return False
+    wait(healthy, "an answer")
+
+
+@scenario()
 def accept_errors_are_named(t):
     """An accept() that fails for want of something is logged with what it wants, and callers are taken again."""
     for error, why in (("EMFILE", "Too many open files"), ("ENFILE", "Too many open files in system"),
