@@ -872,6 +872,12 @@ CLIENT_PLAYS = PLAYS + [play_name, play_helper]
 
 
 @scenario()
+def memory_of_the_server(t):
+    """An allocation of the server fails: one request at most is lost, with 502, 503 or a cut."""
+    sweep("server", PLAYS + [play_many, play_end], MEMORY, SHORT_MEMORY)
+
+
+@scenario()
 def transfers_of_the_server(t):
     """A read or a write of the server fails, or moves one octet."""
     sweep("server", PLAYS, TRANSFER)
