@@ -75,3 +75,24 @@ def accept_errors_are_named(t):
         t.conn(server)
         harness.contains(server.wait_err("event=accept-paused"), 'event=accept-paused why="%s"' % why, "log")
         equal(t.get(server, "/healthz").status, 200, "afterwards")
+
+
+@scenario()
+def no_tunnel_is_left_of_a_failed_join(t):
+    """A client that cannot be taken in for want of memory leaves nothing for which requests would wait."""
+    points = 0
+    for n in range(1, 40):
+        injection = injected(t, ("alloc", n, "ENOMEM"))
+        server = t.server(env=dict(injection.environment(), PIPEGATE_OFFLINE_WAIT="0"))
+        injection.go()
+        try:
+            t.tunnel(server).close()
+        except (Failed, OSError):
+            pass
+        injection.stop()
+        equal(t.get(server, "/demo/x", seconds=3).status, 503, "after allocation %d" % n)
+        equal(server.terminate(), 0, "exit")
+        if injection.fired == 0:
+            break
+        points += 1
+    check(points >= 3, "only %d allocations were seen" % points)
