@@ -878,6 +878,12 @@ def memory_of_the_server(t):
 
 
 @scenario()
+def memory_of_the_client(t):
+    """An allocation of the client fails: one request at most is lost, with 502, 503 or a cut."""
+    sweep("client", CLIENT_PLAYS + [play_many, play_end], MEMORY, SHORT_MEMORY)
+
+
+@scenario()
 def transfers_of_the_server(t):
     """A read or a write of the server fails, or moves one octet."""
     sweep("server", PLAYS, TRANSFER)
