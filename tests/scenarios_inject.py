@@ -890,6 +890,12 @@ def transfers_of_the_server(t):
 
 
 @scenario()
+def transfers_of_the_client(t):
+    """A read or a write of the client fails, or moves one octet."""
+    sweep("client", CLIENT_PLAYS, TRANSFER)
+
+
+@scenario()
 def sockets_of_the_server(t):
     """What the server does with sockets and files fails."""
     sweep("server", PLAYS, SOCKETS)

@@ -65,6 +65,20 @@ def limit_lowered_below_what_is_open(t):
 
 
 @scenario()
+def one_failed_write_to_the_service(t):
+    """A write to the service that fails, whatever the error, leaves no request without an answer, nor the next one."""
+    for error in WRITE_ERRORS:
+        injection = injected(t, ("writev", 1, error))
+        origin, server, client = t.trio(client_env=injection.environment())
+        injection.go()
+        answer = t.get(server, "/demo/echo", seconds=5)
+        check(answer.status in (200, 502, 503, 504), "%s: %d" % (error, answer.status))
+        equal(injection.fired, 1, "writes that failed")
+        injection.stop()
+        equal(t.get(server, "/demo/echo").status, 200, "the next after " + error)
+
+
+@scenario()
 def accept_errors_are_named(t):
     """An accept() that fails for want of something is logged with what it wants, and callers are taken again."""
     for error, why in (("EMFILE", "Too many open files"), ("ENFILE", "Too many open files in system"),
