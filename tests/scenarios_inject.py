@@ -917,3 +917,15 @@ def polls_of_the_server(t):
 def polls_of_the_client(t):
     """A poll() of the client fails: it is asked again."""
     sweep("client", CLIENT_PLAYS, POLL)
+
+
+@scenario()
+def starting_the_server(t):
+    """Pipes, flags and signals cannot be had: the server says so, or serves all the same."""
+    sweep("server", PLAYS, STARTING)
+
+
+@scenario()
+def starting_the_client(t):
+    """Pipes, flags, signals and children cannot be had: the client says so at its start, or tries again."""
+    sweep("client", CLIENT_PLAYS, STARTING)

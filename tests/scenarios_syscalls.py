@@ -65,6 +65,28 @@ def limit_lowered_below_what_is_open(t):
 
 
 @scenario()
+def listener_that_blocks(t):
+    """Where fcntl() fails as the server starts, it says so and ends with 1, or answers callers and SIGTERM."""
+    injection = injected(t, hold=False)
+    server = t.server(env=injection.environment())
+    calls = injection.seen()["fcntl"]
+    server.terminate()
+    for n in range(1, calls + 1):
+        injection = injected(t, ("fcntl", n, "EIO"), hold=False)
+        server = t.server(env=injection.environment(), ready=False)
+        wait(lambda: "\n" in server.out() or not server.running(), "a word of the server")
+        if not server.running():
+            equal(server.child.returncode, 1, "exit")
+            check(server.err().startswith("pipegate: "), "it ended without a word")
+            continue
+        port = int(server.out().split("\n")[0].rsplit(":", 1)[1])
+        conn = Conn.to(port)
+        t.defer(conn.close)
+        equal(conn.get("/healthz", seconds=5).status, 200, "fcntl %d" % n)
+        equal(server.terminate(), 0, "exit")
+
+
+@scenario()
 def one_failed_write_to_the_service(t):
     """A write to the service that fails, whatever the error, leaves no request without an answer, nor the next one."""
     for error in WRITE_ERRORS:
