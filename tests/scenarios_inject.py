@@ -929,3 +929,15 @@ def starting_the_server(t):
 def starting_the_client(t):
     """Pipes, flags, signals and children cannot be had: the client says so at its start, or tries again."""
     sweep("client", CLIENT_PLAYS, STARTING)
+
+
+@scenario()
+def end_of_the_server(t):
+    """Any call of a server that has been told to end fails: it ends, with 0."""
+    sweep("server", [play_end], CALLS, 3 * SHORT_CALLS)
+
+
+@scenario()
+def end_of_the_client(t):
+    """Any call of a client that has been told to end fails: it ends, with 0."""
+    sweep("client", [play_end], CALLS, 3 * SHORT_CALLS)
