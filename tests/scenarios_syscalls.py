@@ -65,6 +65,22 @@ def limit_lowered_below_what_is_open(t):
 
 
 @scenario()
+def evicted_callers(t):
+    """A caller that has sent a byte of its request and must go gets 503; an idle one is closed without a word."""
+    injection = injected(t, hold=False)
+    server = t.server(env=dict(injection.environment(), PIPEGATE_MAX_CONNECTIONS="10"))
+    begun = [t.conn(server) for _ in range(10)]
+    for i, conn in enumerate(begun):
+        conn.send(b"G")
+        wait(lambda: injection.seen().get("readv", 0) + injection.seen().get("read", 0) > i, "a byte that is read")
+    idle = t.conn(server)
+    equal(begun[0].answer().status, 503, "who had begun")
+    begun[0].closed()
+    t.conn(server)
+    idle.closed()
+
+
+@scenario()
 def listener_that_blocks(t):
     """Where fcntl() fails as the server starts, it says so and ends with 1, or answers callers and SIGTERM."""
     injection = injected(t, hold=False)
