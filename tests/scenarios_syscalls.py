@@ -103,6 +103,26 @@ def listener_that_blocks(t):
 
 
 @scenario()
+def ends_without_a_sleep(t):
+    """A server told to end does not wait in poll() once its last connection is freed."""
+    injection = injected(t, hold=False)
+    server = t.server(env=injection.environment())
+    peer = t.tunnel(server)
+    conn = ask(t, server)
+    peer.send_response(peer.recv_request()["correlation_id"], 204)
+    equal(conn.answer().status, 204, "status")
+    conn.close()
+    server.send_signal(signal.SIGTERM)
+    peer.wait_close(1001)
+    peer.send_close(1001)
+    peer.conn.rest()
+    peer.close()
+    equal(server.wait_exit(5), 0, "exit")
+    head = injection.head()
+    equal(head["slept"] - head["slept_at_close"], 0, "polls after the last close")
+
+
+@scenario()
 def one_failed_write_to_the_service(t):
     """A write to the service that fails, whatever the error, leaves no request without an answer, nor the next one."""
     for error in WRITE_ERRORS:
