@@ -123,6 +123,19 @@ def ends_without_a_sleep(t):
 
 
 @scenario()
+def signal_between_fork_and_exec(t):
+    """A SIGINT that reaches a child before it has its own handlers is not taken for one to its parent."""
+    injection = injected(t, ("fork", 1, "SIGINT"), hold=False)
+    origin, server = t.origin(), t.server()
+    client = t.client("ws://localhost:%d/" % server.port, "http://localhost:%d" % origin.port,
+                      env=injection.environment(), ready=False)
+    wait(lambda: injection.fired == 1 or not client.running(), "a fork")
+    wait(lambda: "/demo/" in client.out() or not client.running(), "the link", 15)
+    check(client.running(), "the client ended with %s" % client.child.poll())
+    equal(t.get(server, "/demo/echo").status, 200, "status")
+
+
+@scenario()
 def one_failed_write_to_the_service(t):
     """A write to the service that fails, whatever the error, leaves no request without an answer, nor the next one."""
     for error in WRITE_ERRORS:
