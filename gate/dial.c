@@ -147,10 +147,18 @@ uplink_redial(struct uplink *u, const char *why)
 	timer_set(&u->redial, now_ms + ms);
 }
 
+/* The outcome of dialling is known, and is no link. */
+static void
+dial_over(struct uplink *u, struct conn *c)
+{
+	u->dialling = NULL;
+	conn_kill(c);
+}
+
 static void
 dial_failed(struct uplink *u, struct conn *c, const char *why)
 {
-	conn_kill(c);
+	dial_over(u, c);
 	uplink_redial(u, why);
 }
 
@@ -201,6 +209,7 @@ dial_accepted(struct uplink *u, struct conn *c, int v2)
 		return;
 	}
 	conn_state(c, CONN_OPEN);
+	u->dialling = NULL;
 	u->link = l;
 	u->up_ms = now_ms;
 	u->is_told = 0;
@@ -224,7 +233,7 @@ dial_by_query(struct uplink *u, struct conn *c)
 {
 	u->dial.in_query = 1;
 	u->refused = 1;
-	conn_kill(c);
+	dial_over(u, c);
 	helper_end(&u->helper);
 	timer_set(&u->redial, now_ms);
 }
@@ -241,7 +250,7 @@ dial_refused(struct uplink *u, struct conn *c, int status, const char *why)
 		return;
 	}
 	if (refused) {
-		conn_kill(c);
+		dial_over(u, c);
 		uplink_give_up(token_refused);
 		return;
 	}
@@ -310,6 +319,14 @@ dial_send(struct uplink *u, struct conn *c)
 
 static const struct kind dial_kind;
 
+/* Dials on fd.  Returns 0, or -1: no memory. */
+static int
+dial_on(struct uplink *u, int fd)
+{
+	u->dialling = conn_new(&dial_kind, u, fd, CONN_CONNECT);
+	return u->dialling == NULL ? -1 : 0;
+}
+
 /* Tries the next address of the server; why: how the last one failed. */
 static void
 dial_next(struct uplink *u, const char *why)
@@ -321,7 +338,7 @@ dial_next(struct uplink *u, const char *why)
 
 		if (fd == -1)
 			why = strerror(errno);
-		else if (conn_new(&dial_kind, u, fd, CONN_CONNECT) != NULL)
+		else if (dial_on(u, fd) == 0)
 			return;
 		else
 			why = "out of memory";
@@ -339,7 +356,7 @@ dial_connected(struct uplink *u, struct conn *c)
 		dial_send(u, c);
 		return;
 	}
-	conn_kill(c);
+	dial_over(u, c);
 	dial_next(u, strerror(err));
 }
 
@@ -390,7 +407,7 @@ dial_expire(struct conn *c)
 		dial_ended(c, "no answer to the handshake");
 		return;
 	}
-	conn_kill(c);
+	dial_over(c->of, c);
 	dial_next(c->of, "no answer");
 }
 
@@ -400,9 +417,21 @@ dial_broken(struct conn *c)
 	dial_ended(c, "the connection broke");
 }
 
+/* What died without an outcome could not even be asked. */
+static void
+dial_buried(struct conn *c)
+{
+	struct uplink *u = c->of;
+
+	if (u->dialling != c)
+		return;
+	u->dialling = NULL;
+	uplink_redial(u, "out of memory");
+}
+
 static const struct kind dial_kind = {
 	.name = "dial", .ready = dial_ready, .broken = dial_broken,
-	.events = dial_events, .deadline = dial_deadline,
+	.gone = dial_buried, .events = dial_events, .deadline = dial_deadline,
 	.expire = dial_expire,
 };
 
@@ -430,17 +459,13 @@ dial_by_helper(struct uplink *u)
 	const char *why;
 	int fd = helper_start(&u->helper, &u->server, opt->connect_command,
 	    &why);
-	struct conn *c;
 
-	if (fd == -1) {
+	if (fd == -1)
 		uplink_redial(u, why);
-		return;
-	}
-	c = conn_new(&dial_kind, u, fd, CONN_CONNECT);
-	if (c == NULL)
+	else if (dial_on(u, fd) == -1)
 		uplink_redial(u, "out of memory");
 	else
-		dial_send(u, c);
+		dial_send(u, u->dialling);
 }
 
 static void
@@ -495,7 +520,7 @@ uplink_start(struct uplink *u)
 	uplink_prepare(u);
 	person_note("connecting to %s", u->host);
 	if (target_look_up(&u->target, target_first_looked_up, u) == -1)
-		die("cannot start a child process:");
+		target_first_looked_up(u, strerror(errno));
 }
 
 /* --- telling */

@@ -25,6 +25,7 @@ struct uplink {
 	struct lookup lookup;
 	struct helper helper;
 	int address;			/* of the server, tried next */
+	struct conn *dialling;		/* until its outcome is known, or NULL */
 	struct link *link;		/* NULL: none stands */
 	struct timer redial;
 	int failures;			/* dials since a link was steady */

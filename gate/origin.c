@@ -408,6 +408,18 @@ answer_message(struct ws_msg *m, const struct stream *s,
 	m->nfields = http_answer_fields(m->field, h);
 }
 
+/* What the wire said of a head: whether it could not be put there.  s has then
+ * failed. */
+static int
+client_unsaid(struct stream *s, int r)
+{
+	if (r == -503)
+		client_fault(s, SOURCE_NO_ROOM);
+	else if (r < 0)
+		client_fail(s, 502, "the head of the answer is too large");
+	return r < 0;
+}
+
 static void
 client_interim(struct stream *s, const struct http_head *h)
 {
@@ -418,8 +430,7 @@ client_interim(struct stream *s, const struct http_head *h)
 		return;
 	}
 	answer_message(&m, s, h, 0);
-	if (s->wire->interim(s, &m) < 0)
-		client_fail(s, 502, "the head of the answer is too large");
+	client_unsaid(s, s->wire->interim(s, &m));
 }
 
 /* After 101 both halves carry raw octets: before it nothing may come. */
@@ -453,10 +464,8 @@ client_begin(struct stream *s, const struct http_head *h)
 	http_body_init(&s->to_link.body, h->framing, h->length);
 	s->to_link.half.left = h->framing == HTTP_LENGTH ? h->length : -1;
 	answer_message(&m, s, h, end);
-	if (s->wire->answer(s, &m) < 0) {
-		client_fail(s, 502, "the head of the answer is too large");
+	if (client_unsaid(s, s->wire->answer(s, &m)))
 		return;
-	}
 	s->to_link.head_passed = 1;
 	if (h->framing == HTTP_RAW)
 		client_switched(s);

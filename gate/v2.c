@@ -26,8 +26,8 @@ msg_start(struct ws_msg *m, const struct stream *s, enum ws_type type)
 	memcpy(m->id, s->id, 16);
 }
 
-/* Puts m on link l.  Returns 0, or -1 where it does not fit a message or
- * there is no memory. */
+/* Puts m on link l.  Returns 0; -431 where it does not fit a message, -503
+ * where there is no memory. */
 static int
 link_put_msg(struct link *l, const struct ws_msg *m)
 {
@@ -35,10 +35,10 @@ link_put_msg(struct link *l, const struct ws_msg *m)
 
 	o.p = link_begin(l, WS_V2_TEXT_MAX);
 	if (o.p == NULL)
-		return -1;
+		return -503;
 	ws_v2_put(&o, m);
 	if (o.len > o.cap)
-		return -1;
+		return -431;
 	link_commit(l, WS_TEXT, 1, o.len);
 	return 0;
 }
@@ -259,14 +259,15 @@ static int
 v2_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
 {
 	long long window = window_first(budget_free());
-	int bodyless = h->framing == HTTP_NO_BODY;
+	int bodyless = h->framing == HTTP_NO_BODY, r;
 
 	if (stream_window_open(s, window) == -1)
 		return -503;
 	m->bytes = window;
 	m->end = bodyless && !s->upgrade;
-	if (link_put_msg(s->link, m) == -1)
-		return -431;
+	r = link_put_msg(s->link, m);
+	if (r < 0)
+		return r;
 	half_open(&s->from_link.half, window, -1);
 	half_open(&s->to_link.half, s->link->window,
 	    h->framing == HTTP_LENGTH ? h->length : -1);
@@ -280,9 +281,12 @@ v2_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
 static int
 v2_answer(struct stream *s, struct ws_msg *m)
 {
+	int r;
+
 	memcpy(m->id, s->id, 16);
-	if (link_put_msg(s->link, m) == -1)
-		return -431;
+	r = link_put_msg(s->link, m);
+	if (r < 0)
+		return r;
 	if (m->end)
 		half_end(&s->to_link.half);
 	return 0;
@@ -327,7 +331,7 @@ v2_refuse(struct link *l, const unsigned char id[16], int status,
 	memcpy(m.id, id, 16);
 	m.status = status;
 	m.reason = view_of(why);
-	return link_put_msg(l, &m);
+	return link_put_msg(l, &m) == 0 ? 0 : -1;
 }
 
 /* --- messages that came */
