@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
@@ -201,13 +202,11 @@ static const struct link_ops dial_ops_v1 = {
 static void
 dial_accepted(struct uplink *u, struct conn *c, int v2)
 {
-	struct link *l = link_new(c, v2 ? &dial_ops_v2 : &dial_ops_v1,
-	    v2 ? &wire_v2 : &wire_v1, &u->target, 1);
+	struct link *l = u->reserved;
 
-	if (l == NULL) {
-		dial_failed(u, c, "out of memory");
-		return;
-	}
+	u->reserved = NULL;
+	link_begin_on(l, c, v2 ? &dial_ops_v2 : &dial_ops_v1,
+	    v2 ? &wire_v2 : &wire_v1, &u->target, 1);
 	conn_state(c, CONN_OPEN);
 	u->dialling = NULL;
 	u->link = l;
@@ -319,10 +318,18 @@ dial_send(struct uplink *u, struct conn *c)
 
 static const struct kind dial_kind;
 
-/* Dials on fd.  Returns 0, or -1: no memory. */
+/* Dials on fd, which is closed if that cannot be.  The link's memory is had
+ * first: what the server sends once it has said yes is not to be lost.
+ * Returns 0, or -1: no memory. */
 static int
 dial_on(struct uplink *u, int fd)
 {
+	if (u->reserved == NULL)
+		u->reserved = link_alloc();
+	if (u->reserved == NULL) {
+		close(fd);
+		return -1;
+	}
 	u->dialling = conn_new(&dial_kind, u, fd, CONN_CONNECT);
 	return u->dialling == NULL ? -1 : 0;
 }
@@ -637,5 +644,6 @@ int
 uplink_finish(struct uplink *u)
 {
 	helper_end(&u->helper);
+	free(u->reserved);
 	return exit_status;
 }

@@ -26,6 +26,7 @@ struct uplink {
 	struct helper helper;
 	int address;			/* of the server, tried next */
 	struct conn *dialling;		/* until its outcome is known, or NULL */
+	struct link *reserved;		/* memory for the next link, or NULL */
 	struct link *link;		/* NULL: none stands */
 	struct timer redial;
 	int failures;			/* dials since a link was steady */

@@ -20,6 +20,7 @@
 #define EXPIRED_GRACE_S 300
 
 static const char stopping[] = "the server is stopping";
+static const char no_memory[] = "the server is short of memory";
 
 /* --- the link's ops */
 
@@ -152,26 +153,23 @@ join_accept(struct link *l, const struct ws_offer *offer)
 	return 0;
 }
 
-/* Makes a link of w's conn, and frees w. */
-static struct link *
-join_link(struct caller *w, struct tunnel *t, const struct ws_offer *offer)
+/* Makes l the link of w's conn, and frees w.  Returns 0, or -1: no memory, l
+ * has ended. */
+static int
+join_link(struct link *l, struct caller *w, struct tunnel *t,
+    const struct ws_offer *offer)
 {
 	struct conn *c = w->c;
-	struct link *l = link_new(c,
-	    offer->v2 ? &join_ops_v2 : &join_ops_v1,
-	    offer->v2 ? &wire_v2 : &wire_v1, t, 0);
 
-	if (l == NULL) {
-		conn_kill(c);
-		return NULL;
-	}
 	caller_free(w);
+	link_begin_on(l, c, offer->v2 ? &join_ops_v2 : &join_ops_v1,
+	    offer->v2 ? &wire_v2 : &wire_v1, t, 0);
 	conn_state(c, CONN_OPEN);
 	tunnel_add_link(t, l);
 	if (join_settle(l, offer) == 0 && join_accept(l, offer) == 0)
-		return l;
+		return 0;
 	link_lost(l, "out of memory");
-	return NULL;
+	return -1;
 }
 
 static void
@@ -179,11 +177,14 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
 	char peer[sizeof(w->peer)];
-	struct link *l;
+	struct link *l = link_alloc();
 
+	if (l == NULL) {
+		join_refuse(w, offer, 1013, no_memory);
+		return;
+	}
 	memcpy(peer, w->peer, sizeof(peer));
-	l = join_link(w, t, offer);
-	if (l == NULL)
+	if (join_link(l, w, t, offer) == -1)
 		return;
 	l->expires = claims->exp;
 	tunnel_served(t);
@@ -203,7 +204,7 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 	struct tunnel *t = tunnel_make(view_of(claims->sub));
 
 	if (t == NULL) {
-		join_refuse(w, offer, 1013, "the server is short of memory");
+		join_refuse(w, offer, 1013, no_memory);
 		return;
 	}
 	join_replace(t, &offer->hello);

@@ -594,13 +594,15 @@ link_set_socket(int fd)
 }
 
 struct link *
-link_new(struct conn *c, const struct link_ops *ops, const struct wire *wire,
-    void *of, int masks)
+link_alloc(void)
 {
-	struct link *l = calloc(1, sizeof(*l));
+	return calloc(1, sizeof(struct link));
+}
 
-	if (l == NULL)
-		return NULL;
+void
+link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
+    const struct wire *wire, void *of, int masks)
+{
 	l->c = c;
 	l->ops = ops;
 	l->wire = wire;
@@ -614,7 +616,6 @@ link_new(struct conn *c, const struct link_ops *ops, const struct wire *wire,
 	list_add(&all_links, &l->place, l);
 	conn_give(c, &link_kind, l);
 	link_set_socket(c->watch.fd);
-	return l;
 }
 
 void

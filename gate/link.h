@@ -94,9 +94,13 @@ struct link {
 	unsigned char close_in;		/* a close frame came */
 };
 
-/* Makes conn c, whose handshake is done, a link; of is whose.  NULL: no
- * memory, c stays as it is. */
-struct link *link_new(struct conn *c, const struct link_ops *ops,
+/* Memory for a link, to be had before the handshake asks for one.  It is the
+ * caller's, to free(), until link_begin_on().  NULL: there is none. */
+struct link *link_alloc(void);
+
+/* Makes conn c, whose handshake is done, the conn of link l from link_alloc();
+ * of is whose. */
+void link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
     const struct wire *wire, void *of, int masks);
 
 /* All links that are not dead, in turn; NULL behind the last. */

@@ -36,7 +36,9 @@ target_take(struct target *t)
 	if (u.path.n > HTTP_TARGET_MAX / 2)
 		return "its path is too long";
 	t->base = strndup((const char *)u.path.p, u.path.n);
-	return t->base == NULL ? "there is no memory for it" : NULL;
+	if (t->base == NULL)
+		die("no memory to start");
+	return NULL;
 }
 
 const char *
@@ -48,8 +50,9 @@ target_set(struct target *t, const char *text)
 		return "the service is spoken to in plain HTTP, such as "
 		    "http://localhost:3000";
 	t->url = malloc(cap);
-	if (t->url == NULL || url_target(t->url, cap, text) == -1)
-		return "there is no memory for it";
+	if (t->url == NULL)
+		die("no memory to start");
+	must(url_target(t->url, cap, text) == 0);
 	return target_take(t);
 }
 

@@ -140,9 +140,12 @@ static const struct link_ops echo_ops = {
 static struct link *
 echo_link(struct conn *c, int masks)
 {
-	struct link *l = link_new(c, &echo_ops, NULL, NULL, masks);
+	struct link *l = link_alloc();
 
-	if (l == NULL || held_link_begin(l) == -1)
+	if (l == NULL)
+		die("out of memory");
+	link_begin_on(l, c, &echo_ops, NULL, NULL, masks);
+	if (held_link_begin(l) == -1)
 		die("out of memory");
 	conn_state(c, CONN_OPEN);
 	return l;

@@ -80,11 +80,13 @@ note_link(int v2, int masks)
 	};
 	struct conn *c = conn_new(&none, NULL, open("/dev/null", O_RDWR),
 	    CONN_HANDSHAKE);
-	struct link *l = c == NULL ? NULL : link_new(c,
-	    v2 ? &note_ops_v2 : &note_ops_v1, v2 ? &wire_v2 : &wire_v1, NULL,
-	    masks);
+	struct link *l = link_alloc();
 
-	if (l == NULL || (!v2 && held_link_begin(l) == -1))
+	if (c == NULL || l == NULL)
+		abort();
+	link_begin_on(l, c, v2 ? &note_ops_v2 : &note_ops_v1,
+	    v2 ? &wire_v2 : &wire_v1, NULL, masks);
+	if (!v2 && held_link_begin(l) == -1)
 		abort();
 	conn_state(c, CONN_OPEN);
 	return l;
