@@ -25,10 +25,10 @@ window_next(const struct window *w, long long at_ms, long long rtt_us,
 	long long took = (at_ms - w->granted_ms) * 1000;
 	long long brisk = 3 * rtt * w->gone;
 
-	if (took * w->size <= brisk && w->size < WINDOW_MAX && plenty)
-		return w->size * 2;
-	if (took * w->size > 2 * brisk && w->size > WINDOW_MIN)
-		return w->size / 2;
+	if (took * w->size <= brisk && plenty)
+		return min_time(w->size * 2, WINDOW_MAX);
+	if (took * w->size > 2 * brisk)
+		return clamp(w->size / 2, WINDOW_MIN, w->size);
 	return w->size;
 }
 

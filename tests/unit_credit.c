@@ -142,6 +142,8 @@ test_steps(void)
 				    size, took);
 				CHECK(next <= size * 2 && next >= size / 2,
 				    "%lld becomes %lld", size, next);
+				CHECK(next >= 16 * KIB && next <= WINDOW_MAX,
+				    "%lld becomes %lld", size, next);
 				CHECK(plenty[i] || next <= size,
 				    "%lld becomes %lld", size, next);
 				last = next;
