@@ -1,6 +1,6 @@
 /*
- * The monotonic clock, read once a turn; the wall clock, for tokens and Date
- * alone; and random octets.
+ * The monotonic clock, which the loop reads once a turn into now_ms; the wall
+ * clock, for tokens and Date; and random octets.
  */
 #ifndef GATE_CLOCK_H
 #define GATE_CLOCK_H
@@ -13,7 +13,7 @@ extern long long now_ms;
 /* Reads the monotonic clock into now_ms. */
 void clock_turn(void);
 
-/* The monotonic clock now, in microseconds. */
+/* Asks the monotonic clock, in microseconds: for what a turn is too coarse. */
 long long clock_us(void);
 
 /* Seconds since the epoch. */

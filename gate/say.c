@@ -38,7 +38,8 @@ text_copy(struct text *t, const char *s, size_t n)
 	t->len += n;
 }
 
-/* Appends s[0..n) in a field of width: to its left end where width < 0. */
+/* Appends s[0..n) and pads it to width: before it with fill, or behind it with
+ * spaces where width < 0. */
 static void
 text_field(struct text *t, const char *s, size_t n, int width, char fill)
 {
@@ -243,13 +244,13 @@ write_all(int fd, const char *p, size_t n)
 }
 
 #define OUT_SIZE 16384
-#define OUT_SPARE 64		/* of it: for the note of what was dropped */
+#define OUT_SPARE 64		/* of it, for the note that lines were dropped */
 
 struct out {
 	int fd;
 	char *buf;		/* OUT_SIZE octets */
 	size_t len;
-	unsigned long dropped;	/* lines, since the last that was kept */
+	unsigned long dropped;	/* lines, since the last one that was kept */
 };
 
 static char out_log_buf[OUT_SIZE], out_person_buf[OUT_SIZE];

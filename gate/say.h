@@ -77,35 +77,38 @@ struct text {
  * width, l, ll and z; and with precision for %s. */
 void text_vadd(struct text *t, const char *fmt, va_list *ap);
 
-/* Writes to out[0..cap) with a NUL.  Returns the length stored. */
+/* Writes text as text_vadd() does to out[0..cap), with a NUL.  Returns the
+ * length stored, without the NUL. */
 size_t text_put(char *out, size_t cap, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Makes a stranger's bytes fit for a terminal and a log: what is not printable
- * ASCII, quotes and backslashes become \xHH.  Cuts where out is full; ends it
- * with a NUL.  Returns out. */
+/* Copies a stranger's bytes to out[0..cap), fit for a terminal and a log:
+ * quotes, backslashes and whatever is not printable ASCII become \xHH.  What
+ * does not fit is cut; a NUL ends it.  Returns out. */
 const char *text_safe(char *out, size_t cap, struct view v);
 
 enum log_level { LEVEL_ERROR, LEVEL_INFO, LEVEL_DEBUG };
 
-/* What is logged and told: up to this level.  LEVEL_INFO at first. */
+/* Sets the highest level that is logged, LEVEL_INFO at first; and tells whether
+ * level is logged. */
 void log_set_level(enum log_level level);
 int log_has_level(enum log_level level);
 
-/* Logs one event: "2026-01-01T00:00:00Z level=info event=... key=value". */
+/* Logs one event: "2026-01-01T00:00:00Z level=info event=... key=value".  The
+ * format begins with event=. */
 void log_event(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Prints one line for the person who started the program. */
+/* Prints one line on stdout, for the person who started the program. */
 void person_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Writes the gathered lines, as far as that blocks nobody. */
 void say_flush(void);
 
-/* Writes all of p[0..n), however long that takes: before the loop runs, or
- * after.  Returns 0, or -1 with errno. */
+/* Writes all of p[0..n), and waits as long as that takes: for use before the
+ * loop runs.  Returns 0, or -1 with errno. */
 int write_all(int fd, const char *p, size_t n);
 
-/* Says "pipegate: ..." on stderr now.  A format that ends in ':' has the
- * reason of errno added. */
+/* Says "pipegate: ..." on stderr at once.  The reason that errno tells is added
+ * to a format that ends in ':'. */
 void warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* The same, and ends the program with status 1. */
