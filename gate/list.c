@@ -1,4 +1,3 @@
-
 #include "gate/say.h"
 #include "gate/list.h"
 
@@ -45,4 +44,3 @@ list_leave(struct item *i)
 	l->n--;
 	i->in = NULL;
 }
-

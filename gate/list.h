@@ -1,5 +1,5 @@
 /*
- * Doubly linked lists through the things that they hold.  A thing has a
+ * Doubly linked lists through the things that they hold.  A thing has a zeroed
  * struct item for each list that it may stand in; whoever owns the thing takes
  * it out of its lists before it frees it.
  */
@@ -17,26 +17,27 @@ struct item {
 /* A zeroed list is empty. */
 struct list {
 	struct item *head, *tail;
-	long long n;
+	long long n;		/* items */
 };
 
-/* Puts i, the item of thing of, before next; NULL is the end.  i stands in no
- * list yet. */
+/* Puts i, which stands in no list yet and is an item of the thing of, before
+ * next; at the end where next is NULL. */
 void list_insert(struct list *l, struct item *i, void *of, struct item *next);
 
-/* The same at the end. */
+/* Puts i at the end. */
 void list_add(struct list *l, struct item *i, void *of);
 
-/* Takes i out of its list.  Nothing happens where it stands in none. */
+/* Takes i out of its list.  Does nothing where it stands in none. */
 void list_leave(struct item *i);
 
-/* The first thing of l, and the one after that of i; NULL where none is. */
+/* The first thing of l, or NULL. */
 static inline void *
 list_first(const struct list *l)
 {
 	return l->head != NULL ? l->head->of : NULL;
 }
 
+/* The thing after that of i, which stands in a list; or NULL. */
 static inline void *
 list_after(const struct item *i)
 {

@@ -8,8 +8,8 @@
 #include "gate/say.h"
 #include "gate/mem.h"
 
-#define TRIM_FROM (256 << 10)	/* octets given back that are worth a look at the heap */
-#define POOL_SHARE 32		/* a list keeps at most this part of the budget */
+#define TRIM_FROM (256 << 10)	/* octets given back that make glibc's heap worth a trim */
+#define POOL_SHARE 32		/* a free list keeps at most one such part of the budget */
 
 enum pool_class { POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_CLASSES };
 
@@ -101,9 +101,8 @@ pool_class_of(size_t n)
 	return k;
 }
 
-/* Memory of at least *n bytes; *n becomes its size.  It is charged whatever
- * the budget says: who lets new bytes in asks budget_free() first, and what
- * was let in must find room.  NULL: malloc failed. */
+/* Memory of at least *n octets; *n becomes its size.  It is charged even past
+ * the end of the budget.  NULL: malloc() failed. */
 static void *
 mem_take(size_t *n)
 {
@@ -188,7 +187,8 @@ buf_free(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
-/* Moves the bytes into memory of another size. */
+/* Moves the octets into memory of another size.  Returns 0, or -1: malloc()
+ * failed, and b stands as it was. */
 static int
 buf_resize(struct buf *b, size_t cap)
 {
@@ -253,8 +253,7 @@ buf_fit(struct buf *b)
 {
 	if (b->len == 0)
 		buf_free(b);
-	else if (b->cap > MEM_SMALL &&
-	    b->len <= MEM_SMALL)
+	else if (b->cap > MEM_SMALL && b->len <= MEM_SMALL)
 		buf_resize(b, MEM_SMALL);
 }
 

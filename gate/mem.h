@@ -1,8 +1,8 @@
 /*
  * Memory for octets: the budget, pooled blocks, and the two shapes that octets
  * are kept in.  Every buffer, and every promise of credit, is charged to one
- * budget.  Blocks of three sizes come from free lists, last in first out so
- * that they are warm; what a list did not need for a second goes back.
+ * budget.  The budget refuses no buffer: whoever lets new octets in asks
+ * budget_free() first, and what was let in finds room.
  */
 #ifndef GATE_MEM_H
 #define GATE_MEM_H
@@ -12,9 +12,13 @@
 #include "pipegate.h"
 #include "gate/say.h"
 
-#define MEM_SMALL 2048		/* the sizes of pooled blocks, in octets */
+/* Blocks of these sizes, in octets, come from free lists: last in, first out,
+ * so that they are warm. */
+#define MEM_SMALL 2048
 #define MEM_BLOCK 16384
 #define MEM_LARGE 36864
+
+/* --- the budget */
 
 /* Sets and tells the size of the budget, in octets (64 MiB at first). */
 void budget_set_max(size_t max);
@@ -23,22 +27,24 @@ size_t budget_max(void);
 /* Octets that nobody holds. */
 size_t budget_free(void);
 
-/* The same for bodies that are held whole (v1): they leave a quarter of the
- * budget alone, so that streams always find some. */
+/* Octets that bodies which are held whole (v1) may still take: they leave a
+ * quarter of the budget alone, so that streams always find some. */
 size_t budget_whole_room(void);
 
-/* Takes n octets of the budget.  Returns 0, or -1 where they are not there;
- * budget_starved() will then say so. */
+/* Takes n octets of the budget.  Returns 0, or -1 where it has no n octets
+ * left. */
 int budget_charge(size_t n);
 
 /* Gives n octets back that were charged. */
 void budget_return(size_t n);
 
-/* Whether a charge, or malloc(), has failed since this was last asked. */
+/* Whether budget_charge() or malloc() has failed since this was last asked. */
 int budget_starved(void);
 
-/* Once a second: gives back what no one asked for in that second. */
+/* Once a second: frees the pooled blocks that nobody needed in that second. */
 void pool_trim(void);
+
+/* --- buffers */
 
 /* Contiguous octets: p[off..off+len) within cap.  A zeroed buf is empty.
  * Views into it die at the next buf_space(), buf_fit() or buf_free(). */
@@ -72,18 +78,20 @@ buf_consume(struct buf *b, size_t n)
 		b->off = 0;
 }
 
-/* Makes room for n octets behind those that are there, without growing past
- * max.  It is charged whatever the budget says: who lets new octets in asks
- * budget_free() first.  Returns where they go (the caller then adds to
- * b->len), or NULL: past max, or malloc failed; b stands as it was. */
+/* Makes room for n octets behind those that are there; b grows to max octets
+ * at most.  Returns where the n go, and the caller then adds them to b->len;
+ * or NULL: they pass max, or malloc() failed, and b stands as it was. */
 unsigned char *buf_space(struct buf *b, size_t n, size_t max);
 
-/* Octets of the budget that buf_space(b, n, max) takes, while it moves what is
- * there; 0 where n fits as it is. */
+/* Octets of the budget that buf_space(b, n, max) needs for a moment, since the
+ * old memory goes only when the new one is filled; 0 where n fits already. */
 size_t buf_cost(const struct buf *b, size_t n, size_t max);
 
-/* Moves the few octets of a long wait into a small block, if it can. */
+/* Before a long wait: frees the memory of an empty b, and moves octets that are
+ * few into a small block.  Without memory for that b stays as it is. */
 void buf_fit(struct buf *b);
+
+/* --- chains */
 
 /* Octets in a row of blocks: what a socket has not taken yet.  A zeroed chain
  * is empty. */
@@ -102,7 +110,7 @@ void chain_consume(struct chain *q, size_t n);
  * holds a part of it. */
 int chain_put(struct chain *q, const void *p, size_t n);
 
-/* Moves the first n octets to out. */
+/* Moves the first n octets, which are there, to out. */
 void chain_take(struct chain *q, unsigned char *out, size_t n);
 
 /* Fills iov[0..max) with the first octets, where they lie.  Returns how many

@@ -7,7 +7,7 @@
 static struct {
 	struct timer **t;	/* t[1..n] */
 	size_t n, cap;
-	size_t members;		/* timers that exist: cap has room for all */
+	size_t members;		/* timers that exist; cap has room for them all */
 } heap;
 
 static void

@@ -18,12 +18,12 @@ struct timer {
 	void (*fire)(struct timer *);
 };
 
-/* Makes t known, so that setting it can never fail.  fire(t) will be called
- * once for each time that it comes due.  Returns 0, or -1: no memory, and t
- * is then not to be used. */
+/* Makes room for t, so that setting it can never fail.  fire(t) is called once
+ * for each time that t comes due.  Returns 0, or -1: no memory, and t may not
+ * be used. */
 int timer_init(struct timer *t, void (*fire)(struct timer *));
 
-/* Sets when t comes due, in place of what was set before; NEVER unsets it. */
+/* Sets when t comes due, in place of what was set before; NEVER: not at all. */
 void timer_set(struct timer *t, long long due_ms);
 
 /* Forgets t, before its memory goes. */
