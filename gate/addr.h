@@ -7,16 +7,17 @@
 #include <sys/socket.h>
 #include <netinet/in.h>
 
-/* IPv4 is kept as such also where it came mapped into IPv6. */
+/* An address.  IPv4 that came mapped into IPv6 is kept as IPv4. */
 struct addr {
 	unsigned char family;		/* 4, 6, or 0: neither */
-	unsigned char ip[16];
+	unsigned char ip[16];		/* of which IPv4 uses the first four */
 };
 
-/* Takes the address of ss. */
+/* Fills in a with the address of ss, without its port. */
 void addr_from(struct addr *a, const struct sockaddr_storage *ss);
 
-/* Writes a as RFC 5952 has it into out.  Returns out, or "unknown". */
+/* Writes a as RFC 5952 has it into out, with a NUL.  Returns out, or "unknown"
+ * where a has no family. */
 const char *addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN]);
 
 /* Whether host is an IPv4 or IPv6 address (without brackets). */
@@ -32,7 +33,8 @@ struct cidr {
 	int bits;
 };
 
-/* Reads text[0..len): an address, or address/bits.  Returns 0 or -1. */
+/* Reads text[0..len): an address, or address/bits.  Returns 0; or -1 where it is
+ * neither, and *n may be spoilt. */
 int cidr_read(struct cidr *n, const char *text, size_t len);
 
 /* Whether a lies in n. */

@@ -46,8 +46,8 @@ endpoint_add(struct endpoint *e, const struct addrinfo *ai)
 	}
 }
 
-/* Adds the addresses of host, NULL for any, to e's.  Returns as
- * getaddrinfo(). */
+/* Adds the addresses of host to e's; host NULL: any address, for listening.
+ * Returns as getaddrinfo(). */
 static int
 endpoint_ask(struct endpoint *e, const char *host, int flags)
 {

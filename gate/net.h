@@ -23,18 +23,19 @@ struct endpoint {
 
 /* Fills in e's addresses.  Asks resolvers, so it may take long, unless flags
  * (for getaddrinfo()) hold AI_NUMERICHOST.  localhost is loopback also where
- * the system does not know it.  Returns 0, or an error for gai_strerror(). */
+ * the system does not know it.  Returns 0; or an error for gai_strerror(), and
+ * e has the addresses that it had. */
 int endpoint_lookup(struct endpoint *e, int flags);
 
 /* Starts connecting to address i, without blocking.  Returns the fd, which is
  * the caller's, or -1 with errno. */
 int endpoint_connect(const struct endpoint *e, int i);
 
-/* How a connect() that was under way ended: 0, or its errno. */
+/* How the connect() of fd that was under way has ended: 0, or its errno. */
 int socket_error(int fd);
 
-/* Accepts one connection of listener fd, non-blocking; *ss is its peer.
- * Returns its fd, which is the caller's, or -1 with errno. */
+/* Accepts one connection of listener fd; *ss is its peer.  Returns its fd, which
+ * is non-blocking and the caller's, or -1 with errno. */
 int socket_accept(int fd, struct sockaddr_storage *ss);
 
 #endif

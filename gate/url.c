@@ -11,7 +11,7 @@ view_skip(struct view *v, size_t n)
 	v->n -= n;
 }
 
-/* Cuts host[:port] off rest.  Returns 0 or -1. */
+/* Cuts host[:port] off the front of rest.  Returns 0, or -1: it is malformed. */
 static int
 url_authority(struct url *u, struct view *rest)
 {

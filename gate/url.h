@@ -24,19 +24,21 @@ int url_split(struct url *u, const char *text);
 /* Whether port is a number from 0 to 65535. */
 int port_ok(struct view port);
 
-/* Writes where a tunnel leads as a whole URL, from a URL, a host, or a mere
- * port, into out[0..cap).  Returns 0, or -1 where it does not fit. */
+/* Writes text, which is a URL, a host with or without a port, or a port alone,
+ * as a whole URL into out[0..cap), with a NUL.  Returns 0, or -1 where it does
+ * not fit. */
 int url_target(char *out, size_t cap, const char *text);
 
-/* Takes token=... out of the query of path: *token is its value (empty: there
- * is none), and the rest is written to out[0..cap), at least "/".  Returns 0,
- * or -1 where it does not fit. */
+/* Takes token=... out of the query of path.  *token is its value, a view into
+ * path: the last one of several, empty where there is none.  The rest, at least
+ * "/", is written to out[0..cap) with a NUL.  Returns 0, or -1 where it does not
+ * fit. */
 int url_take_token(char *out, size_t cap, struct view path,
     struct view *token);
 
-/* Writes command to out[0..cap) as a shell is to run it, with %h and %p
- * replaced by host and port, and %% by %.  Returns 0, or -1 where it does not
- * fit. */
+/* Writes command to out[0..cap), with a NUL, as a shell is to run it: %h and %p
+ * become host and port as they are, without quotes, and %% becomes %.  Returns
+ * 0, or -1 where it does not fit. */
 int url_command(char *out, size_t cap, const char *command, const char *host,
     const char *port);
 
