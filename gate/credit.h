@@ -17,22 +17,22 @@ struct window {
 	long long granted_ms;	/* when that was */
 };
 
-/* What an answer's window is at first: a 1024th of what is free, within
- * bounds. */
+/* The window that an answer starts with: a 1024th of the free octets of the
+ * budget, but from 16 KiB to 256 KiB. */
 long long window_first(size_t free_octets);
 
 /* Whether half a window has gone, so that more may be granted. */
 int window_is_half_gone(const struct window *w);
 
-/* How large w should be from now on.  As credit comes by halves, a window that
- * holds its stream back is used up in two round trips, or a little more with
- * queues on the way: within three it doubles while memory is plenty; one that
- * is used slowly shrinks. */
+/* The size that w should have from now on.  Credit comes by halves, so a window
+ * that holds its stream back is used up within two round trips, or a little
+ * more with queues on the way.  One that is used up within three doubles, while
+ * there is plenty of memory; one that takes more than six is halved. */
 long long window_next(const struct window *w, long long at_ms, long long rtt_us,
     int plenty);
 
-/* How much more credit fills a window of that size, with held octets waiting
- * for the socket; 0 where none is missing. */
+/* How much credit w lacks of that size, where held octets wait for the socket;
+ * 0: none. */
 long long window_missing(const struct window *w, long long size, size_t held);
 
 /* Notes that n more octets were granted, in a window of that size. */

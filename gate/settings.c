@@ -25,7 +25,7 @@ peer_is_trusted(const struct addr *a)
 	return 0;
 }
 
-#define OWN_FDS 32			/* over max_connections: tunnel clients, the program's own */
+#define OWN_FDS 32	/* besides max_connections: of tunnel clients, and the program's own */
 
 struct setting {
 	const char *name;
@@ -109,7 +109,7 @@ trusted_fields_read(void)
 	}
 }
 
-/* ["HS256"] or HS256: this program knows no other algorithm. */
+/* HS256, or a JSON list that holds it: this program knows no other algorithm. */
 static void
 algorithms_read(void)
 {
@@ -130,7 +130,7 @@ algorithms_read(void)
 	    "that has HS256, such as [\"HS256\"]", text);
 }
 
-/* A variable's value, copied so that the environment can be wiped. */
+/* A copy of a variable's value, which is wiped in the environment; or NULL. */
 static char *
 secret_take(const char *name)
 {
@@ -178,7 +178,7 @@ env_or(const char *name, const char *fallback)
 	return v != NULL ? v : fallback;
 }
 
-/* A variable that is set to something, or NULL. */
+/* The value of a variable that is set and not empty, or NULL. */
 static const char *
 env_some(const char *name)
 {

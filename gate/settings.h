@@ -20,31 +20,33 @@ struct settings {
 	long long max_connections;
 	struct cidr trusted[TRUSTED_MAX];
 	int ntrusted;
-	const char *trusted_fields;	/* names that these may set, with commas between */
+	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;
 	const char *token, *connect_command;
 	const char *host, *port;
 };
 
-extern struct settings settings_said;	/* for main() and its table of options */
-extern const struct settings *const opt;
+extern struct settings settings_said;	/* written by main() and its table of options */
+extern const struct settings *const opt;	/* the same, as everyone else reads it */
 
 /* Whether X-Forwarded-* of a peer with address a are believed. */
 int peer_is_trusted(const struct addr *a);
 
-/* Reads the environment, but for what the command line said.  A value that
- * does not parse ends the program, and is named. */
+/* Reads the environment, but for what the command line said, and sets the size
+ * of the budget.  A value that does not parse ends the program with a message
+ * that names it. */
 void environment_read(void);
 
-/* Reads PIPEGATE_JWT_SECRET, without which the program ends; or wipes it out
- * of the environment, for what does not use it. */
+/* Takes PIPEGATE_JWT_SECRET out of the environment and keeps it; without one the
+ * program ends.  Or wipes it, for a subcommand that does not use it. */
 void secret_read(void);
 void secret_drop(void);
 
-/* Raises the limit of open files, and keeps max_connections within it. */
+/* Raises the limit of open files as far as it goes, and lowers max_connections to
+ * what it then allows. */
 void files_limit(void);
 
-/* Secrets are to be found neither in a core file nor by a debugger. */
+/* Keeps secrets out of core files, and from debuggers. */
 void secrets_guard(void);
 
 #endif
