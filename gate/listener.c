@@ -18,13 +18,13 @@
 #include "gate/listener.h"
 
 #define PAUSE_MS 100
-#define ACCEPT_MAX 64		/* in one go */
+#define ACCEPT_MAX 64		/* connections accepted in one turn */
 
 static struct {
 	const struct listener_ops *ops;
 	struct conn *c;		/* NULL: not listening */
-	int spare_fd;		/* so that one more can be accepted, and dropped */
-	long long retry_ms;	/* a break until then */
+	int spare_fd;		/* given up so that one more can be accepted, and dropped */
+	long long retry_ms;	/* nothing is accepted until then */
 } listener = { .spare_fd = -1 };
 
 static void
@@ -33,8 +33,9 @@ spare_open(void)
 	listener.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* No fd or memory is left: err says which.  The spare fd takes one and drops
- * it, so that it does not wait in vain; then there is a break. */
+/* No descriptor or memory is left: err says which.  The spare descriptor's place
+ * is used to accept one caller and turn it away, so that it does not wait in
+ * vain; then nothing is accepted for a while. */
 static void
 accept_pause(struct conn *c, int err)
 {

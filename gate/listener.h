@@ -1,28 +1,29 @@
 /*
- * The listening socket.  Where descriptors or memory run out, it takes a break
- * instead of spinning.
+ * The listening socket, one in a process.  Where descriptors or memory run out,
+ * it pauses instead of spinning.
  */
 #ifndef GATE_LISTENER_H
 #define GATE_LISTENER_H
 
 #include <sys/socket.h>
 
+/* What its owner does. */
 struct listener_ops {
 	/* Somebody has connected as fd, which is the callee's now. */
 	void (*accepted)(int fd, const struct sockaddr_storage *peer);
-	/* Nobody can be accepted for want of descriptors or memory: make room.
-	 * May be NULL. */
+	/* Makes room: descriptors or memory are lacking to accept anybody.  May
+	 * be NULL. */
 	void (*crowded)(void);
 	/* Turns away somebody who has connected as fd, and closes it. */
 	void (*turned_away)(int fd);
 };
 
-/* Listens on host and port ("0": any) and prints where.  Ends the program
- * where that fails.  Once in a process. */
+/* Listens on host and port ("0": any that is free) and prints where.  Ends the
+ * program where that fails. */
 void listener_open(const char *host, const char *port,
     const struct listener_ops *ops);
 
-/* Listens no more. */
+/* Listens no more; nothing happens where it does not listen. */
 void listener_close(void);
 
 #endif
