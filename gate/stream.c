@@ -19,8 +19,8 @@ static unsigned long long stream_seed;
 
 const char stream_answered[] = "answered before the request was whole";
 
-/* A hostile server chooses the ids that its client sees, but not the seed,
- * and never more than the agreed number at once. */
+/* A hostile server chooses the ids of its client's streams, but does not know
+ * the seed, and no more than the agreed number stand here at once. */
 static struct stream **
 stream_bucket(const unsigned char id[16])
 {
@@ -150,10 +150,10 @@ half_drop(struct ws_half *h)
 /* --- turns */
 
 /* A stream is heavy while it puts more into the link than leaks from this
- * small bucket; the others go first, so that a small answer waits for no round
- * of all the large ones. */
+ * small bucket.  Light ones take their turns first, so that a small answer does
+ * not wait until each large one has had a turn. */
 #define BURST_MAX (16 << 10)
-#define BURST_LEAK 32		/* octets in a ms */
+#define BURST_LEAK 32		/* octets a ms */
 
 static struct list *
 turn_list(struct stream *s)
@@ -295,7 +295,7 @@ stream_detach(struct stream *s)
 	s->http = NULL;
 }
 
-/* Forgets s.  Its memory lasts until the end of the turn. */
+/* Forgets s.  Its memory lasts until streams_sweep(). */
 static void
 stream_free(struct stream *s)
 {
@@ -326,7 +326,7 @@ streams_sweep(void)
 	}
 }
 
-/* A reset, or a message of v1, that waits for room keeps the stream. */
+/* A reset that waits for room in the link, or a message of v1, keeps s. */
 void
 stream_check(struct stream *s)
 {

@@ -5,8 +5,12 @@
  * client it is the other way round.  What differs by role is in struct role,
  * what differs by wire in struct wire.
  *
- * Events only mark a stream.  It then takes its turn in the link's FIFO, which
- * is the only place where its octets, ends, resets and grants go to the link.
+ * Events only mark a stream.  It then waits for its turn at the link (not to be
+ * confused with a turn of the loop), and only in its turn do its octets, ends,
+ * resets and grants go to the link.
+ *
+ * A stream that is over is freed at once, but its memory lasts until the end of
+ * settling: whoever called something that may end s looks at s->life.
  */
 #ifndef GATE_STREAM_H
 #define GATE_STREAM_H
@@ -23,7 +27,7 @@ struct stream;
 #define LABEL_MAX 96
 #define V2_STREAMS 1024
 #define V2_WINDOW 65536			/* credit that a request's body starts with */
-#define NO_CREDIT_LIMIT (LLONG_MAX / 4)	/* where the wire knows none (v1) */
+#define NO_CREDIT_LIMIT (LLONG_MAX / 4)	/* where the wire has no credit (v1) */
 
 /* Why the conn's octets cannot be read to their end. */
 enum source_fault {
@@ -36,58 +40,68 @@ enum source_fault {
 
 /* What server and client do each in their own way. */
 struct role {
-	int answer_comes;		/* the answer comes from the link */
-	/* Passes on the head of the half that goes to the link.  Returns 1
-	 * when that is done, 0 to be called again when more has come. */
+	int answer_comes;		/* the answer comes from the link: the server's */
+	/* Passes on the head of the half that goes to the link, once the conn
+	 * has all of it.  Returns 1 when the head was passed on; 0 when not:
+	 * more must come, or s has failed. */
 	int (*head)(struct stream *);
+	/* The half that goes to the link cannot be read to its end.  s may be
+	 * over then. */
 	void (*fault)(struct stream *, enum source_fault);
 	/* A message with a head came for the half that comes from the link. */
 	void (*message)(struct stream *, struct ws_msg *);
-	/* What comes from the link was broken off before its end.  Never
-	 * frees s.  why: as long as the call. */
+	/* The half that comes from the link was broken off before its end.
+	 * Never frees s.  why is good for the call. */
 	void (*lost)(struct stream *, int status, const char *why);
-	/* Neither half is open: let go of the conn. */
+	/* Neither half is open: lets go of the conn. */
 	void (*over)(struct stream *);
-	/* s->http is s's no more. */
+	/* s->http is about to be parted from s: forgets s. */
 	void (*detached)(struct stream *);
 };
 
+/* What a stream wants after its turn. */
 enum turn {
-	TURN_DONE,		/* nothing more to say now */
-	TURN_AGAIN,		/* wants another turn */
-	TURN_FIRST		/* the same, before all others: in the midst of a message */
+	TURN_DONE,		/* nothing: it has no more to say now */
+	TURN_AGAIN,		/* another turn */
+	TURN_FIRST		/* the next turn, since it is inside a message */
 };
 
 /* How streams use a link of one wire: chosen when the link is made. */
 struct wire {
 	int version;
 	int flows;		/* bodies flow, against credit, and protocol switches pass */
-	long long least_rate;	/* octets a second of a body that is held whole; 0: none */
-	/* Puts a request on the wire whose message is ready and whose head is
-	 * h, and opens both halves (server).  Or an answer's head (client);
-	 * that it ends (m->end) may end the half to the link.  Returns 0, or
-	 * minus a status: -413 the body, -431 the head is too large, -405 the
-	 * method is not known there, -503 no memory. */
-	int (*request)(struct stream *, struct ws_msg *, const struct http_head *h);
-	int (*answer)(struct stream *, struct ws_msg *);
+	long long least_rate;	/* octets a second that a caller must send of a body that
+				   is held whole; 0: any */
+	/* Server: puts the request m, whose head is h, on the wire and opens
+	 * both halves.  Returns 0, or minus a status: -413 the body or -431 the
+	 * head is too large, -405 the wire does not know the method, -503 no
+	 * memory. */
+	int (*request)(struct stream *, struct ws_msg *m, const struct http_head *h);
+	/* Client: puts the head m of the final answer on the wire; where m->end
+	 * says that no body follows, that may end the half.  Returns as
+	 * request. */
+	int (*answer)(struct stream *, struct ws_msg *m);
 	/* The same for an interim answer (1xx). */
-	int (*interim)(struct stream *, struct ws_msg *);
+	int (*interim)(struct stream *, struct ws_msg *m);
 	/* Takes one turn at the link. */
 	enum turn (*serve)(struct stream *);
-	/* There is something to read at the conn, or may be. */
+	/* The conn has something to read, or may have. */
 	void (*news)(struct stream *);
-	/* Client: s cannot be answered by the service. */
+	/* Client: the service cannot answer s, and the peer is to hear that.
+	 * why: static. */
 	void (*fail)(struct stream *, int status, const char *why);
-	/* Marks s: the peer is to hear that it is broken off.  NULL: the wire
-	 * has no word for that. */
+	/* Marks s: the peer is to hear that s is broken off.  why: static.
+	 * NULL: the wire has no message for that. */
 	void (*reset)(struct stream *, int status, const char *why);
-	/* The halves are dropped: so is what waits and has not begun to go. */
+	/* The halves are broken off: throws away what waits for the link and
+	 * has not begun to go. */
 	void (*drop)(struct stream *);
 	/* Whether s must stay until something of it has gone to the link. */
 	int (*is_busy)(const struct stream *);
 	/* The stream goes: frees what it has of the wire's own.  May be NULL. */
 	void (*over)(struct stream *);
-	/* Asks the peer for no new requests.  NULL: as reset. */
+	/* Asks the peer for no new requests.  NULL: the wire has no message
+	 * for that. */
 	void (*leave)(struct link *);
 };
 
@@ -96,14 +110,14 @@ enum stream_life {
 	STREAM_WAITING,			/* server: in its tunnel's queue */
 	STREAM_JOINED,			/* uses a link */
 	STREAM_OVER,			/* neither half is open, or ever will be */
-	STREAM_FREED			/* until the end of the turn */
+	STREAM_FREED			/* its memory lasts until streams_sweep() */
 };
 
 /* What goes from the conn to the link. */
 struct to_link {
 	struct ws_half half;
-	struct http_body body;		/* framing of what is read */
-	long long octets;		/* of body that have passed */
+	struct http_body body;		/* the framing of what is read, and where it stands */
+	long long octets;		/* of the body, read so far */
 	long long limit;		/* of these; LLONG_MAX: none */
 	long long ended_ms;		/* when the end was passed on; 0: not yet */
 	unsigned char head_passed;
@@ -114,8 +128,8 @@ struct from_link {
 	struct ws_half half;
 	struct window window;		/* the credit that we give (v2) */
 	enum http_framing framing;	/* of what is written */
-	long long octets;		/* of body that have come */
-	size_t held;			/* of these, what the socket has not taken */
+	long long octets;		/* of the body, come so far */
+	size_t held;			/* of these, those that the socket has not taken */
 	unsigned char head_passed;
 	unsigned char dropped;		/* the conn takes no more: what comes is thrown away */
 };
@@ -128,33 +142,35 @@ struct stream {
 	struct conn *http;		/* NULL: none yet, or no more */
 	struct link *link;		/* from STREAM_JOINED on */
 	struct tunnel *tunnel;		/* server */
-	struct stream *hash_next;	/* also of the freed and the spare ones */
+	struct stream *hash_next;	/* in its bucket, or among the freed or spare ones */
 	struct item on_link;		/* among the link's streams */
-	struct item turn;		/* among its light or heavy ones */
+	struct item turn;		/* among its light or heavy ones, while it waits */
 	struct item wait;		/* server: in the tunnel's queue */
 	struct to_link to_link;
 	struct from_link from_link;
 	struct held *held;		/* what v1 alone needs, or NULL */
 	long long start_ms;		/* when it was made */
 	long long begun_ms;		/* server: when it was given to a link */
-	long long burst, turn_ms;	/* octets put into the link lately, up to then */
+	long long burst;		/* octets put into the link lately, as of turn_ms */
+	long long turn_ms;
 	const char *reset_why;		/* NULL: no reset is due; static */
 	int reset_status;
 	const char *fault;		/* client: why it failed here; static, or NULL */
 	int status;			/* of the answer, for the log; 0: none */
-	int informational;		/* 1xx seen */
-	unsigned char grant_due;
+	int informational;		/* answers 1xx so far */
+	unsigned char grant_due;	/* the peer is to hear of more credit */
 	unsigned char upgrade;		/* asks for a protocol switch */
 	char label[LABEL_MAX];		/* method and path, for people */
 };
 
-/* The stream with that id that is not over, or NULL. */
+/* The stream with that id that is not freed, or NULL. */
 struct stream *stream_find(const unsigned char id[16]);
 
-/* A stream that has a conn, of any link, or NULL. */
+/* Any stream that is joined to a link and has a conn, or NULL. */
 struct stream *stream_first_tied(void);
 
-/* Makes a stream for conn c, which may be NULL.  NULL: no memory. */
+/* Makes a stream for conn c, which may be NULL.  Its halves are opened by
+ * others.  NULL: no memory. */
 struct stream *stream_new(const struct role *role, struct conn *c,
     const unsigned char id[16]);
 
@@ -164,68 +180,84 @@ void stream_move(struct stream *s, enum stream_life life);
 /* Ties s to link l, and to its wire. */
 void stream_join(struct stream *s, struct link *l);
 
-/* Opens a half with that credit and length (-1: not said); ends one; both
- * must be moves that may follow. */
+/* Opens h, which has not begun, with that credit and length (-1: not said). */
 void half_open(struct ws_half *h, long long credit, long long length);
+
+/* Ends h, which has not ended and is not broken off. */
 void half_end(struct ws_half *h);
 
+/* Whether h has begun and has neither ended nor been broken off. */
 static inline int
 half_is_open(const struct ws_half *h)
 {
 	return h->state == WS_HALF_OPEN;
 }
 
-/* Parts s from its conn. */
+/* Parts s from its conn, if it has one. */
 void stream_detach(struct stream *s);
 
-/* Releases s where it is over: then s may only be looked at, until the end of
- * the turn. */
+/* Frees s where it is over: neither half is open, and nothing of it waits for
+ * the link. */
 void stream_check(struct stream *s);
 
-/* Breaks off whatever has not ended, and tells the peer.  why: a static
- * string.  s may be over then. */
+/* Breaks off each half that is open, and tells the peer.  why: a static string.
+ * s may be over then. */
 void stream_reset(struct stream *s, int status, const char *why);
 
-/* Breaks off both halves without a word. */
+/* Breaks off each half that is open, and tells nobody. */
 void stream_drop_halves(struct stream *s);
 
-/* The half to the link has ended in good order and its end is on its way.  An
- * answer that ends before its request breaks off what is left of that.  s may
- * be over then. */
+/* The half to the link has ended in good order, and its end is on its way.  An
+ * answer that ends before its request breaks off what is left of the request.
+ * s may be over then. */
 void stream_passed_on(struct stream *s);
 
-/* Why a half was broken off that the other one does not need. */
+/* Why the request was broken off in that case. */
 extern const char stream_answered[];
 
-/* s waits for a turn at its link; in front of all others; does not wait. */
+/* Has s wait for a turn at its link; nothing happens where it waits already or
+ * is not joined. */
 void turn_wait(struct stream *s);
+
+/* The same before all others, for a stream that does not wait. */
 void turn_wait_first(struct stream *s);
+
+/* Takes the stream whose turn is next at l; NULL: none waits. */
 struct stream *turn_take(struct link *l);
+
+/* Whether no stream waits at l. */
 int turn_none(const struct link *l);
 
-/* Promises the first credit of octets.  Returns 0, or -1: the budget is full. */
+/* Takes the first credit that the peer is given, of so many octets, from the
+ * budget.  Returns 0, or -1: the budget has not that much left. */
 int stream_window_open(struct stream *s, long long octets);
 
-/* octets of credit were used, or none will be. */
+/* So many octets of credit were used: they go back to the budget. */
 void stream_window_use(struct stream *s, size_t octets);
+
+/* No more credit will be used: what is left of it goes back, and none is
+ * granted any more. */
 void stream_window_close(struct stream *s);
 
-/* n octets have left for good: a grant may be due. */
+/* n octets have left for good, written or thrown away: where half the window
+ * has, a grant is due. */
 void stream_window_gone(struct stream *s, size_t n);
 
 /* Takes the credit that is to be granted now from the budget.  Returns how
- * much; 0: none. */
+ * many octets; 0: none. */
 long long stream_window_grant(struct stream *s);
 
-/* Once a second: streams that found no memory ask again. */
+/* Once a second: where memory was short, streams try again what they could not
+ * do. */
 void streams_retry(void);
 
 /* Names the request for people, without its query, which may hold secrets.
- * form: for method and path, as for printf(). */
+ * form: for method and path, two %s, as for text_put(). */
 void stream_label(struct stream *s, const char *form, struct view method,
     struct view path);
 
-/* Keeps the memory of freed streams for new ones: at the end of the turn. */
+/* At the end of settling: the memory of freed streams may be used for new
+ * ones. */
 void streams_sweep(void);
 
 #ifdef AUDIT
@@ -234,11 +266,14 @@ void streams_sweep(void);
 void streams_audit(void);
 #endif
 
-/* The field called content-length, or NULL; its value, or -1. */
+/* The field of m called content-length, or NULL. */
 const struct http_field *msg_length_field(const struct ws_msg *m);
+
+/* The value of f, which is digits, as http_fields_ok() checks.  -1: f is NULL,
+ * or it is too long. */
 long long length_of(const struct http_field *f);
 
-/* A field of two static strings. */
+/* A field whose views are of these two strings. */
 struct http_field field_of(const char *name, const char *value);
 
 #endif
