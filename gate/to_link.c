@@ -89,8 +89,8 @@ step_is_final(enum step step)
 	return step == STEP_END || step == STEP_FAULT || step == STEP_TRAILERS;
 }
 
-/* Gathers the next octets of the body: from rx, then from the socket.  *io
- * tells what the socket said. */
+/* Gathers the next octets of the body: from rx, then from the socket.  *io is
+ * what came of reading that, IO_DATA where it was not read. */
 static enum step
 source_gather(struct stream *s, unsigned char *out, size_t *n, size_t cap,
     enum io *io)
