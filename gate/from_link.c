@@ -12,16 +12,18 @@
 #include "gate/to_link.h"
 #include "gate/from_link.h"
 
-#define SMALL_PIECE 2048	/* body pieces below are copied, not written at once */
+#define SMALL_PIECE 2048	/* smaller pieces of a body are copied, not gathered */
 #define GATHER_MAX 16
-#define SETTLE_ROUNDS 8		/* then others have their events looked at first */
+#define SETTLE_ROUNDS 8		/* then the loop looks at events first */
 
 static struct {
 	struct stream *s;		/* NULL: nothing waits */
 	struct iovec iov[3 * GATHER_MAX];
 	unsigned char head[GATHER_MAX][20];
-	int k, n;			/* entries of iov; pieces */
-	size_t octets, body;		/* in all; of these, of the body */
+	int k;				/* entries of iov */
+	int n;				/* pieces */
+	size_t octets;			/* of all entries */
+	size_t body;			/* of these, octets of the body */
 } gather;
 
 static int
@@ -31,7 +33,7 @@ sink_is_open(const struct stream *s)
 	    !conn_is_dead(s->http);
 }
 
-/* What is queued goes first, which may find out that the conn is broken. */
+/* What is queued goes first; writing it may find out that the conn is broken. */
 void
 gather_write(void)
 {
@@ -203,7 +205,7 @@ links_settle(void)
 	struct link *l;
 	int n;
 
-	/* Those that mark themselves anew wait for the next round. */
+	/* Links that are marked anew meanwhile wait for the next round. */
 	for (n = links_wait(); n > 0 && (l = link_take_later()) != NULL; n--) {
 		int served = link_serve(l);
 

@@ -1,43 +1,48 @@
 /*
- * From the link to the HTTP conn: body octets are written with the framing that
- * the conn was promised.  And settling, the end of each turn.
+ * From the link to the HTTP conn, the sink: body octets are written with the
+ * framing that it was promised.  Large pieces that come for one stream in a row
+ * are gathered, and written together from where they lie in the link's buffer:
+ * so whoever does anything else with that conn, or moves the buffer, calls
+ * gather_write() first.  And settling, which ends each turn of the loop.
  */
 #ifndef GATE_FROM_LINK_H
 #define GATE_FROM_LINK_H
 
 #include <stddef.h>
 
+struct conn;
 struct http_field;
 struct link;
 struct stream;
 
-/* Body octets came for s; end: the half ends with them, and if it then has
- * (half_is_open() tells) stream_take_end() is to be called.  p[0..n) must stay
- * where it is until gather_write().  Returns 0, or -1002: past the credit or
- * after the end, and nothing was done. */
+/* Body octets came for s, and must stay where they are until gather_write();
+ * end: the half ends with them.  Returns -1002: they pass the credit or come
+ * after the end, and nothing was done.  Else 0: the half is WS_HALF_ENDED where
+ * end was set, and stream_take_end() is then to be called; or it was broken off,
+ * since its length is wrong, and s may be over. */
 int stream_take(struct stream *s, const unsigned char *p, size_t n, int end);
 
 /* The half has ended: f[0..n) are its trailers.  s may be over then. */
 void stream_take_end(struct stream *s, const struct http_field *f, size_t n);
 
-/* Large pieces that came for one stream in a row are written together, from
- * where they lie in the link's buffer.  Before that moves, or anything else is
- * done with the conn, this writes them. */
+/* Writes the pieces that were gathered. */
 void gather_write(void);
 
-/* The socket took octets of s: what left for good may be granted anew. */
+/* The socket of s took octets: a grant may be due for those. */
 void stream_sent(struct stream *s);
 
-/* When a conn that takes nothing of what waits is broken off, in ms. */
-struct conn;
+/* When a conn that takes nothing of what waits for it is broken off, in ms, or
+ * NEVER. */
 long long stream_stall_deadline(const struct conn *c);
 
-/* l is no more: whatever was open on it is broken off. */
+/* l is no more: breaks off whatever is open on it, and l has no streams then.
+ * why is good for the call. */
 void streams_orphan(struct link *l, const char *why);
 
-/* After the events of a turn: more(), the role's own part; conns are flushed,
- * streams take their turns, links are flushed; until nothing is left, or for a
- * number of rounds. */
+/* After the events of a turn: calls more(), the role's own part, which may be
+ * NULL; flushes conns, lets streams take their turns, flushes links.  Goes on
+ * until nothing is left, or for a number of rounds: then the loop comes back
+ * without waiting.  Frees the streams that are over. */
 void settle(void (*more)(void));
 
 #endif
