@@ -15,16 +15,16 @@
 #include "gate/held.h"
 
 #define V1_FRAME_MAX (1u << 20)		/* a larger message goes in fragments */
-#define V1_KEPT (16u << 10)		/* of a message that is too large */
+#define V1_KEPT (16u << 10)		/* octets kept of a message that is too large */
 #define PYTHON_MESSAGE_MAX (1 << 20)	/* the reference's client takes no more */
 #define HELD_REFUSAL_MAX 512
 #define COLLECT_STEPS 8			/* pieces of a body read in a row */
 
-/* --- the message that goes: gathered, then sent */
+/* --- the message that goes: held until it is whole, then sent */
 
 struct held {
 	struct chain message;
-	unsigned char carry[3];		/* octets that do not fill a base64 quantum */
+	unsigned char carry[3];		/* octets that do not fill a quantum of base64 yet */
 	size_t ncarry;
 	int begun;			/* a part of it is in the link */
 };
@@ -45,8 +45,8 @@ held_put(struct held *h, const void *p, size_t n)
 	return 0;
 }
 
-/* Encodes n octets into the message.  Only whole quanta go out until the
- * last. */
+/* Encodes n octets into the message, in whole quanta: what is left over waits in
+ * carry.  Returns 0, or -1: no room. */
 static int
 held_put_body(struct held *h, const unsigned char *p, size_t n)
 {
@@ -75,8 +75,8 @@ held_put_body(struct held *h, const unsigned char *p, size_t n)
 	return 0;
 }
 
-/* The message's beginning, up to where its body stands.  Returns 0, or minus
- * a status: -431 too large, -503 no room. */
+/* Puts the message's beginning, up to where its body stands.  Returns 0, or
+ * minus a status: -431 too large, -503 no room. */
 static int
 held_put_head(struct stream *s, const struct ws_msg *m,
     void (*put)(struct json_out *, const struct ws_msg *))
@@ -95,7 +95,8 @@ held_put_head(struct stream *s, const struct ws_msg *m,
 	return 0;
 }
 
-/* What is left of the body, and the message's tail: it is whole. */
+/* Puts what is left of the body, and the message's tail: the message is whole,
+ * and the half ends.  Returns 0, or -1: no room. */
 static int
 held_put_tail(struct stream *s)
 {
@@ -118,7 +119,7 @@ held_put_tail(struct stream *s)
 	return 0;
 }
 
-/* The largest body that fits the message that the peer takes. */
+/* Octets of the largest body with which the peer still takes the message. */
 static long long
 held_body_max(const struct stream *s)
 {
@@ -195,7 +196,8 @@ held_drop(struct stream *s)
 	h->ncarry = 0;
 }
 
-/* Makes an error answer the message, for the service's. */
+/* Makes the message an error answer, in the place of the service's answer.
+ * Returns 0, or -1: no room. */
 static int
 held_put_error(struct stream *s, int status, const char *why)
 {
@@ -223,8 +225,8 @@ held_put_error(struct stream *s, int status, const char *why)
 	return held_put_tail(s);
 }
 
-/* Every request is to be answered: nothing else tells the peer of its end.
- * Without memory that stays due, for streams_retry(). */
+/* Every request is answered: nothing else tells the peer of its end.  Without
+ * room the answer stays due, for streams_retry(). */
 static void
 held_fail_due(struct stream *s)
 {
@@ -234,8 +236,9 @@ held_fail_due(struct stream *s)
 		held_drop(s);
 }
 
-/* Begins a frame of the message: a fragment where it is very large, so that
- * pings and pongs come through between them. */
+/* Opens a frame for the message.  A very large one goes in fragments, so that
+ * pings and pongs come through between them.  Returns 0, or -1: the link is
+ * closing, or there is no memory. */
 static int
 held_open_frame(struct stream *s)
 {
@@ -249,7 +252,7 @@ held_open_frame(struct stream *s)
 	return 0;
 }
 
-/* Moves a piece of the whole message into the link. */
+/* Moves a piece of the message, once that is whole, into the link. */
 static enum turn
 held_serve(struct stream *s)
 {
@@ -291,7 +294,7 @@ method_is_known(struct view m)
 	return 0;
 }
 
-/* Fields that v1 does not carry: what they ask for is done here. */
+/* Drops fields that v1 does not carry: what they ask for is done here. */
 static void
 held_strip(struct ws_msg *m)
 {
@@ -305,7 +308,7 @@ held_strip(struct ws_msg *m)
 	m->nfields = n;
 }
 
-/* The message goes when the body is whole.  Neither half knows credit. */
+/* The message goes when its body is whole.  Neither half has credit. */
 static int
 held_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
 {
@@ -343,7 +346,7 @@ held_answer(struct stream *s, struct ws_msg *m)
 	return r;
 }
 
-/* There is no place for interim answers. */
+/* A message of v1 has no place for interim answers. */
 static int
 held_interim(struct stream *s, struct ws_msg *m)
 {
@@ -436,7 +439,7 @@ held_link_freed(struct link *l)
 	l->held = NULL;
 }
 
-/* Keeps n more octets, or only the message's beginning. */
+/* Keeps n more octets; of a message that cannot be held only its beginning. */
 static void
 held_keep(struct held_link *h, const unsigned char *p, size_t n)
 {

@@ -1,6 +1,8 @@
 /*
- * The wire of the reference, v1: a request or an answer is one JSON message
- * with its body in base64, so both sides hold bodies whole.
+ * The wire v1, that of the reference implementation: a request or an answer is
+ * one JSON message with its body in base64.  So both sides hold bodies whole:
+ * what goes in struct held, on its stream; what comes in struct held_link, on
+ * its link.
  */
 #ifndef GATE_HELD_H
 #define GATE_HELD_H
@@ -15,18 +17,22 @@ struct wire;
 
 extern const struct wire wire_v1;
 
-/* Answers the request of that id, which has no stream here.  why: a short
- * text.  Returns 0, or -1: no memory, or l is in the midst of a message. */
+/* Answers the request of that id, which has no stream here, with status and why:
+ * a text under 100 octets.  Returns 0, or -1: there is no memory, or l is inside
+ * a message. */
 int held_refuse(struct link *l, const unsigned char id[16], int status,
     const char *why);
 
 /* Readies l for held_piece().  Returns 0, or -1: no memory. */
 int held_link_begin(struct link *l);
 
-/* For the ops of a link of this wire: gathers messages, hands them to
- * ops->message, or their beginning to ops->oversize; and the end of that. */
+/* For the ops of a link of this wire, as piece: gathers messages and hands them
+ * to ops->message, or the beginning of one that cannot be held to
+ * ops->oversize. */
 void held_piece(struct link *l, int opcode, unsigned char *p, size_t n,
     int last);
+
+/* The same, as freed. */
 void held_link_freed(struct link *l);
 
 #endif

@@ -13,7 +13,7 @@
 #include "gate/from_link.h"
 #include "gate/v2.h"
 
-#define RUN_MAX 4		/* body messages read in one call */
+#define RUN_MAX 4		/* body messages read in one system call */
 
 /* --- writing messages */
 
@@ -43,7 +43,7 @@ link_put_msg(struct link *l, const struct ws_msg *m)
 	return 0;
 }
 
-/* Without memory what is due stays so, for streams_retry(). */
+/* Without memory the reset stays due, for streams_retry(). */
 static void
 put_reset(struct stream *s)
 {
@@ -101,7 +101,7 @@ v2_leave(struct link *l)
 
 /* --- a body's pieces */
 
-/* There is no memory for what s has to say.  Always 0: it has ended. */
+/* There is no memory for what s has to say: that is its end.  Always 0. */
 static int
 no_room(struct stream *s)
 {
@@ -136,8 +136,8 @@ put_trailers(struct stream *s)
 	return 0;
 }
 
-/* How many full messages may be read in one call: where all that comes is
- * body, no light stream waits for the link, and the credit is there. */
+/* How many full messages may be read in one system call; 0 unless all that comes
+ * is body, no light stream waits for the link, and there is credit for them. */
 static int
 run_length(const struct stream *s)
 {
@@ -152,8 +152,8 @@ run_length(const struct stream *s)
 	return (int)min_time(n / WS_V2_BODY_MAX, RUN_MAX);
 }
 
-/* Makes messages of the got octets that were read to where frames at p would
- * have their bodies. */
+/* Makes messages of the got octets that run_read() read: they lie where frames
+ * at p, p + stride and so on have their bodies. */
 static void
 run_put(struct stream *s, unsigned char *p, size_t got, size_t stride)
 {
@@ -171,7 +171,7 @@ run_put(struct stream *s, unsigned char *p, size_t got, size_t stride)
 		stream_passed_on(s);
 }
 
-/* Reads run messages' worth of body straight into the link.  Returns 1 if
+/* Reads a run of so many full messages straight into the link.  Returns 1 if
  * there may be more at once. */
 static int
 run_read(struct stream *s, int run)
@@ -254,7 +254,7 @@ v2_serve(struct stream *s)
 
 /* --- heads, and ends */
 
-/* A stream's halves begin here: with the credit that each side starts with. */
+/* The halves begin here, with the credit that each side starts with. */
 static int
 v2_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
 {
