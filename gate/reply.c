@@ -161,7 +161,7 @@ stream_error(const struct stream *s, struct caller *w, const char *detail)
 	caller_error_put(w, &e, s->label);
 }
 
-/* A whole answer without a body of interest: a redirect, a 200. */
+/* Answers with the fields f[0..n) and a short body. */
 static void
 caller_answer(struct caller *w, int status, const struct http_field *f,
     size_t n, const char *body)

@@ -1,6 +1,6 @@
 /*
  * A caller: somebody's HTTP client on the public side.  And the answers that
- * the server makes itself.
+ * the server makes itself.  What a caller sends is read in caller.h.
  */
 #ifndef GATE_REPLY_H
 #define GATE_REPLY_H
@@ -12,22 +12,23 @@
 struct conn;
 struct stream;
 
-#define UNREAD_MAX 4096		/* octets of our answers, before more requests are read */
+#define UNREAD_MAX 4096		/* octets of our answers that a caller may leave unread
+				   before we read no more requests of it */
 
 /* Lives as long as its conn, or until that becomes a link. */
 struct caller {
 	struct conn *c;
 	struct stream *stream;	/* the request at work, or NULL */
-	char peer[INET6_ADDRSTRLEN];	/* its address, made once */
-	unsigned char trusted;	/* whose forwarding fields are believed */
+	char peer[INET6_ADDRSTRLEN];	/* its address as text */
+	unsigned char trusted;	/* its forwarding fields are believed */
 	struct item place;	/* among the callers that wait for the same thing */
 	size_t *share;		/* a sum that its memory counts in, or NULL */
-	size_t shared;		/* with so many octets */
-	size_t head_size;	/* of the head at the front of rx; 0: taken */
+	size_t shared;		/* octets that it counts there */
+	size_t head_size;	/* of the head at the front of rx; 0: none is there */
 	unsigned char served;	/* has sent a request */
-	unsigned char tunnel_only;	/* came in over the cap */
+	unsigned char tunnel_only;	/* came in over the cap: may only join */
 	unsigned char hung_up;	/* sends no more, seen while its body was not read */
-	/* of the request at hand, for its answer */
+	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned char minor, head_only, html, keep_alive;
 };
 
@@ -37,49 +38,56 @@ struct caller *caller_new(const struct addr *peer);
 /* Frees w, whose conn is dead or somebody else's. */
 void caller_free(struct caller *w);
 
-/* Takes w out of what it waits in, and its memory out of the sum. */
+/* Takes w out of the list in which it waits, and its memory out of the sum that
+ * it counts in.  (caller_leaves() is another thing: see answer.h.) */
 void caller_leave(struct caller *w);
 
-/* Counts octets of w in *share from now on, in place of where they were
- * counted; NULL: nowhere. */
+/* Counts so many octets of w in *share from now on, instead of where w's were
+ * counted before; share NULL: nowhere. */
 void caller_share(struct caller *w, size_t *share, size_t octets);
 
-/* Takes what h says of the answer's form. */
+/* Keeps what request h says of the form that its answer must have. */
 void caller_note(struct caller *w, const struct http_head *h);
 
-/* The same where no head could be read: HTTP/1.1, closed after the answer. */
+/* The same where no head could be read: the answer is for HTTP/1.1, and closes
+ * the connection. */
 void caller_note_nothing(struct caller *w);
 
-/* Takes the head h out of rx.  A body that is not going to be read ends the
- * connection after the answer. */
+/* Drops the head h from the front of rx.  Where a body follows, which nobody is
+ * going to read, the connection ends after the answer. */
 void caller_eat(struct caller *w, const struct http_head *h);
 
-/* After an answer: the next request, or the end. */
+/* The answer to w is queued: its connection ends, or waits for the next
+ * request. */
 void caller_answered(struct caller *w);
 
-/* Has w's next request looked for at the end of the turn; the next of those,
- * or NULL. */
+/* Has w's next request looked for at the end of the turn. */
 void caller_next(struct caller *w);
+
+/* Takes the next of the callers for which that is due; NULL: none. */
 struct caller *caller_take_next(void);
 
-/* Answers with an error; the request has no stream.  label names it in the
- * log, and may be "". */
+/* Answers a request that has no stream with an error. */
 void caller_error(struct caller *w, int status, const char *detail);
+
+/* The same with more to say: e has status and detail, and allow where that is
+ * not the usual; the rest is filled in here.  label names the request in the
+ * log, and may be "". */
 void caller_error_put(struct caller *w, struct http_error *e,
     const char *label);
 
-/* The same for the request of s, which is not tied to w any more: s->status
- * says the status. */
+/* Answers the request of s, which is not tied to w any more, with the error
+ * s->status. */
 void stream_error(const struct stream *s, struct caller *w,
     const char *detail);
 
-/* GET /healthz */
+/* Answers a request for /healthz. */
 void caller_health(struct caller *w, const struct http_head *h);
 
-/* From /id to /id/, with the query. */
+/* Answers with a redirect from /id to /id/, with the query. */
 void caller_redirect(struct caller *w, struct view id, struct view query);
 
-/* OPTIONS, for the server itself. */
+/* Answers an OPTIONS that is for the server itself. */
 void caller_options(struct caller *w);
 
 #endif
