@@ -56,7 +56,7 @@ tunnel_find(struct view id)
 	return t;
 }
 
-/* An id that nobody asks for any more is forgotten. */
+/* A tunnel that was never served, and for which nobody waits any more, goes. */
 void
 tunnel_wait_leave(struct stream *s)
 {
@@ -71,7 +71,7 @@ tunnel_wait_leave(struct stream *s)
 	caller_share(s->http->of, NULL, 0);
 }
 
-/* Answers s, which has no answer yet, and forgets it. */
+/* Answers s, whose head still stands at the front of rx, with an error. */
 static void
 stream_refuse(struct stream *s, int status, const char *why)
 {
@@ -103,15 +103,16 @@ tunnel_free(struct tunnel *t)
 	free(t);
 }
 
-/* Until then an id that nobody serves may be one from before the start. */
+/* Until when the client of an id that nobody serves may come back from before
+ * the server's start. */
 static long long
 young_until(void)
 {
 	return tunnels.start_ms + opt->offline_wait_s * 1000;
 }
 
-/* Nobody came back in time.  A goodbye is remembered while the server is
- * young, since an unknown id would be waited for. */
+/* Nobody came back in time.  While the server is young a tunnel that was served
+ * stays: without it, requests would wait for a client that has said goodbye. */
 static void
 tunnel_timer(struct timer *timer)
 {
@@ -258,7 +259,7 @@ tunnel_wait(struct stream *s)
 
 /* --- passing a request on */
 
-/* Fills m with request h for s.  Its views point into rx and what is static
+/* Fills m with request h for s.  Its views point into rx and into what is static
  * here: they are good until the next call.  Returns 0, or minus a status. */
 static int
 request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)

@@ -1,6 +1,7 @@
 /*
  * Tunnels, on the server: one for each id that is served, or may be again
- * soon; its links, and the requests that wait for one.
+ * soon.  A tunnel has the links of that id, and the requests that wait because
+ * no link has room.  Its timer alone frees it.
  */
 #ifndef GATE_TUNNEL_H
 #define GATE_TUNNEL_H
@@ -21,63 +22,71 @@ struct tunnel {
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
 	struct list waiting;		/* streams for which no link has room */
-	long long until_ms;		/* without a link: how long one may still come */
-	int was_served;
+	long long until_ms;		/* while nobody serves it, requests wait until then */
+	int was_served;			/* a client has joined */
 	struct timer timer;
 };
 
 /* Why a request for an id that nobody serves is refused. */
 extern const char tunnel_nobody[];
 
-/* Once, before anything else here: the server starts now. */
+/* Once, before anything else here: the server starts now.  For a while an id that
+ * nobody serves may be one whose client is about to come back. */
 void tunnels_start(void);
 
-/* The tunnel of id for a request; where there is none, a new one if a client
- * for it may still come back after the server's start.  NULL: none. */
+/* The tunnel of id for a request; a new one where there is none but its client
+ * may still come back after the server's start.  NULL: there is none, and none
+ * is to be waited for. */
 struct tunnel *tunnel_for(struct view id);
 
-/* The tunnel of id for a client that joins: one is made where there is none,
- * which goes again unless it is served in this turn.  NULL: no memory. */
+/* The tunnel of id for a client that joins; a new one where there is none, which
+ * is freed again unless it is served in this turn.  NULL: no memory. */
 struct tunnel *tunnel_make(struct view id);
 
-/* Adds link l to t, which has fewer than TUNNEL_LINKS_MAX; takes it out. */
+/* Adds link l to t, which has fewer than TUNNEL_LINKS_MAX. */
 void tunnel_add_link(struct tunnel *t, struct link *l);
+
+/* Takes l out of t, if it stands there. */
 void tunnel_drop_link(struct tunnel *t, const struct link *l);
 
 /* A link of t takes requests from now on. */
 void tunnel_served(struct tunnel *t);
 
 /* A link of t is gone or leaves.  If nobody serves t now, requests wait for up
- * to wait_ms for a client to come back.  t is freed by its timer alone. */
+ * to wait_ms for a client to come back. */
 void tunnel_unserved(struct tunnel *t, long long wait_ms);
 
 /* Whether a client takes new requests for t now. */
 int tunnel_is_served(const struct tunnel *t);
 
-/* Whether one more request may wait in t, or, t NULL, in a tunnel yet to be
- * made. */
+/* Whether one more request may wait in t; t NULL: in a tunnel yet to be made. */
 int tunnel_has_room(const struct tunnel *t);
 
-/* The live link with room that has the fewest streams, the newest among
- * equals; NULL: none. */
+/* Of the links of t that have room for a request, the one with the fewest
+ * streams, the newest among equals; NULL: none has room. */
 struct link *tunnel_pick(const struct tunnel *t);
 
 /* Puts s, whose head stands whole at the front of its caller's rx, into the
- * queue of its tunnel; takes it out, if it stands there. */
+ * queue of its tunnel. */
 void tunnel_wait(struct stream *s);
+
+/* Takes s out of that queue, if it stands there. */
 void tunnel_wait_leave(struct stream *s);
 
-/* Sends s, whose head h stands at the front of rx, to link l; or refuses it. */
+/* Passes s, whose head h stands at the front of rx, to link l; or answers it
+ * with an error, and s is over. */
 void stream_forward(struct stream *s, struct link *l, const struct http_head *h);
 
-/* Why the wire of s refused it with that status. */
+/* Why the wire of s refused it with that status: a static string. */
 const char *forward_refusal(const struct stream *s, int status);
 
-/* Gives waiting requests to the links that have room. */
+/* Passes requests that wait in t to its links, while these have room. */
 void tunnel_dispatch(struct tunnel *t);
+
+/* The same for all tunnels. */
 void tunnels_dispatch(void);
 
-/* Refuses all that wait, of all tunnels. */
+/* Answers all requests that wait, in all tunnels, with an error. */
 void tunnels_refuse_all(int status, const char *why);
 
 #endif
