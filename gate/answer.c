@@ -41,7 +41,7 @@ server_detached(struct stream *s)
 
 /* --- the end of a request */
 
-/* The answer cannot be had, or not to its end. */
+/* No answer comes, or not all of it. */
 static void
 server_lost(struct stream *s, int status, const char *why)
 {
@@ -128,8 +128,8 @@ server_fault(struct stream *s, enum source_fault f)
 	}
 }
 
-/* The head of a request goes when it is given to a link; what is asked for
- * here is a protocol switch that has not come. */
+/* stream_forward() has passed on the head of every request: only one that waits
+ * for a protocol switch comes here, and nothing of it goes before that. */
 static int
 server_head(struct stream *s)
 {
@@ -238,8 +238,8 @@ answer_upgraded(struct stream *s, enum http_framing framing)
 	caller_of(s)->keep_alive = 0;
 }
 
-/* Takes Content-Length as what the body must have.  Returns 0, or -1 where it
- * cannot be that. */
+/* Takes Content-Length as the length that the body must have.  Returns 0, or -1
+ * where it cannot be that. */
 static int
 answer_expect_length(struct stream *s, const struct ws_msg *m)
 {
@@ -251,8 +251,8 @@ answer_expect_length(struct stream *s, const struct ws_msg *m)
 	return 0;
 }
 
-/* What only the end of the connection ends must end it with an RST, should it
- * break. */
+/* A body that ends with the connection is guarded: if it breaks off, the caller
+ * gets an RST, so that it does not take a part for the whole. */
 static void
 answer_set_framing(struct stream *s, enum http_framing framing)
 {

@@ -1,6 +1,6 @@
 /*
- * The server's half of a request and its answer: what comes over the link is
- * checked and written to the caller.
+ * Answers, on the server: what comes over the link for a request is checked and
+ * written to its caller.  And how such a request ends when it does not end well.
  */
 #ifndef GATE_ANSWER_H
 #define GATE_ANSWER_H
@@ -14,25 +14,28 @@ extern const struct role server_role;
 /* Ties s to caller w, whose request it is. */
 void answer_attach(struct stream *s, struct caller *w);
 
-/* w leaves in the midst of its request: its conn ends, and the client is told.
- * why is for the log. */
+/* w leaves before its request is over: ends its conn, and has the client told.
+ * w has a stream; why is for the log. */
 void caller_leaves(struct caller *w, const char *why);
 
-/* Breaks off a request that is under way, with an answer if none has begun. */
+/* Breaks off a request that is at work: answers it with an error, or, where its
+ * answer has begun, breaks off the conn.  Has the client told. */
 void caller_break(struct stream *s, int status, const char *why);
 
-/* Whether a head that came over the link is as a caller may get it. */
+/* Whether a caller may get a head that came over the link, as it is. */
 int answer_head_ok(const struct ws_msg *m);
 
-/* Whether no body follows an answer of that status, whatever its fields say. */
+/* Whether no body follows an answer of that status to s, whatever its fields
+ * say. */
 int answer_is_bare(const struct stream *s, int status);
 
-/* Passes the head of the final answer on; fields may be added to m.  s may be
- * over then. */
+/* Passes the head of the final answer on; may add fields to m.  s may be over
+ * then. */
 void answer_begin(struct stream *s, struct ws_msg *m);
 
-/* An answer that is not fit to be passed on: 502, or broken off.  s is over
- * then. */
+/* The answer is not fit to be passed on: breaks the request off as
+ * caller_break() does with 502.  s is over then, or waits for its reset to go.
+ * why: static. */
 void answer_refuse(struct stream *s, const char *why);
 
 #endif

@@ -92,7 +92,7 @@ v1_ignored(const struct link *l, const char *why)
 	    why);
 }
 
-/* Nothing that is not text is an answer, whatever it says. */
+/* A binary message is no answer, but the request that it names gets one. */
 static void
 v1_binary(const struct link *l, const unsigned char *p, size_t n)
 {
