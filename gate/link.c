@@ -84,13 +84,14 @@ link_stop_requests(struct link *l)
 /* --- frames that go out */
 
 static unsigned char *
-link_end(const struct link *l)
+link_tx_end(const struct link *l)
 {
 	return l->tx.p + l->tx.off + l->tx.len;
 }
 
-/* Most payloads have from 126 to 65,535 octets: the head is taken to be as
- * long as theirs. */
+/* Most payloads have from 126 to 65,535 octets.  link_begin() leaves room for a
+ * head as theirs has; where it turns out otherwise, link_commit() moves the
+ * payload. */
 static size_t
 link_usual_head(const struct link *l)
 {
@@ -111,7 +112,7 @@ link_begin(struct link *l, size_t n)
 void
 link_commit(struct link *l, int opcode, int fin, size_t n)
 {
-	unsigned char *p = link_end(l);
+	unsigned char *p = link_tx_end(l);
 	size_t usual = link_usual_head(l);
 	size_t head = ws_frame_head_size(n, l->masks);
 	unsigned char mask[4];
@@ -134,7 +135,7 @@ link_part_open(struct link *l, int opcode, int fin, size_t n)
 		return -1;
 	if (l->masks)
 		random_bytes(l->part_mask, sizeof(l->part_mask));
-	l->tx.len += ws_frame_put(link_end(l), opcode, fin, n,
+	l->tx.len += ws_frame_put(link_tx_end(l), opcode, fin, n,
 	    l->masks ? l->part_mask : NULL);
 	l->part_left = n;
 	l->part_at = 0;
@@ -152,7 +153,7 @@ void
 link_part_commit(struct link *l, size_t n)
 {
 	if (l->masks)
-		ws_mask(link_end(l), n, l->part_mask, l->part_at);
+		ws_mask(link_tx_end(l), n, l->part_mask, l->part_at);
 	l->part_at += n;
 	l->part_left -= n;
 	l->tx.len += n;
@@ -193,14 +194,14 @@ link_pong_due(struct link *l)
 
 /* --- the end */
 
-/* Moves l to CLOSING or DEAD.  Its owner hears of the first of these. */
+/* Moves l to CLOSING or DEAD.  Its owner hears of whichever comes first. */
 static void
-link_leave(struct link *l, enum link_life life, int code, const char *why)
+link_retire(struct link *l, enum link_life life, int code, const char *why)
 {
-	int told = !link_is_live(l);
+	int was_live = link_is_live(l);
 
 	link_move(l, life);
-	if (!told)
+	if (was_live)
 		l->ops->gone(l, code, why);
 	if (life != LINK_DEAD)
 		return;
@@ -213,7 +214,7 @@ link_lost(struct link *l, const char *why)
 {
 	if (link_is_dead(l))
 		return;
-	link_leave(l, LINK_DEAD, l->close_code != 0 ? l->close_code : 1006,
+	link_retire(l, LINK_DEAD, l->close_code != 0 ? l->close_code : 1006,
 	    why);
 	conn_kill(l->c);
 }
@@ -227,11 +228,11 @@ link_say_close(struct link *l, int code, const char *reason, const char *why)
 	if (!link_is_live(l))
 		return;
 	if (!link_control(l, WS_CLOSE, body, ws_close_put(body, code, reason))) {
-		link_leave(l, LINK_DEAD, code, why);
+		link_retire(l, LINK_DEAD, code, why);
 		conn_kill(l->c);
 		return;
 	}
-	link_leave(l, LINK_CLOSING, code, why);
+	link_retire(l, LINK_CLOSING, code, why);
 	conn_state(l->c, CONN_CLOSING);
 }
 
@@ -259,7 +260,7 @@ link_close_due(struct link *l)
 	if (l->life != LINK_CLOSING || !l->close_in || l->tx.len > 0 ||
 	    l->masks)
 		return;
-	link_leave(l, LINK_DEAD, 0, "");
+	link_retire(l, LINK_DEAD, 0, "");
 	conn_linger(l->c);
 }
 
@@ -339,8 +340,8 @@ frame_is_control(const struct link *l)
 	return l->frame.opcode >= WS_CLOSE;
 }
 
-/* Whether a data frame is a message of its own, and not too large.  0 or
- * minus a close code. */
+/* Whether a data frame is a message of its own, and not too large.  Returns 0,
+ * or minus a close code. */
 static int
 link_check_whole(const struct link *l)
 {
@@ -403,8 +404,8 @@ link_take_piece(struct link *l, unsigned char *p, size_t n)
 		l->ops->piece(l, opcode, p, n, last);
 }
 
-/* Takes what there is of a data frame, behind its head of that size, which may
- * be 0: it was taken before.  Returns the octets used. */
+/* Takes what there is of a data frame.  head: the size of its head, at the front
+ * of in; 0 where an earlier step took that.  Returns the octets used. */
 static size_t
 link_step_piece(struct link *l, struct view in, size_t head)
 {
@@ -575,8 +576,8 @@ link_flush(struct link *l)
 	return l->tx.len == 0;
 }
 
-/* Little waits in the kernel, where nothing can overtake it; and a peer that
- * is gone is found out. */
+/* What waits in the kernel can be overtaken by nothing, so only little may; and
+ * TCP gives up a peer that acknowledges nothing. */
 static void
 link_set_socket(int fd)
 {

@@ -1,8 +1,8 @@
 /*
- * A link: one WebSocket between server and client.  Frames in, messages out.
- * Frames go into tx whole and leave in one write a turn; what has come is
- * handled frame by frame.  A link is always read: nothing that happens to a
- * stream stops it.
+ * A link: one WebSocket between server and client.  It is always read: nothing
+ * that happens to a stream stops it, and the credit that is given bounds what
+ * may come.  Frames that have come are handled one by one; frames that go are
+ * put into tx, and leave in one write a turn.
  */
 #ifndef GATE_LINK_H
 #define GATE_LINK_H
@@ -15,34 +15,36 @@
 #define LINK_RX_MAX (256 << 10)		/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
 #define LINK_BODY_ROOM (64 << 10)	/* body octets go in while less is unwritten */
-#define LINK_HEAD_ROOM (256 << 10)	/* heads */
+#define LINK_HEAD_ROOM (256 << 10)	/* heads of requests go in while less is */
 #define LINK_CLOSE_MS 2000		/* for the peer to answer our close */
-#define LINK_ALONE_MS 20000		/* nothing received for so long: gone (v2, v1) */
-#define LINK_ALONE_V1_MS 45000
+#define LINK_ALONE_MS 20000		/* a v2 peer not heard for so long is gone */
+#define LINK_ALONE_V1_MS 45000		/* a v1 peer */
 
 struct link;
 
 /* What a link's owner does with it: a row for each wire and role. */
 struct link_ops {
-	/* A whole message.  p may be written to, and is good for the call. */
+	/* A whole message has come.  p[0..n) may be written to, and is good for
+	 * the call. */
 	void (*message)(struct link *, int opcode, unsigned char *p, size_t n);
-	/* NULL: each data frame is a message, of a limited size.  Else data
-	 * frames may be of any size and in fragments, and this is called
-	 * instead, with n octets as they come; last: they end the message. */
+	/* n octets of a data frame have come; last: they end the message.  For
+	 * a wire (v1) whose messages are of any size and in fragments.  NULL:
+	 * each data frame is a message of limited size, and message is called
+	 * for it. */
 	void (*piece)(struct link *, int opcode, unsigned char *p, size_t n,
 	    int last);
-	/* A message in pieces that could not be held: its first octets.  NULL
-	 * where piece is. */
+	/* A message that came in pieces could not be held: p[0..n) is its
+	 * beginning.  Called by piece; NULL where piece is NULL. */
 	void (*oversize)(struct link *, const unsigned char *p, size_t n);
-	/* All that has come was handled: the buffer that it lies in moves.
-	 * May be NULL. */
+	/* All that has come was handled, and the buffer that it lies in may
+	 * move now.  May be NULL. */
 	void (*handled)(void);
 	/* No message comes or goes any more.  Called once, with the close
 	 * code (1006 where there was none) and a reason for people. */
 	void (*gone)(struct link *, int code, const char *why);
-	/* Its memory goes: so must what hangs on l->held.  May be NULL. */
+	/* The link's memory goes now: frees l->held.  May be NULL. */
 	void (*freed)(struct link *);
-	long long alone_ms;
+	long long alone_ms;		/* a peer not heard for so long is gone */
 };
 
 enum link_life {
@@ -63,35 +65,37 @@ struct link {
 	struct held_link *held;		/* what v1 alone needs, or NULL */
 	enum link_life life;
 	enum link_leave leave;
-	struct item place;		/* among all links */
-	struct item later;		/* among those with work in this turn */
-	struct buf tx;			/* whole frames, and the one under way */
-	size_t part_left, part_at;	/* of a frame that goes out in parts: octets to come, and gone */
+	struct item place;		/* among all links that are not dead */
+	struct item later;		/* among those with work at the end of this turn */
+	struct buf tx;			/* frames, unwritten; the last one may be in parts */
+	size_t part_left;		/* octets that a frame in parts still lacks; 0: none is open */
+	size_t part_at;			/* octets of it that are in tx, or were */
 	unsigned char part_mask[4];
 	struct ws_order order;
-	struct ws_frame frame;		/* the one that comes */
-	unsigned long long frame_at;	/* octets of it handed on */
-	struct list streams;		/* that use it */
-	struct list light, heavy;	/* of these, who wait for their turn */
+	struct ws_frame frame;		/* the one that is coming */
+	unsigned long long frame_at;	/* octets of its payload handed on */
+	struct list streams;		/* all that are joined to it */
+	struct list light, heavy;	/* of these, those that wait for their turn */
 	long long max_streams;
 	long long window;		/* credit that a request body starts with */
-	long long tx_ms;		/* when octets last went */
-	long long rest_ms;		/* no memory to read: until then it is not */
-	long long rtt_us;		/* least ping time seen; 0: none */
-	long long control_ms;		/* the second in which controls are counted */
+	long long tx_ms;		/* when octets were last written */
+	long long rest_ms;		/* it is not read until then, for lack of memory */
+	long long rtt_us;		/* the shortest round trip seen; 0: none yet */
+	long long control_ms;		/* since when controls are counted */
 	long long expires;		/* server: exp of the token, s since the epoch */
-	int controls;
-	int close_code;			/* that came; 0: none */
-	unsigned char pong[WS_CONTROL_MAX];
+	int controls;			/* frames that carried nothing, since then */
+	int close_code;			/* of the peer's close frame; 0: none came */
+	unsigned char pong[WS_CONTROL_MAX];	/* the payload of the one that is due */
 	size_t npong;
 	unsigned char instance[16];
 	unsigned char has_instance;
 	unsigned char masks;		/* we are the WebSocket client */
-	unsigned char python;		/* the peer is the reference */
-	unsigned char in_frame;		/* a part of a frame has come */
+	unsigned char python;		/* the peer is the reference implementation */
+	unsigned char in_frame;		/* v1: a data frame has begun, and is not whole */
 	unsigned char pong_due;
 	unsigned char peer_left;	/* the peer said "leave" */
-	unsigned char close_in;		/* a close frame came */
+	unsigned char close_in;		/* nothing that comes is looked at any more: a close
+					   frame came, or the peer broke the protocol */
 };
 
 /* Memory for a link, to be had before the handshake asks for one.  It is the
@@ -99,26 +103,28 @@ struct link {
 struct link *link_alloc(void);
 
 /* Makes conn c, whose handshake is done, the conn of link l from link_alloc();
- * of is whose. */
+ * of is its owner.  masks: we are the WebSocket client. */
 void link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
     const struct wire *wire, void *of, int masks);
 
-/* All links that are not dead, in turn; NULL behind the last. */
+/* The first of all links that are not dead, and the one behind l; NULL: there
+ * is none. */
 struct link *link_first(void);
 struct link *link_next(const struct link *l);
 
-/* How many links have work in this turn; takes the next of them, NULL when
- * there is none. */
+/* How many links wait to be served and flushed; and takes the next of them, NULL
+ * where none waits. */
 int links_wait(void);
 struct link *link_take_later(void);
 
-/* Has l served and flushed at the end of the turn. */
+/* Has l served and flushed at the end of the turn.  Nothing happens to a dead
+ * one. */
 void link_later(struct link *l);
 
-/* Takes no new requests from now on. */
+/* l carries no new requests from now on. */
 void link_stop_requests(struct link *l);
 
-/* Whether messages still come and go. */
+/* Whether messages still come and go: not while l is closing. */
 static inline int
 link_is_live(const struct link *l)
 {
@@ -138,19 +144,23 @@ link_unwritten(const struct link *l)
 	return l->tx.len;
 }
 
-/* Room for a payload of n octets behind the frames that wait.  NULL: the link
- * is closing or inside a frame, or there is no memory.  The octets are written
- * there, at most n, and become a frame by link_commit(), or nothing. */
+/* Room for a payload of n octets behind the frames that wait, good until
+ * anything else is put on l.  NULL: l is closing, a frame in parts is open, or
+ * there is no memory. */
 unsigned char *link_begin(struct link *l, size_t n);
+
+/* Makes a frame of the first n octets that the caller wrote there.  Without it
+ * nothing was put on l. */
 void link_commit(struct link *l, int opcode, int fin, size_t n);
 
-/* Begins a frame of n octets that are added in parts; no other frame goes
- * before its end.  Returns 0, or -1 as link_begin(). */
+/* Opens a frame of n octets that are added in parts; no other frame goes before
+ * it is whole.  Returns 0, or -1 where link_begin() returns NULL. */
 int link_part_open(struct link *l, int opcode, int fin, size_t n);
 
-/* Room for the next n octets of it, at most l->part_left, or NULL: no memory;
- * and adds them. */
+/* Room for the next n octets of it, at most l->part_left; NULL: no memory. */
 unsigned char *link_part_begin(struct link *l, size_t n);
+
+/* Adds the n octets that the caller wrote there. */
 void link_part_commit(struct link *l, size_t n);
 
 /* Sends a ping whose pong tells the round trip. */
@@ -159,27 +169,28 @@ void link_ping(struct link *l);
 /* Sends the pong that waits for room, if there is some. */
 void link_pong_due(struct link *l);
 
-/* Says goodbye and ends l: the peer answers our close, and the server ends
- * TCP (RFC 6455 7.1.1). */
+/* Sends a close frame and ends l: the peer answers with its own, and the server
+ * ends TCP (RFC 6455 7.1.1).  Where none can be put, l ends at once.  Nothing
+ * happens where l is closing already. */
 void link_close(struct link *l, int code, const char *reason);
 
-/* The same because the peer broke the protocol: minus a close code, as the
- * codecs say it.  Logged. */
+/* The same because the peer broke the protocol; logged.  minus_code: minus a
+ * close code, as the codecs return it. */
 void link_fail(struct link *l, int minus_code, const char *reason);
 
-/* Ends l at once: the connection is no more. */
+/* Ends l and its conn at once, without a close frame.  why: for people. */
 void link_lost(struct link *l, const char *why);
 
 /* Handles the whole frames that are in rx already. */
 void link_input(struct link *l);
 
-/* Writes what waits, in one call.  Returns whether all of it went. */
+/* Writes what waits, in one system call.  Returns whether all of it went. */
 int link_flush(struct link *l);
 
 /* After a flush: ends TCP where both close frames have passed. */
 void link_close_due(struct link *l);
 
-/* Once a second: gives back what quiet links do not use. */
+/* Once a second: frees the empty buffers of links that are quiet. */
 void links_trim(void);
 
 #endif
