@@ -70,8 +70,8 @@ static const struct link_ops join_ops_v1 = {
 
 /* --- the handshake */
 
-/* Completes the handshake only to say why not: a close frame carries the
- * reason to where a person reads it. */
+/* Completes the handshake, and closes at once: a close frame carries the reason
+ * to where a person reads it. */
 static void
 join_refuse(struct caller *w, const struct ws_offer *offer, int code,
     const char *why)
@@ -119,7 +119,7 @@ join_replace(struct tunnel *t, const struct ws_hello *hello)
 		}
 }
 
-/* Takes over what the handshake settled.  Returns 0, or -1: no memory. */
+/* Keeps what the handshake settled.  Returns 0, or -1: no memory. */
 static int
 join_settle(struct link *l, const struct ws_offer *offer)
 {
@@ -238,7 +238,8 @@ caller_upgrade(struct caller *w, const struct http_head *h)
 
 /* --- once a second, and at the end */
 
-/* v1 stays open, since the reference's client does not survive a close. */
+/* A v1 link stays open, since the reference's client does not survive a
+ * close. */
 static void
 link_expired(struct link *l, long long wall)
 {

@@ -1,6 +1,7 @@
 /*
- * Tunnel clients as the server sees them: the handshake, a client that takes
- * its own older link's place, leaving.
+ * Tunnel clients as the server sees them: how a caller becomes a link (the
+ * handshake, its token, and the place of an older link of the same client), and
+ * how that link leaves.
  */
 #ifndef GATE_JOIN_H
 #define GATE_JOIN_H
@@ -9,17 +10,19 @@
 
 struct caller;
 
-/* A WebSocket handshake with head h, which still stands at the front of rx.
- * w is a tunnel client's link afterwards, or is answered; it may be freed. */
+/* Takes a WebSocket handshake with head h, which still stands at the front of
+ * rx: makes a link of w's conn, and frees w; or says why not. */
 void caller_upgrade(struct caller *w, const struct http_head *h);
 
-/* Answers a handshake that is none. */
+/* Answers a request that is no sound handshake with an error: status 426 or
+ * 400. */
 void handshake_error(struct caller *w, int status);
 
-/* Once a second: links whose token has expired take no new requests. */
+/* Once a second: links whose token has expired take no new requests, and are
+ * closed where their client survives that (v2). */
 void links_expire(void);
 
-/* Says goodbye to all clients: the server is stopping. */
+/* Closes all links: the server is stopping. */
 void links_stop(void);
 
 #endif
