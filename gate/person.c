@@ -31,7 +31,7 @@ paint(const char *code)
 #define BOLD paint("\033[1m")
 #define PLAIN paint("\033[0m")
 
-/* "12:34:56" here, made once a second. */
+/* "12:34:56" in local time, made once a second. */
 static const char *
 person_clock(void)
 {

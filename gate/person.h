@@ -1,5 +1,6 @@
 /*
- * What a person at the client's terminal sees.
+ * What a person at the client's terminal sees: all of it is put into words
+ * here, and printed by say.h.
  */
 #ifndef GATE_PERSON_H
 #define GATE_PERSON_H
@@ -8,21 +9,24 @@
 
 struct stream;
 
-/* Once: looks at the terminal. */
+/* Once: whether the terminal shows colours. */
 void person_start(void);
 
-/* A line with the time before it; not with --quiet. */
+/* Says a line with the time before it; not with --quiet. */
 void person_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* A request that is over. */
+/* Says that the request of s is over, and how. */
 void person_request(const struct stream *s);
 
-/* The tunnel stands: where it leads from and to, in bold. */
+/* Says that the tunnel stands, from where to where; version: of the wire. */
 void person_connected(const char *public_url, const char *target_url,
     int version);
 
-/* Whether a token that ends at exp ends soon; says until when it is good. */
+/* Whether a token that expires at exp, in seconds since the epoch, does so
+ * soon. */
 int token_ends_soon(long long exp);
+
+/* Says until when such a token is good. */
 void person_expiry(long long exp);
 
 #endif
