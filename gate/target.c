@@ -15,7 +15,7 @@
 static const char target_form[] = "it must be like http://localhost:3000 "
     "(http:// only, without a query)";
 
-/* Takes the parts of t->url. */
+/* Takes t->url apart.  Returns as target_set(). */
 static const char *
 target_take(struct target *t)
 {
