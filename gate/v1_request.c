@@ -53,7 +53,7 @@ v1_refuse(struct link *l, const unsigned char id[16])
 		link_close(l, 1013, "the client is out of memory");
 }
 
-/* A whole request: its body is there. */
+/* Starts on a request whose body is there, whole. */
 static void
 v1_start(struct stream *s, struct ws_msg *m)
 {
@@ -99,7 +99,7 @@ request_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 		v1_start(s, &m);
 }
 
-/* Only the request's id is known. */
+/* No more is known of the request than its id. */
 void
 request_v1_oversize(struct link *l, const unsigned char *p, size_t n)
 {

@@ -1,5 +1,5 @@
 /*
- * The client's half of v1: a request comes whole, in one message.
+ * Requests over v1, on the client: each comes whole, in one message.
  */
 #ifndef GATE_V1_REQUEST_H
 #define GATE_V1_REQUEST_H
@@ -8,10 +8,10 @@
 
 struct link;
 
-/* A message that came on l. */
+/* Takes a message that came on l; for its ops.  p[0..n) is written to. */
 void request_v1(struct link *l, int opcode, unsigned char *p, size_t n);
 
-/* The beginning of one that is too large to be held. */
+/* Takes the beginning of one that is too large to be held. */
 void request_v1_oversize(struct link *l, const unsigned char *p, size_t n);
 
 #endif
