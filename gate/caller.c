@@ -39,8 +39,8 @@
 static struct {
 	struct list idle;	/* between requests */
 	struct list heads;	/* inside a head */
-	struct list stuck;	/* that do not take what we answered */
-	size_t octets;		/* the memory of the last two */
+	struct list stuck;	/* that do not take our own answers */
+	size_t octets;		/* the memory of these lists */
 } callers;
 
 static const char crowded[] = "too many connections: try again";
@@ -163,7 +163,8 @@ caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
 
 /* --- routing */
 
-/* OPTIONS with Max-Forwards: 0 is for whoever holds it (RFC 9110 7.6.2). */
+/* OPTIONS with Max-Forwards: 0 is answered by whoever gets it (RFC 9110
+ * 7.6.2). */
 static int
 request_stops_here(const struct http_head *h)
 {
@@ -181,7 +182,7 @@ request_is_upgrade(const struct http_head *h)
 	return http_field_find(h->field, h->nfields, "upgrade") != NULL;
 }
 
-/* What is for the server itself. */
+/* Answers a request that is for the server itself. */
 static void
 caller_own(struct caller *w, const struct http_head *h, enum http_route route,
     struct view id, struct view rest)
@@ -331,7 +332,7 @@ caller_turn_away(int fd)
 	close(fd);
 }
 
-/* Keeps a caller whose next head is not whole. */
+/* Puts a caller whose next head is not whole where it waits. */
 static void
 caller_park(struct caller *w)
 {
@@ -347,7 +348,7 @@ caller_park(struct caller *w)
 	heads_evict();
 }
 
-/* A caller does not take the answer that it has: what it pipelined behind its
+/* A caller does not take the answer that it has: what it pipelined behind that
  * request waits. */
 static void
 caller_blocked(struct conn *c)
@@ -363,7 +364,7 @@ caller_blocked(struct conn *c)
 	heads_evict();
 }
 
-/* A head that is whole, of r octets, or minus the status to refuse it with. */
+/* Takes a head that is whole, of r octets; or is refused with status -r. */
 static void
 caller_take_head(struct caller *w, const struct http_head *h, int r)
 {
@@ -382,8 +383,8 @@ caller_take_head(struct caller *w, const struct http_head *h, int r)
 	caller_request(w, h);
 }
 
-/* Reads requests out of rx, until one is at work or more must come.  w may be
- * gone when a head was taken: its conn is looked at alone. */
+/* Reads requests out of rx, until one is at work or more must come.  Once a head
+ * was taken w may be freed, so that only its conn is looked at. */
 static void
 caller_parse(struct caller *w)
 {
@@ -422,9 +423,10 @@ caller_reads(const struct caller *w)
 	return stream_reads(s) && (!s->upgrade || s->from_link.head_passed);
 }
 
-/* Whether to listen for the caller's leaving while its request is at work:
- * where the end of what it sends is that, and is not read anyway.  A body that
- * is not read because nobody takes it may be whole behind what waits. */
+/* Whether to ask poll() for the caller's FIN while its request is at work: where
+ * FIN means that the caller leaves, and no read would find it.  A body that
+ * nobody takes now may be whole in the socket before its FIN: caller_has_left()
+ * sees to that. */
 static int
 caller_watched(const struct caller *w)
 {
@@ -437,8 +439,8 @@ caller_watched(const struct caller *w)
 	return w->keep_alive && w->minor > 0;
 }
 
-/* The caller says no more: whether it has left.  EOF inside a body is always
- * a break; EOF behind a whole request means leaving, where the connection was
+/* Whether a caller that sends no more has left.  One that ends inside its body
+ * always has; one that ends behind a whole request has where the connection was
  * to be kept. */
 static int
 caller_has_left(const struct caller *w)
@@ -533,7 +535,7 @@ caller_broken(struct conn *c)
 		caller_drop(w);
 }
 
-/* What died without a word to its stream was broken off by ourselves. */
+/* A conn that still has its stream was broken off by ourselves. */
 static void
 caller_gone(struct conn *c)
 {
@@ -575,7 +577,7 @@ caller_body_deadline(const struct caller *w)
 	    s->to_link.octets * 1000 / rate);
 }
 
-/* When a request's body or its answer has kept us waiting for too long. */
+/* Until when the rest of a request may be missing, or its answer. */
 static long long
 caller_stream_deadline(const struct caller *w)
 {

@@ -1,5 +1,6 @@
 /*
- * Callers: their requests are read, routed and timed.
+ * Callers: their requests are read, routed and timed.  struct caller stands in
+ * reply.h, since the rooms in between answer callers too.
  */
 #ifndef GATE_CALLER_H
 #define GATE_CALLER_H
@@ -8,28 +9,29 @@ struct addr;
 struct caller;
 
 /* Takes in the caller that connected as fd, which is closed where there is no
- * memory.  *counted is added to, and lessened when its conn goes.  tunnel_only:
- * it came over the cap, and may only be a tunnel client. */
+ * memory.  *counted is one more, until its conn goes.  tunnel_only: it came over
+ * the cap, and may only be a tunnel client. */
 void caller_accept(int fd, const struct addr *peer, size_t *counted,
     int tunnel_only);
 
-/* Makes room for one more caller: the one idle longest goes without a word,
- * else the oldest that is still sending its head, with a 503.  Returns 0, or
- * -1: there is none. */
+/* Makes room for one more caller: ends the one idle longest, or else the oldest
+ * that is still sending its head.  It is answered 503 where anything of a
+ * request has come.  Returns 0, or -1: there is none. */
 int caller_evict(void);
 
-/* The same for whoever is left: a request that is at work is broken off.
- * Returns 0, or -1: there is no caller. */
+/* The same, but where there is none breaks off a request that is at work.
+ * Returns 0, or -1: there is no caller at all. */
 int caller_evict_any(void);
 
-/* Turns somebody away who has connected as fd, and closes it: with a 503 where
- * an octet of a request has come, else without a word. */
+/* Turns away somebody who has connected as fd, and closes it: answers 503 where
+ * an octet of a request has come. */
 void caller_turn_away(int fd);
 
-/* Looks for further requests of those that have answers now. */
+/* Reads the next request of each caller whose last one has been answered. */
 void callers_settle(void);
 
-/* With the budget full, the body that has stalled longest is broken off. */
+/* Once a second: with the budget nearly full, breaks off the answer that has
+ * stalled longest. */
 void callers_unclog(void);
 
 #endif
