@@ -21,7 +21,8 @@
 
 /* --- what it says */
 
-/* Keeps the line that says most: the first of an error, else the last. */
+/* Keeps the line that says most: the first that tells of an error, else the
+ * last. */
 static void
 helper_line(struct helper *h, struct view line)
 {
@@ -168,7 +169,7 @@ helper_child(int fd, int err, const struct endpoint *e, const char *command)
 #ifdef PR_SET_PDEATHSIG
 	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not to outlive a client that is killed */
 #endif
-	/* A Ctrl-C reaches it too, and it must still carry our goodbye. */
+	/* A Ctrl-C reaches the helper too, which must still carry our close. */
 	signal_catch(SIGINT, SIG_IGN);
 	signal_catch(SIGTERM, SIG_IGN);
 	signal_catch(SIGHUP, SIG_IGN);
