@@ -25,11 +25,11 @@
 #include "gate/dial.h"
 
 #define DIAL_MS 15000
-#define DIAL_AGAIN_MS 3000		/* where the token was refused already */
+#define DIAL_AGAIN_MS 3000		/* the same, once the token was refused as Bearer */
 #define BACKOFF_MAX_MS 60000
 #define STEADY_MS 60000			/* a link that stood so long resets the back-off */
-#define REFUSAL_MS 10000		/* a 1008 so soon refuses the client */
-#define TOLD_MS 500			/* for the server to refuse the token */
+#define REFUSAL_MS 10000		/* a 1008 within this time refuses the client */
+#define TOLD_MS 500			/* the server has refused the token by then, or takes it */
 #define DRAIN_MS 10000
 #define LEAVE_MS 2000			/* for the server to answer leave */
 
@@ -107,7 +107,7 @@ uplink_set_token(struct uplink *u, const char *token)
 
 /* --- dialling again */
 
-/* For good: nothing that waiting would mend. */
+/* Ends the client: the server refuses it, and will again. */
 static void
 uplink_give_up(const char *why)
 {
@@ -116,7 +116,7 @@ uplink_give_up(const char *why)
 	loop_stop();
 }
 
-/* 1, 2, 4 ... 60 s, each times 0.5 to 1 at random. */
+/* 1, 2, 4 ... 60 s, each multiplied by 0.5 to 1 at random. */
 static long long
 backoff_ms(int failures)
 {
@@ -226,7 +226,8 @@ dial_accepted(struct uplink *u, struct conn *c, int v2)
 
 /* --- the handshake */
 
-/* The reference looks for a token in the query alone. */
+/* Dials once more, with the token in the query: the reference looks for it only
+ * there. */
 static void
 dial_by_query(struct uplink *u, struct conn *c)
 {
@@ -237,7 +238,8 @@ dial_by_query(struct uplink *u, struct conn *c)
 	timer_set(&u->redial, now_ms);
 }
 
-/* What a status other than 101 means for a person. */
+/* The server answered with a status other than 101, or with what is no answer:
+ * why, or NULL. */
 static void
 dial_refused(struct uplink *u, struct conn *c, int status, const char *why)
 {
@@ -289,7 +291,8 @@ dial_answer(struct uplink *u, struct conn *c)
 		dial_accepted(u, c, v2);
 }
 
-/* What the helper said last is the best reason that there is. */
+/* The connection ended before the server's answer.  What the helper said is a
+ * better reason than why. */
 static void
 dial_ended(struct conn *c, const char *why)
 {
@@ -606,7 +609,7 @@ uplink_end(struct uplink *u, int close_code)
 /* Whether the server sends no more requests: it has said so, or has had the
  * time to.  v1 knows no leave. */
 static int
-link_has_left(const struct uplink *u)
+server_has_left(const struct uplink *u)
 {
 	const struct link *l = u->link;
 
@@ -620,12 +623,13 @@ uplink_has_drained(const struct uplink *u)
 	const struct link *l = u->link;
 
 	return l == NULL || now_ms >= u->drain_ms ||
-	    (l->streams.n == 0 && l->tx.len == 0 && link_has_left(u));
+	    (l->streams.n == 0 && l->tx.len == 0 && server_has_left(u));
 }
 
-/* A server that refuses the token says so behind its 101. */
+/* Whether the server takes the client: one that refuses the token says so behind
+ * its 101. */
 static int
-link_is_taken(const struct uplink *u)
+uplink_is_accepted(const struct uplink *u)
 {
 	return !u->link->wire->flows || u->link->rtt_us > 0 ||
 	    now_ms - u->up_ms >= TOLD_MS;
@@ -634,7 +638,7 @@ link_is_taken(const struct uplink *u)
 void
 uplink_settle(struct uplink *u)
 {
-	if (u->link != NULL && !u->is_told && link_is_taken(u))
+	if (u->link != NULL && !u->is_told && uplink_is_accepted(u))
 		uplink_tell(u);
 	if (u->drain_ms > 0 && !loop_is_stopping() && uplink_has_drained(u))
 		uplink_end(u, u->close_code);

@@ -1,6 +1,6 @@
 /*
- * The client's side of a tunnel: it dials the server, and again whenever the
- * link is gone, with a back-off.
+ * The client's side of a tunnel, the uplink: it dials the server, makes a link
+ * of the connection, and dials again with a back-off whenever the link is gone.
  */
 #ifndef GATE_DIAL_H
 #define GATE_DIAL_H
@@ -14,56 +14,59 @@
 
 /* One tunnel of this process. */
 struct uplink {
-	struct target target;		/* the of of its links */
+	struct target target;		/* the owner (of) of its links */
 	struct endpoint server;
-	int tls;
+	int tls;			/* the server is reached through the helper */
 	char host[300];			/* of the server, for Host and for people */
-	char path[2048];		/* with its query, less the token */
+	char path[2048];		/* with its query, without the token */
 	char token[JWT_SIZE_MAX + 1];
 	int token_in_query;
 	struct ws_dial dial;
 	struct lookup lookup;
 	struct helper helper;
-	int address;			/* of the server, tried next */
+	int address;			/* of the server's, the one to try next */
 	struct conn *dialling;		/* until its outcome is known, or NULL */
 	struct link *reserved;		/* memory for the next link, or NULL */
 	struct link *link;		/* NULL: none stands */
 	struct timer redial;
-	int failures;			/* dials since a link was steady */
+	int failures;			/* dials that failed since a link was steady */
 	long long up_ms;		/* when the link came up */
-	int close_code;			/* to end with; 0: not ending */
+	int close_code;			/* to close the link with; 0: not ending */
 	long long drain_ms;		/* when draining ends; 0: not draining */
-	unsigned char is_told;		/* that this link stands */
-	unsigned char url_is_told;	/* that a link stood */
-	unsigned char refused;		/* as Bearer: the query is the last try */
-	unsigned char warned_expiry;
+	unsigned char is_told;		/* the person knows that this link stands */
+	unsigned char url_is_told;	/* and knows the URL, since a link stood */
+	unsigned char refused;		/* the token was refused as Bearer: the last try is
+					   to send it in the query */
+	unsigned char warned_expiry;	/* the person knows that the token ends soon */
 };
 
 /* Takes SERVER_URL, with its token if there is one.  Returns NULL, or what is
  * wrong with it: a static string for a person. */
 const char *uplink_set_server(struct uplink *u, const char *text);
 
-/* Takes a token in place of that.  Returns as above. */
+/* Takes token, of which u keeps a copy, instead.  Returns as above. */
 const char *uplink_set_token(struct uplink *u, const char *token);
 
-/* Dials for the first time.  Ends the program where that cannot be. */
+/* Looks up the target and dials for the first time.  Ends the program where
+ * there is no memory for that. */
 void uplink_start(struct uplink *u);
 
-/* At the end of a turn: tells that the link stands; ends what has drained. */
+/* At the end of a turn: tells the person that the link stands; ends the uplink
+ * once it has drained. */
 void uplink_settle(struct uplink *u);
 
-/* Once a second: warns of a token that ends soon. */
+/* Once a second: warns of a token that expires soon. */
 void uplink_second(struct uplink *u);
 
-/* No more requests: what is under way is finished, for a while.  Then the
- * program's loop stops. */
+/* Takes no more requests, gives those at work a while to finish, and then ends
+ * as uplink_end() does, with 1001. */
 void uplink_drain(struct uplink *u);
 
-/* Ends at once, and stops the loop. */
+/* Closes the link with close_code, and stops the loop. */
 void uplink_end(struct uplink *u, int close_code);
 
-/* After the loop: no helper is left behind.  Returns the exit status: 1 where
- * the server refused for good. */
+/* After the loop: ends the helper.  Returns the exit status: 1 where the server
+ * refused the client for good, else 0. */
 int uplink_finish(struct uplink *u);
 
 #endif
