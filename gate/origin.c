@@ -33,7 +33,8 @@
 
 #define CONNECT_MS 5000		/* for all addresses together */
 #define IDLE_MS 4000
-#define FRESH_MS 1000		/* what is not idempotent takes none idle for longer */
+#define FRESH_MS 1000		/* a request that is not idempotent takes no conn that was
+				   idle for longer */
 #define INFORMATIONAL_MAX 16
 
 /* A connection to the service.  Lives as long as its conn. */
@@ -42,8 +43,8 @@ struct origin {
 	struct target *target;
 	struct stream *stream;	/* the request at work, or NULL */
 	struct item place;	/* among the target's idle ones */
-	struct attempt attempt;
-	struct chain again;	/* the request's head, to be sent once more */
+	struct attempt attempt;	/* to connect */
+	struct chain again;	/* the request's head, kept to be sent once more */
 	unsigned char reused;	/* has served a request before */
 	unsigned char keep_alive;	/* may serve another */
 	unsigned char head_only;	/* HEAD is at work */
@@ -141,7 +142,7 @@ connect_why(int err)
 	}
 }
 
-/* Every address was tried. */
+/* Every address was tried; err: how the last one failed. */
 static void
 origin_unreachable(struct stream *s, int err)
 {
@@ -152,7 +153,7 @@ origin_unreachable(struct stream *s, int err)
 	    "cannot look up the name of the service" : connect_why(err));
 }
 
-/* A new connection for s.  NULL: it has failed. */
+/* Makes a new connection for s.  NULL: s has failed. */
 static struct origin *
 origin_connect(struct stream *s)
 {
@@ -182,7 +183,7 @@ origin_connect(struct stream *s)
 	return o;
 }
 
-/* An address did not answer: the next one, on the same conn. */
+/* An address did not answer: tries the next one, on the same conn. */
 static void
 origin_next(struct origin *o, int err)
 {
@@ -255,8 +256,8 @@ origin_reuse(struct stream *s, int idempotent)
 	return NULL;
 }
 
-/* A reused conn ended before an octet of the answer: once more on a new one.
- * Returns whether that is so. */
+/* Where a reused conn has ended before an octet of the answer, sends the request
+ * once more on a new one.  Returns whether that was so; s may have failed. */
 static int
 origin_retry(struct stream *s)
 {
@@ -542,8 +543,8 @@ client_head(struct stream *s)
 	}
 }
 
-/* The service takes no more of the request: its answer may still come.  That
- * nothing more will go is said, should it wait for more. */
+/* The service takes no more of the request, but its answer may still come.  FIN
+ * tells it that nothing more does, should it wait for that. */
 static void
 client_sink_gone(struct stream *s)
 {
@@ -574,7 +575,7 @@ client_lost(struct stream *s, int status, const char *why)
 	conn_abort(c);
 }
 
-/* Whether o is as good as new for another request. */
+/* Whether o, after s, may serve another request. */
 static int
 origin_is_clean(const struct stream *s, const struct origin *o)
 {
@@ -693,7 +694,7 @@ origin_broken(struct conn *c)
 		conn_kill(c);
 }
 
-/* What died without a word to its stream was broken off by ourselves. */
+/* A conn that still has its stream was broken off by ourselves. */
 static void
 origin_gone(struct conn *c)
 {
