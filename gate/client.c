@@ -16,8 +16,8 @@
 
 static struct uplink *uplink;
 
-/* A person's Ctrl-C says that the tunnel is gone; a supervisor's SIGTERM that
- * it may be back. */
+/* After a person's Ctrl-C the tunnel is gone; after a supervisor's SIGTERM it may
+ * be back, so the requests at work are finished first. */
 static void
 client_signal(int sig)
 {

@@ -1,5 +1,5 @@
 /*
- * `pipegate client`.
+ * `pipegate client`: the program that keeps a tunnel up, drains and stops.
  */
 #ifndef GATE_CLIENT_H
 #define GATE_CLIENT_H

@@ -19,7 +19,7 @@
 #include "gate/caller.h"
 #include "gate/server.h"
 
-#define SPARE_CONNS 16		/* over the cap, for tunnel clients alone */
+#define SPARE_CONNS 16		/* besides the cap, for tunnel clients alone */
 #define STOP_MS 3000		/* for the last answers to be taken */
 
 static size_t connections;	/* of callers and tunnel clients */
@@ -73,8 +73,8 @@ server_second(void)
 	callers_unclog();
 }
 
-/* Callers that may have a further request in rx already, and links that may
- * have room for those that wait. */
+/* Some callers may have a further request in rx already, and some links may have
+ * room for requests that wait. */
 static void
 server_more(void)
 {

@@ -1,5 +1,6 @@
 /*
- * `pipegate server`.
+ * `pipegate server`: the program that accepts callers and tunnel clients, works
+ * once a second, drains and stops.
  */
 #ifndef GATE_SERVER_H
 #define GATE_SERVER_H

@@ -65,7 +65,7 @@ put_request(struct http_out *o, const struct http_head *h)
 	}
 }
 
-/* Its end is the end of the connection. */
+/* The end of the connection ends the answer. */
 static void
 guest_answer(struct conn *c, const struct http_head *h)
 {
