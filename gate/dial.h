@@ -16,7 +16,7 @@
 struct uplink {
 	struct target target;		/* the owner (of) of its links */
 	struct endpoint server;
-	int tls;			/* the server is reached through the helper */
+	int tls;			/* wss://: the helper does it */
 	char host[300];			/* of the server, for Host and for people */
 	char path[2048];		/* with its query, without the token */
 	char token[JWT_SIZE_MAX + 1];
