@@ -1,45 +1,49 @@
 /*
- * The loop, which serves both roles.  A turn: wait for news, hand it to the
- * conns, fire the timers, settle, bury the dead, write the log.  Handlers read,
- * parse and mark; only settling moves octets; only burying frees.
+ * The loop, which runs any of the three programs.  A turn: wait for news, hand
+ * it to the conns, fire the timers, settle, bury the dead conns, write the log.
+ * Handlers read, parse and mark; settling moves octets; burying frees.
  */
 #ifndef GATE_LOOP_H
 #define GATE_LOOP_H
 
 #include <stddef.h>
 
-/* A role, as the loop runs it. */
+/* Server, client or welcome, as the loop runs it. */
 struct program {
-	/* A signal came: SIGTERM, SIGINT, SIGHUP (unless it was ignored at the
-	 * start), SIGCHLD. */
+	/* A signal came: SIGTERM, SIGINT, SIGCHLD, or SIGHUP unless that was
+	 * ignored at the start. */
 	void (*signal)(int sig);
-	/* Moves what the turn's events have marked. */
+	/* Moves what events have marked: at the end of each turn, and now and
+	 * then within a long one. */
 	void (*settle)(void);
 	/* Once a second. */
 	void (*second)(void);
-	/* No more than most conns can be had: the limit of open files has been
-	 * lowered.  Ends others. */
+	/* The limit of open files has been lowered: ends conns until no more
+	 * than most are left. */
 	void (*crowded)(size_t most);
-	/* After loop_stop(): whether there is still something to be said. */
+	/* Whether there is still something to be said, asked after
+	 * loop_stop(). */
 	int (*busy)(void);
-	long long stop_ms;	/* for that, at most */
+	long long stop_ms;	/* how long it may be busy then */
 };
 
-/* Readies signals and the clock: before anything else of the engine.  Ends the
- * program where that fails. */
+/* Readies signals and the clock for p: before anything else of the engine.
+ * Ends the program where that fails. */
 void loop_init(const struct program *p);
 
-/* Runs until loop_stop() and then while p is busy. */
+/* Runs p, which loop_init() was given, until loop_stop(), and then while it is
+ * busy. */
 void loop_run(const struct program *p);
 
-/* Ends loop_run() when there is nothing more to be said. */
+/* Has loop_run() end as soon as the program is not busy. */
 void loop_stop(void);
 int loop_is_stopping(void);
 
-/* Work is left: the next wait is none. */
+/* Work is left: the next turn does not wait for news. */
 void loop_again(void);
 
-/* For a child: signal sig is handled by fn from now on. */
+/* Signal sig is handled by fn from now on: for a child, whose signals are its
+ * own. */
 void signal_catch(int sig, void (*fn)(int));
 
 #endif
