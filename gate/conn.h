@@ -1,12 +1,14 @@
 /*
- * One socket (or pipe) with its buffers.  What a conn waits for and when its
- * patience ends are functions of its state, asked after each turn that touched
- * it; nothing toggles them by hand.  A conn belongs to something above it,
- * which it reaches through its kind, a row of handlers.
+ * One socket (or pipe) with its buffers.  A conn belongs to something above it,
+ * its owner, which it reaches through its kind, a row of handlers.  What it waits
+ * for and when its patience ends are functions of its state, asked at the end of
+ * each turn that touched it; nothing toggles them by hand.
  *
  * A conn that is killed lasts, with its descriptor and its memory, until
  * conns_bury() at the end of the turn: so whoever holds a pointer to it may
  * still ask conn_is_dead(), and nobody's memory goes in the midst of a call.
+ *
+ * Every watch in the pollset is that of a conn.
  */
 #ifndef GATE_CONN_H
 #define GATE_CONN_H
@@ -34,11 +36,12 @@ enum conn_state {
 
 struct conn;
 
+/* What an owner does with its conns.  While a conn lingers, only gone is called. */
 struct kind {
-	const char *name;
-	/* poll() has news.  Not called while lingering. */
+	const char *name;		/* for the log */
+	/* poll() has news. */
 	void (*ready)(struct conn *, short revents);
-	/* n octets left for good; may be NULL. */
+	/* The socket took n octets; may be NULL. */
 	void (*sent)(struct conn *, size_t n);
 	/* Not all that waits could be written; may be NULL. */
 	void (*blocked)(struct conn *);
@@ -47,9 +50,10 @@ struct kind {
 	/* The conn is dead and its memory goes now: the owner lets go of it.
 	 * Called from conns_bury() alone, on top of nobody else; may be NULL. */
 	void (*gone)(struct conn *);
-	/* What to ask poll() for, and until when, as the state has it. */
+	/* What to ask poll() for, as the state has it. */
 	short (*events)(const struct conn *);
-	long long (*deadline)(const struct conn *);	/* ms, or NEVER */
+	/* Until when, in ms, or NEVER. */
+	long long (*deadline)(const struct conn *);
 	/* The deadline has passed. */
 	void (*expire)(struct conn *);
 };
@@ -64,13 +68,13 @@ struct conn {
 	struct buf rx;		/* what came and was not taken yet */
 	struct chain tx;	/* what the socket has not taken yet */
 	size_t scanned;		/* octets of rx that the head parser has seen */
-	long long since_ms;	/* when its state began */
+	long long since_ms;	/* when its state began, or what a deadline counts from */
 	long long rx_ms, tx_ms;	/* when octets last came, went */
 	size_t drained;		/* octets thrown away while lingering */
-	size_t *counted;	/* lessened by one when it is freed; may be NULL */
+	size_t *counted;	/* a number that is one less when c is freed; may be NULL */
 	unsigned char touched, flushing;	/* stands in that list */
-	unsigned char rd_eof;		/* nothing more will come */
-	unsigned char rd_failed;	/* nor did it end well */
+	unsigned char rd_eof;		/* the peer has ended: nothing more will come */
+	unsigned char rd_failed;	/* a read failed: nothing more will come */
 	unsigned char wr_end;		/* FIN follows what is queued */
 	unsigned char wr_shut;		/* FIN was sent */
 	unsigned char reset;		/* is closed with an RST */
@@ -90,11 +94,12 @@ void conn_give(struct conn *c, const struct kind *kind, void *of);
 /* Moves c to state s, which must be one that may follow. */
 void conn_state(struct conn *c, enum conn_state s);
 
-/* Has the state's events and deadline asked anew at the end of the turn. */
+/* Has the state's events and deadline asked anew at the end of the turn, when an
+ * empty rx gives its memory back too (but for CONN_OPEN). */
 void conn_touch(struct conn *c);
 
-/* Ends c at once.  conn_abort() does it with an RST, so that the peer does
- * not take what it has for the whole.  Nothing happens to a dead one. */
+/* Ends c at once.  conn_abort() does it with an RST, so that the peer does not
+ * take the part that it has for the whole.  Nothing happens to a dead one. */
 void conn_kill(struct conn *c);
 void conn_abort(struct conn *c);
 
@@ -106,8 +111,8 @@ conn_is_dead(const struct conn *c)
 
 /* Lets c end in good order (RFC 9112 9.6): what waits is sent, then FIN, and
  * what still comes is read and dropped for a while, since unread octets would
- * turn the close into an RST that eats the answer.  Its owner hears no more of
- * it but gone(). */
+ * turn the close into an RST that eats the answer.  The owner hears no more of c
+ * but gone(). */
 void conn_linger(struct conn *c);
 
 /* While c is guarded its close is an RST, also when this process is killed:
@@ -127,21 +132,23 @@ enum io io_result(ssize_t n);
 enum io conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got);
 enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
 
-/* Reads behind what is in rx, which holds at most max.  IO_ERROR also where
- * there is no memory. */
+/* Reads behind what is in rx, which holds at most max octets.  IO_ERROR also
+ * where there is no room or memory for more: that is not kept. */
 enum io conn_fill(struct conn *c, size_t max);
 
-/* Octets that have come: in rx, and in the socket as far as that is known. */
+/* Octets that have come and were not taken: in rx, and in the socket as far as
+ * that is known. */
 long long conn_arrived(const struct conn *c);
 
-/* Whether an end is known that poll() will not tell of (again). */
+/* Whether the conn's end is known, so that poll() may not tell of it again. */
 int conn_end_is_known(const struct conn *c);
 
-/* Queues a copy of p[0..n).  Without memory c is broken off. */
+/* Queues a copy of p[0..n).  Without memory c is aborted, of which its owner
+ * hears by gone() alone. */
 void conn_put(struct conn *c, const void *p, size_t n);
 
-/* Writes iov[0..k), n octets in all, now if nothing waits before it, and
- * queues what the socket refuses. */
+/* Writes iov[0..k), n octets in all, at once if nothing waits before them, and
+ * queues what the socket refuses, as conn_put() does. */
 void conn_write(struct conn *c, const struct iovec *iov, int k, size_t n);
 
 /* Writes what is queued, as far as the socket takes it. */
@@ -150,7 +157,7 @@ void conn_flush(struct conn *c);
 /* Has c flushed at the end of the turn. */
 void conn_flush_later(struct conn *c);
 
-/* FIN follows what is queued. */
+/* Ends what c sends: FIN follows what is queued.  c may still be read. */
 void conn_end(struct conn *c);
 
 /* Ends c at once, but so that what is queued arrives: it is written as far as
@@ -158,22 +165,24 @@ void conn_end(struct conn *c);
  * turn the close into an RST. */
 void conn_part(struct conn *c);
 
-/* Whether any conn waits for conns_flush(); flushes them all. */
+/* Whether any conn waits for conns_flush(). */
 int conns_wait_flush(void);
+
+/* Flushes all that wait for it. */
 void conns_flush(void);
 
-/* Whether any conn is still saying its last: octets to send, a close frame
- * that is not answered, lingering. */
+/* Whether any conn still has octets to send, waits for the answer to a close
+ * frame, or lingers. */
 int conns_are_ending(void);
 
 /* Asks the touched conns what they wait for, then frees the dead.  Returns
- * whether there were any: their owners may have marked work to be done. */
+ * whether there were dead ones: their owners may have marked work to be done. */
 int conns_bury(void);
 
-/* poll() has news for c. */
+/* Hands c the news that poll() has of it. */
 void conn_news(struct conn *c, short revents);
 
-/* For rows: POLLIN; NEVER. */
+/* For rows of handlers: events that are POLLIN; a deadline that is NEVER. */
 short always_readable(const struct conn *c);
 long long no_deadline(const struct conn *c);
 
