@@ -55,5 +55,6 @@ void test_addr(void);
 void test_url(void);
 void test_say(void);
 void test_credit(void);
+void test_conn(void);
 
 #endif

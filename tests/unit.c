@@ -168,6 +168,7 @@ main(void)
 	run("url", test_url);
 	run("say", test_say);
 	run("credit", test_credit);
+	run("conn", test_conn);
 #endif
 	return check_failed > 0;
 }
