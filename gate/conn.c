@@ -74,6 +74,8 @@ conn_kill(struct conn *c)
 void
 conn_abort(struct conn *c)
 {
+	if (conn_is_dead(c))
+		return;
 	c->reset = 1;
 	conn_kill(c);
 }

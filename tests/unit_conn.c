@@ -584,6 +584,13 @@ test_fin_and_rst(void)
 	own_close(&own);
 
 	own_open_tcp(&own, CONN_STREAM);
+	conn_kill(own.c);
+	conn_abort(own.c);
+	conns_bury();
+	CHECK(peer_sees(own.peer) == 0, "the dead are aborted: no end");
+	own_close(&own);
+
+	own_open_tcp(&own, CONN_STREAM);
 	conn_guard(own.c, 1);
 	conn_guard(own.c, 0);
 	conn_kill(own.c);
