@@ -385,14 +385,15 @@ conn_read(struct conn *c, void *p, size_t n, size_t *got)
 enum io
 conn_fill(struct conn *c, size_t max)
 {
-	size_t want = c->rx.cap == 0 ? MEM_BLOCK : 1;
+	size_t want = c->rx.cap == 0 ? min_size(MEM_BLOCK, max) : 1;
 	unsigned char *p = buf_space(&c->rx, want, max);
 	size_t got;
 	enum io io;
 
 	if (p == NULL)
 		return IO_ERROR;
-	io = conn_read(c, p, c->rx.cap - c->rx.off - c->rx.len, &got);
+	io = conn_read(c, p, min_size(c->rx.cap - c->rx.off, max) - c->rx.len,
+	    &got);
 	c->rx.len += got;
 	return io;
 }

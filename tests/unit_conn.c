@@ -739,7 +739,9 @@ test_fill(void)
 static void
 test_fill_max(void)
 {
-	static const size_t max[] = { MEM_BLOCK, MEM_LARGE, 65536 };
+	static const size_t max[] = {
+		100, 3000, MEM_BLOCK, 20000, MEM_LARGE, 65536, 70000
+	};
 	size_t i, out;
 
 	for (i = 0; i < ARRAY_LEN(max); i++) {
