@@ -3,6 +3,7 @@ cross a hop, ends in the wrong place, and peers that keep to no agreement."""
 import json
 import os
 import queue
+import select
 import signal
 import socket
 import struct
@@ -10,7 +11,7 @@ import uuid
 
 import harness
 from harness import (scenario, equal, contains, check, ask, ended, pattern, reply,
-                     request_octets, token, Conn, Failed,
+                     request_octets, token, Conn, Failed, Skipped,
                      TEXT, BINARY_FRAME, CLOSE, PING, PONG)
 
 GET = b"GET /demo/echo HTTP/1.1\r\nHost: h\r\n"
@@ -771,3 +772,38 @@ def caller_gone_between_two_pieces(t):
     pieces_at_once(peer, stream, 16384, 100)
     os.kill(server.pid, signal.SIGCONT)
     equal(t.get(server, "/healthz").status, 200, "the server")
+
+
+def status_within(t, kib):
+    """What a server with so much address space answers: None where it does not
+    start or takes no client, 200 where the request is passed on."""
+    server = t.server(ready=False, under=("/bin/sh", "-c", 'ulimit -v %d; exec "$@"' % kib, "sh"))
+    t.wait(lambda: "\n" in server.out() or not server.running(), "a start or an end")
+    if "\n" not in server.out():
+        return None
+    server.port = int(server.out().split("\n")[0].rsplit(":", 1)[1])
+    try:
+        peer, conn = t.tunnel(server), None
+        peer.ping()
+        conn = ask(t, server)
+        t.wait(lambda: select.select([conn.sock, peer.conn.sock], [], [], 0)[0], "a request or an answer")
+        return conn.answer().status if select.select([conn.sock], [], [], 0)[0] else 200
+    except (Failed, OSError):
+        return None
+    finally:
+        server.kill()
+
+
+@scenario()
+def short_of_memory_is_no_large_head(t):
+    """A request that cannot be passed on for want of memory gets 503, not the blame for its size."""
+    if "san" in os.path.basename(harness.BINARY):
+        raise Skipped("run the plain program: a sanitizer wants much address space")
+    seen = set()
+    for kib in range(2048, 16384, 32):
+        seen.add(status_within(t, kib))
+        if 200 in seen:
+            break
+    if 200 not in seen:
+        raise Skipped("give it a program that runs in 16 MiB")
+    equal(seen - {None, 200, 503}, set(), "other answers")
