@@ -29,6 +29,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -452,6 +453,17 @@ def request_octets(method, target, fields=(), body=None, host="h"):
     if body is not None:
         lines.append("Content-Length: %d" % len(body))
     return "\r\n".join(lines + ["", ""]).encode("latin-1") + (body or b"")
+
+
+def tls_works(port, authority):
+    """Whether localhost has, at this port, a certificate of an authority."""
+    context = ssl.create_default_context(cafile=authority)
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as sock:
+            context.wrap_socket(sock, server_hostname="localhost").close()
+        return True
+    except OSError:
+        return False
 
 
 def free_port():

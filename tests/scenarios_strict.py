@@ -240,14 +240,6 @@ def what_a_trusted_peer_says(t):
         equal(told(origin.requests[-1]), want, repr(fields))
 
 
-def listening(port):
-    try:
-        harness.Conn.to(port, seconds=1).close()
-        return True
-    except OSError:
-        return False
-
-
 @scenario(needs=("caddy", "curl"))
 def through_caddy(t):
     """Behind Caddy, set up as contrib has it, no caller decides what the service is told of it."""
@@ -269,7 +261,7 @@ def through_caddy(t):
     url = "https://localhost:%d/demo/echo" % port
     claims = FORGED + [(n, "9.9.9.9") for n in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")] + [
         ("Forwarded", "for=9.9.9.9"), ("X-Forwarded-Prefix", "/9.9.9.9")]
-    t.wait(lambda: os.path.exists(root) and listening(port), "Caddy", 20)
+    t.wait(lambda: os.path.exists(root) and harness.tls_works(port, root), "Caddy", 20)
     argv = ["curl", "-sS", "--cacert", root, url]
     for field in claims + KEPT:
         argv += ["-H", "%s: %s" % field]
