@@ -33,15 +33,14 @@ signal_note(int sig)
 	errno = e;
 }
 
+/* A read that fails for once is no reason to hear nothing any more. */
 static void
 signal_ready(struct conn *c, short revents)
 {
 	unsigned char b[32];
-	size_t got, i;
+	ssize_t i, got = read(c->watch.fd, b, sizeof(b));
 
 	(void)revents;
-	if (conn_read(c, b, sizeof(b), &got) != IO_DATA)
-		return;
 	for (i = 0; i < got; i++)
 		program->signal(b[i]);
 }

@@ -50,7 +50,8 @@ def limit_lowered_below_what_is_open(t):
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (20, 20))
     for conn in conns[:5]:
         conn.close()
-    wait(lambda: not server.running() or server.descriptors() <= 20, "callers that are evicted")
+    # Of those that are open a few are not in the set that poll() is given.
+    wait(lambda: not server.running() or server.descriptors() <= 28, "callers that are evicted", 5)
     check(server.running(), "the server ended: %s" % server.err()[-200:])
     check(injection.seen()["poll"] < 1000, "it spins: %d turns" % injection.seen()["poll"])
     for conn in conns:
