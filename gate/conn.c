@@ -162,7 +162,9 @@ conn_linger(struct conn *c)
 static short
 conn_events(const struct conn *c)
 {
-	return c->state == CONN_LINGER ? linger_events(c) : c->kind->events(c);
+	if (c->state == CONN_LINGER)
+		return linger_events(c);
+	return c->kind->events(c);
 }
 
 static long long
