@@ -37,7 +37,7 @@ static const unsigned int conn_may_follow[CONN_STATES] = {
 #define FLUSH_MAX (256 << 10)	/* octets written to one conn in one go */
 
 static struct conn *touched_conns, *flush_conns, *dead_conns;
-static struct conn *spare_conns;	/* freed ones */
+static struct conn *spare_conns;	/* freed, kept for new ones */
 
 void
 conn_touch(struct conn *c)
@@ -292,6 +292,8 @@ conn_free(struct conn *c)
 	conn_spare(c);
 }
 
+/* Between turns a conn holds no memory for what it has not read yet.  One that
+ * is open reads all the time and keeps it. */
 static void
 touched_ask(void)
 {
@@ -458,7 +460,7 @@ conn_write(struct conn *c, const struct iovec *iov, int k, size_t n)
 		conn_sent(c, done);
 }
 
-/* After 101 or an answer's end: FIN, once nothing waits before it. */
+/* Sends FIN where it is due and nothing waits before it any more. */
 static void
 conn_shut_due(struct conn *c)
 {
