@@ -9,7 +9,7 @@
 #define PARTS_FROM 32		/* watches from which there are two parts */
 #define QUIET_MS 1000
 #define SLICE_MS 10		/* longest wait for the first part alone */
-#define CALM_MAX 3		/* periods that a second part without news waits longer */
+#define CALM_MAX 3		/* so many more periods a second part without news waits */
 #define COARSE_MS 50		/* how late a timer, or news of the second part, may be */
 #define NO_MEMORY_MS 10
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
@@ -18,7 +18,7 @@ static struct {
 	struct pollfd *pfd;	/* [0..active) asked each turn, [active..n) now and then */
 	struct watch **who;
 	size_t n, active, cap;
-	size_t look;		/* where the search for quiet ones goes on */
+	size_t look;		/* where pollset_age() goes on */
 	size_t asked;		/* how many the last wait asked about */
 	size_t at;		/* where pollset_news() goes on */
 	int left;		/* how many more have news */
