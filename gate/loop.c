@@ -13,7 +13,7 @@
 #include "gate/net.h"
 #include "gate/loop.h"
 
-#define SETTLE_AFTER 128	/* conns with news */
+#define SETTLE_AFTER 128	/* conns with news, however many more there are */
 #define CROWDED_MS 10
 
 static const struct program *program;
@@ -29,7 +29,7 @@ signal_note(int sig)
 	unsigned char b = (unsigned char)sig;
 	ssize_t n = write(signal_pipe[1], &b, 1);
 
-	(void)n;		/* full: as many signals are known already */
+	(void)n;		/* a full pipe has signals enough to be read */
 	errno = e;
 }
 
@@ -71,6 +71,8 @@ signal_catch_hangup(void)
 	if (sigaction(SIGHUP, NULL, &was) == -1 || was.sa_handler != SIG_IGN)
 		signal_catch(SIGHUP, signal_note);
 }
+
+/* --- once a second */
 
 static struct timer second;
 
