@@ -34,7 +34,8 @@ fd_close_range(int from, int to)
 		close(from);
 }
 
-/* Closes what is the parent's, so that no peer waits for a close in vain. */
+/* Closes the parent's descriptors: else a conn that the parent closes would stay
+ * open for its peer. */
 static void
 child_close_fds(const int *keep, int n)
 {
