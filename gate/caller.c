@@ -148,15 +148,18 @@ caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 static void
 caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
 {
-	struct tunnel *t = tunnel_for(id);
+	struct tunnel *t;
 
-	if (opt->max_body > 0 && h->length > opt->max_body)
+	if (opt->max_body > 0 && h->length > opt->max_body) {
 		caller_too_big(w, h);
+		return;
+	}
+	t = tunnel_for(id);
+	if (t == NULL)
+		caller_refuse(w, h, 503, tunnel_nobody);
 	else if (request_loops(h, t))
 		caller_refuse(w, h, 508, "this request has come through this "
 		    "tunnel already: its target leads back here");
-	else if (t == NULL)
-		caller_refuse(w, h, 503, tunnel_nobody);
 	else
 		caller_pass(w, h, t);
 }
@@ -478,6 +481,14 @@ caller_stream_ready(struct caller *w, short revents)
 		caller_hung_up(w);
 }
 
+/* There is no memory to read a head into. */
+static void
+caller_no_memory(struct caller *w)
+{
+	caller_note_nothing(w);
+	caller_error(w, 503, "the server is short of memory: try again");
+}
+
 static void
 caller_head_ready(struct caller *w)
 {
@@ -487,10 +498,12 @@ caller_head_ready(struct caller *w)
 	if (c->rx.len == 0 && w->served)
 		c->since_ms = now_ms;
 	io = conn_fill(c, MEM_LARGE);
-	if (io == IO_EOF || io == IO_ERROR)
-		caller_drop(w);
-	else if (io == IO_DATA)
+	if (io == IO_DATA)
 		caller_parse(w);
+	else if (io == IO_NO_ROOM)
+		caller_no_memory(w);
+	else if (io != IO_WAIT)
+		caller_drop(w);
 }
 
 static void

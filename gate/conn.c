@@ -395,7 +395,7 @@ conn_fill(struct conn *c, size_t max)
 	enum io io;
 
 	if (p == NULL)
-		return IO_ERROR;
+		return IO_NO_ROOM;
 	io = conn_read(c, p, min_size(c->rx.cap - c->rx.off, max) - c->rx.len,
 	    &got);
 	c->rx.len += got;

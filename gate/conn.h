@@ -122,7 +122,13 @@ void conn_guard(struct conn *c, int on);
 /* Puts another descriptor in place of the one that c has, which is closed. */
 void conn_replace_fd(struct conn *c, int fd);
 
-enum io { IO_DATA, IO_WAIT, IO_EOF, IO_ERROR };
+enum io {
+	IO_DATA,
+	IO_WAIT,		/* nothing there, or no room, for now */
+	IO_EOF,
+	IO_ERROR,		/* of the socket */
+	IO_NO_ROOM		/* conn_fill() alone: no memory, or max is reached */
+};
 
 /* What the n that a read or write returned means; looks at errno for -1. */
 enum io io_result(ssize_t n);
@@ -132,7 +138,7 @@ enum io io_result(ssize_t n);
 enum io conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got);
 enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
 
-/* Reads behind what is in rx, which holds at most max octets.  IO_ERROR also
+/* Reads behind what is in rx, which holds at most max octets.  IO_NO_ROOM
  * where there is no room or memory for more: that is not kept. */
 enum io conn_fill(struct conn *c, size_t max);
 

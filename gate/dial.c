@@ -391,6 +391,8 @@ dial_ready(struct conn *c, short revents)
 		dial_answer(u, c);
 	else if (io == IO_EOF)
 		dial_ended(c, "the connection was closed");
+	else if (io == IO_NO_ROOM)
+		dial_ended(c, "out of memory");
 	else if (io == IO_ERROR)
 		dial_ended(c, strerror(err));
 }

@@ -40,7 +40,7 @@ held_begin(struct stream *s)
 static int
 held_put(struct held *h, const void *p, size_t n)
 {
-	if (n > budget_whole_room() || chain_put(&h->message, p, n) == -1)
+	if (!budget_whole_has(n) || chain_put(&h->message, p, n) == -1)
 		return -1;
 	return 0;
 }

@@ -154,7 +154,8 @@ loop_crowded(void)
 {
 	struct rlimit rl;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < pollset_size())
+	if (program->crowded != NULL && getrlimit(RLIMIT_NOFILE, &rl) == 0 &&
+	    rl.rlim_cur < pollset_size())
 		program->crowded((size_t)rl.rlim_cur);
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur < pollset_size())
 		poll(NULL, 0, CROWDED_MS);

@@ -74,6 +74,15 @@ budget_whole_room(void)
 }
 
 int
+budget_whole_has(size_t n)
+{
+	if (n <= budget_whole_room())
+		return 1;
+	budget.starved = 1;
+	return 0;
+}
+
+int
 budget_charge(size_t n)
 {
 	if (n > budget_free()) {

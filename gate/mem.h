@@ -31,6 +31,10 @@ size_t budget_free(void);
  * quarter of the budget alone, so that streams always find some. */
 size_t budget_whole_room(void);
 
+/* Whether n octets of such a body find room; budget_starved() will say where
+ * they do not. */
+int budget_whole_has(size_t n);
+
 /* Takes n octets of the budget.  Returns 0, or -1 where it has no n octets
  * left. */
 int budget_charge(size_t n);

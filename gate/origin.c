@@ -535,6 +535,10 @@ client_head(struct stream *s)
 		io = conn_fill(c, MEM_LARGE);
 		if (io == IO_WAIT)
 			return 0;
+		if (io == IO_NO_ROOM) {
+			client_fault(s, SOURCE_NO_ROOM);
+			return 0;
+		}
 		if (io != IO_DATA) {
 			if (!origin_retry(s))
 				client_fault(s, SOURCE_EOF);

@@ -30,13 +30,14 @@ server_accepted(int fd, const struct sockaddr_storage *ss)
 	size_t max = (size_t)opt->max_connections;
 	struct addr peer;
 
-	if (connections >= max && caller_evict() == -1 &&
-	    connections >= max + SPARE_CONNS) {
+	if (connections >= max && caller_evict() == 0)
+		conns_bury();		/* so that it is counted no more */
+	if (connections >= max + SPARE_CONNS) {
 		caller_turn_away(fd);
 		return;
 	}
 	addr_from(&peer, ss);
-	caller_accept(fd, &peer, &connections, connections > max);
+	caller_accept(fd, &peer, &connections, connections >= max);
 }
 
 static void

@@ -142,6 +142,8 @@ source_step(struct stream *s, unsigned char *out, size_t *n, size_t cap)
 		return source_fault(s, SOURCE_EOF);
 	if (step == STEP_WAIT && io == IO_ERROR)
 		return source_fault(s, SOURCE_BROKEN);
+	if (step == STEP_WAIT && io == IO_NO_ROOM)
+		return source_fault(s, SOURCE_NO_ROOM);
 	return step;
 }
 
@@ -164,7 +166,7 @@ source_trailers(struct stream *s, struct http_field f[HTTP_FIELDS_MAX],
 	io = conn_fill(c, MEM_LARGE);
 	if (io == IO_DATA || io == IO_WAIT)
 		return io == IO_DATA ? STEP_DATA : STEP_WAIT;
-	return source_fault(s, SOURCE_EOF);
+	return source_fault(s, io == IO_NO_ROOM ? SOURCE_NO_ROOM : SOURCE_EOF);
 }
 
 int

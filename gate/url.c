@@ -33,6 +33,21 @@ url_authority(struct url *u, struct view *rest)
 	return port_ok(u->port) && !http_equal(u->port, "0") ? 0 : -1;
 }
 
+/* A name or an address, of octets that mean nothing to a shell: the command of
+ * --connect may hold it. */
+static int
+host_ok(struct view host)
+{
+	static const char octets[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
+	size_t i;
+
+	for (i = 0; i < host.n; i++)
+		if (host.p[i] == '\0' || strchr(octets, host.p[i]) == NULL)
+			return 0;
+	return host.n > 0 && host.n <= 255;
+}
+
 int
 url_split(struct url *u, const char *text)
 {
@@ -48,8 +63,7 @@ url_split(struct url *u, const char *text)
 	if (url_authority(u, &rest) == -1)
 		return -1;
 	u->path = view_until(&rest, "#");
-	return u->host.n == 0 || u->host.n > 255 ||
-	    memchr(u->host.p, '@', u->host.n) != NULL ? -1 : 0;
+	return host_ok(u->host) ? 0 : -1;
 }
 
 int

@@ -17,7 +17,8 @@ struct url {
 };
 
 /* Splits scheme://host[:port][/path].  Returns 0; or -1 where it has not that
- * form, a host longer than 255 octets, a user before its host, or a port that
+ * form, a user before its host, a host that is no name or address (255 octets of
+ * letters, digits and .-_:, which a shell takes as they are), or a port that
  * is none. */
 int url_split(struct url *u, const char *text);
 

@@ -1,13 +1,14 @@
 """What goes wrong around a tunnel: origins, links, callers, limits, signals."""
 import json
 import os
+import resource
 import signal
 import socket
 import threading
 import time
 
 import harness
-from harness import scenario, equal, contains, check, ask, ended, pattern, reply, Conn, Failed
+from harness import scenario, equal, contains, check, ask, ended, pattern, reply, wait, Conn, Failed
 
 # An origin that is not one: (what it answers, whether it resets).  A caller
 # must get 502, or no whole answer.
@@ -671,3 +672,40 @@ def a_minute_of_load(t):
             check(conn.answer(seconds=20).body == pattern(n * 31 % 300000), "round %d" % n)
             conn.close()
         n += 1
+
+
+@scenario()
+def idle_callers_make_room_at_once(t):
+    """With the cap reached by idle callers, each new one takes the place of one of them, also when many come at once."""
+    server = t.server(env={"PIPEGATE_MAX_CONNECTIONS": "10"})
+    idle = [t.conn(server) for _ in range(10)]
+    for conn in idle:
+        equal(conn.get("/healthz").status, 200, "status of one that then idles")
+    server.send_signal(signal.SIGSTOP)
+    new = [t.conn(server).send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n") for _ in range(6)]
+    server.send_signal(signal.SIGCONT)
+    equal([conn.answer().status for conn in new], [200] * 6, "statuses of six that come at once")
+    wait(lambda: sum(ended(conn) for conn in idle) == 6, "six idle ones to go")
+
+
+@scenario()
+def welcome_under_a_lowered_limit(t):
+    """`pipegate welcome` outlives a limit of open files that falls below what it has, and serves again after it."""
+    welcome = t.spawn([harness.BINARY, "welcome", "--port", "0"], name="welcome")
+    welcome.wait_out("\n")
+    port = int(welcome.out().split("\n")[0].rsplit(":", 1)[1])
+    limits = resource.prlimit(welcome.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(welcome.pid, resource.RLIMIT_NOFILE, (1, limits[1]))
+    conn = harness.Conn.to(port).send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    t.defer(conn.close)
+    t.holds(welcome.running, "it has ended", 0.3)
+    resource.prlimit(welcome.pid, resource.RLIMIT_NOFILE, limits)
+    wait(lambda: b"It works" in page_of(port), "the page")
+
+
+def page_of(port):
+    conn = harness.Conn.to(port)
+    try:
+        return conn.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").rest()
+    finally:
+        conn.close()

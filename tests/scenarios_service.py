@@ -172,3 +172,13 @@ def secrets_that_are_not_used(t):
         check("PIPEGATE_JWT_SECRET" not in f.read(), "the helper has the secret in its environment")
     with open("/proc/%d/environ" % client.pid, "rb") as f:
         check(harness.SECRET.encode() not in f.read(), "the client has the secret in its environment")
+
+
+@scenario()
+def a_host_is_no_command(t):
+    """A SERVER_URL whose host holds what a shell would take for a command is refused, and nothing of it is run."""
+    mark = os.path.join(t.folder, "mark")
+    for host in ("$(touch %s)" % mark, "`touch %s`" % mark, "a;touch%sx" % chr(9), "a b", "a|b", "a&b", "a'b", "a\nb"):
+        process = t.run("client", "3000", "ws://%s/?token=a" % host, "--connect", "echo %h %p")
+        equal(process.status, 2, "exit status for %r" % host)
+    check(not os.path.exists(mark), "a part of SERVER_URL was run")
