@@ -124,6 +124,11 @@ build/names.so: tests/names.c Makefile
 	@mkdir -p build
 	$(CC) -Wall -Wextra -O2 -fPIC -shared -o $@ tests/names.c
 
+# Puts the program's clock ahead, for the scenarios.
+build/clock.so: tests/clock.c Makefile
+	@mkdir -p build
+	$(CC) -Wall -Wextra -O2 -fPIC -shared -o $@ tests/clock.c
+
 # A preloaded library that makes calls of the program fail.
 build/inject.so: tests/inject.c Makefile
 	@mkdir -p build

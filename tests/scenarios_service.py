@@ -36,6 +36,35 @@ def bodiless_answers_keep_the_connection(t):
 
 
 @scenario()
+def bodies_keep_the_connection(t):
+    """Requests and answers with bodies, of a known length or in chunks, one after the other, need one connection to
+    the service."""
+    origin, server, _ = t.trio()
+    caller = t.conn(server)
+    for n in (1, 3000, 100000):
+        body = harness.pattern(n)
+        for method, path, sent in (("GET", "/size/%d" % n, None), ("GET", "/chunked/%d" % n, None),
+                                   ("POST", "/raw", body), ("PUT", "/raw", body)):
+            answer = caller.request(method, "/demo" + path, body=sent)
+            equal((answer.status, answer.body == body), (200, True), "%s %s" % (method, path))
+    equal(origin.accepted, 1, "connections to the service for 12 requests")
+
+
+@scenario()
+def a_post_takes_no_stale_connection(t):
+    """A connection to the service that was idle for more than a second takes no POST, which could not be sent twice:
+    that gets a new one.  A GET takes the idle one, and a POST one that is fresh."""
+    clock = harness.Clock(t)
+    origin, server, client = t.trio(client_env=clock.env)
+    caller = t.conn(server)
+    for idle, method, conns in ((0, "GET", 1), (0, "POST", 1), (2, "GET", 1), (2, "POST", 2), (0, "POST", 2)):
+        clock.go(idle)
+        answer = caller.request(method, "/demo/raw", body=b"x" if method == "POST" else None)
+        equal(answer.status, 200, "status of a %s" % method)
+        equal(origin.accepted, conns, "connections to the service after a %s that came %d s later" % (method, idle))
+
+
+@scenario()
 def a_long_target(t):
     """A base path of some thousand octets in TARGET_URL is kept whole."""
     origin = t.origin()
