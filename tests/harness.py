@@ -1003,6 +1003,18 @@ class Peer(WebSocket):
             check(message.get("type") in ("ack", "window", "leave", "reset"),
                   "expected %s, got %s" % (kind, brief(message)))
 
+    def said(self):
+        """The text messages that come before the peer has answered two pings."""
+        messages = []
+        for word in (b"one", b"two"):
+            self.send(PING, word)
+            opcode = None
+            while opcode != PONG:
+                _, opcode, payload = self.recv_any()
+                if opcode == TEXT:
+                    messages.append(json.loads(payload))
+        return messages
+
     def recv_request(self, seconds=10):
         return self.recv_type("request", seconds)
 
@@ -1109,6 +1121,11 @@ def counted(env):
     """An environment in which a program's turns are counted."""
     env = env or {}
     return dict(env, LD_PRELOAD=" ".join([built("calls.so")] + [env[n] for n in ("LD_PRELOAD",) if n in env]))
+
+
+def came(conn):
+    """Whether anything has come, or the end."""
+    return bool(conn.buf or select.select([conn.sock], [], [], 0)[0])
 
 
 class Clock:
@@ -1223,6 +1240,16 @@ class Scenario:
     def conn(self, server):
         """A raw connection to a server process, or to a port."""
         conn = Conn.to(getattr(server, "port", server))
+        self.defer(conn.close)
+        return conn
+
+    def reluctant(self, server):
+        """A raw connection of which the sockets at both ends take little."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        sock.connect(("127.0.0.1", server.port))
+        conn = Conn(sock)
         self.defer(conn.close)
         return conn
 

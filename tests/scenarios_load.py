@@ -407,6 +407,66 @@ def callers_that_stop_reading(t, n):
           "the client: %d KiB" % client.status_kb("VmHWM"))
 
 
+@scenario()
+def who_stalls_with_the_budget_full(t):
+    """With the budget full of answers that nobody reads, those that have stood still for 30 s are broken off one by one,
+    until there is room: requests that were refused are served again, and the others stay."""
+    clock = harness.Clock(t)
+    server = t.server(env=dict(clock.env, PIPEGATE_MAX_MEMORY=str(MIB)))
+    peer = t.tunnel(server, streams=1024)
+    stuck, broken = {}, []
+
+    def listen(seconds):
+        """What comes from the server as its clock goes on; grants are used up."""
+        clock.go(seconds)
+        messages = peer.said()
+        for message in messages:
+            stream = message["correlation_id"]
+            if message["type"] == "window":
+                feed(stream, message["bytes"])
+            elif message["type"] == "reset":
+                broken.append(stream)
+        return messages
+
+    def feed(stream, credit):
+        while credit:
+            n = min(credit, 16384)
+            peer.send_body(stream, bytes(n), end=False)
+            credit -= n
+
+    def refused():
+        """One more caller takes what there is: whether it gets 503 instead."""
+        conn = t.reluctant(server).send(request_octets("GET", "/demo/x"))
+        requests = []
+        while not requests and not harness.came(conn):
+            requests = [m for m in listen(0.01) if m["type"] == "request"]
+        if not requests:
+            equal(conn.answer().status, 503, "status where there is no memory")
+            return True
+        message, = requests
+        stuck[message["correlation_id"]] = conn
+        peer.send_response(message["correlation_id"], end=False)
+        feed(message["correlation_id"], message["window"])
+        while any(m["type"] == "window" for m in listen(0.01)):
+            pass
+        return False
+    while not refused():
+        pass
+    for _ in range(3):
+        listen(5)
+    equal(broken, [], "streams that were broken off before their time")
+    for _ in range(40):
+        listen(1)
+    check(0 < len(broken) < len(stuck) / 2, "%d of %d were broken off" % (len(broken), len(stuck)))
+    for stream in broken:
+        stuck[stream].rest()
+        check(stuck[stream].reset, "a break that looks like an end")
+    conn = ask(t, server)
+    request, = [m for m in listen(0) if m["type"] == "request"]
+    peer.send_response(request["correlation_id"])
+    equal(conn.answer().status, 200, "status of a request afterwards")
+
+
 @sizes(60, 300)
 def uploads_that_nobody_takes(t, n):
     """Nor do bodies that a client gives no end of credit for and never reads."""

@@ -378,6 +378,51 @@ def credit_is_given_back(t):
     check(reader.result().body == body, "body")
 
 
+def granted(peer):
+    """The credit that the server grants before it has answered two pings."""
+    return sum(m["bytes"] for m in peer.said() if m["type"] == "window")
+
+
+@scenario()
+def credit_counts_what_waits(t):
+    """What was granted and what waits in the server for its caller exceed the window at no time: all credit that was
+    ever given is no more than a window and what the caller's sockets have taken."""
+    clock = harness.Clock(t)
+    server = t.server(env=dict(clock.env, PIPEGATE_MAX_MEMORY=str(8 << 20)))
+    peer = t.tunnel(server)
+    peer.answers_pings = False      # no round trip is known
+    conn = t.reluctant(server).send(harness.request_octets("GET", "/demo/x"))
+    near = conn.sock.getsockname()[1]
+    message = peer.recv_request()
+    stream, window = message["correlation_id"], message["window"]
+    equal(window, 16384, "the first window, which is the smallest")
+    peer.send_response(stream, end=False, fields=[("content-length", "99999999")])
+    conn.head()
+
+    def spend(credit):
+        """Uses credit up, and all that is granted meanwhile.  Returns how much that was."""
+        more = 0
+        while True:
+            new = granted(peer)
+            if not credit + new:
+                server.settle()
+                new = granted(peer)
+            credit, more = credit + new, more + new
+            if not credit:
+                return more
+            n = min(credit, 16384)
+            clock.go(0.1)       # too slow a stream for a window that grows
+            peer.send_body(stream, bytes(n), end=False)
+            credit -= n
+    given = first = window + spend(window)
+    for n in range(0, 60000, 10000):
+        taken = n + len(conn.buf) + sum(harness.queued(near, server.port))
+        check(given - taken <= window, "%d octets wait in the server at a window of %d" % (given - taken, window))
+        conn.take(10000)
+        given += spend(0)
+    check(given > first, "no credit came back for what was read")
+
+
 @scenario()
 def a_tight_window_grows(t):
     """A window of which half is used up in one and a quarter round trips is not yet wide enough."""
