@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 
 import harness
 from harness import scenario, equal, check, ask, wait, pattern, request_octets, Failed
@@ -310,6 +311,50 @@ def small_requests_pass_beside_large_ones(t):
     bulk = traffic(t, "download", server.port, "/demo/endless", 8, 0, 4)
     equal(len(probe(t, server, 3)), 30, "answers")
     check(int(result(bulk)) > MIB, "the downloads stand still")
+
+
+def endless(request, conn, origin):
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    while True:
+        conn.send(bytes(MIB))
+
+
+@scenario()
+def a_small_answer_goes_first(t):
+    """Where twenty large answers wait for room in the link, a small one that comes last goes in next: before it come only
+    pieces that lay in the link already, which are those of a few."""
+    origin = t.origin().on("/endless", endless)
+    tunnel = t.tunnel_server()
+    client = t.client(tunnel, origin, ready=False)
+    peer = tunnel.accept()
+    t.defer(peer.close)
+    large = [uuid.UUID(peer.send_request("/endless", window=1 << 30)).bytes for _ in range(20)]
+    got = dict.fromkeys(large, 0)
+
+    def message():
+        """The next one: (its stream, its octets of body)."""
+        opcode, payload = peer.recv()
+        if opcode == harness.BINARY_FRAME:
+            return payload[1:17], len(payload) - 17
+        return uuid.UUID(json.loads(payload)["correlation_id"]).bytes, 0
+    while min(got.values()) < 65536:
+        stream, n = message()
+        got[stream] += n
+        check(sum(got.values()) < 40 * MIB, "a large answer has no turn")
+    client.settle()
+    small = uuid.UUID(peer.send_request("/size/10")).bytes
+    origin.wait_seen("/size/10")
+    client.settle()
+    far, near = peer.conn.sock.getpeername()[1], peer.conn.sock.getsockname()[1]
+    left = len(peer.conn.buf) + sum(harness.queued(near, far))
+    ahead = set()
+    stream, n = message()
+    while stream != small:
+        left -= n
+        if left < 0:
+            ahead.add(stream)
+        stream, n = message()
+    check(len(ahead) < 10, "%d of the large answers went first" % len(ahead))
 
 
 @scenario()
