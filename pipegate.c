@@ -68,6 +68,7 @@ static const char usage_main[] =
 "  export PIPEGATE_JWT_SECRET=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n')\n"
 "  pipegate server &\n"
 "  pipegate token -c my-app\n"
+"  pipegate welcome &\n"
 "  pipegate client http://localhost:3000 'ws://localhost:8000/?token=TOKEN'\n"
 "  curl http://localhost:8000/my-app/\n"
 "\n"

@@ -19,18 +19,20 @@
 static const struct program *program;
 static int signal_pipe[2] = { -1, -1 };
 static int stopping, again;
+static volatile sig_atomic_t signal_unsent;	/* the pipe would not take it */
 
 /* --- signals arrive as octets in a pipe, which is read like any conn */
 
 static void
 signal_note(int sig)
 {
-	int e = errno;
+	int err = errno;
 	unsigned char b = (unsigned char)sig;
-	ssize_t n = write(signal_pipe[1], &b, 1);
 
-	(void)n;		/* a full pipe has signals enough to be read */
-	errno = e;
+	/* A full pipe: as many signals are known already. */
+	if (write(signal_pipe[1], &b, 1) == -1 && errno != EAGAIN)
+		signal_unsent = sig;
+	errno = err;
 }
 
 /* A read that fails for once is no reason to hear nothing any more. */
@@ -43,6 +45,16 @@ signal_ready(struct conn *c, short revents)
 	(void)revents;
 	for (i = 0; i < got; i++)
 		program->signal(b[i]);
+}
+
+static void
+signal_take_unsent(void)
+{
+	int sig = signal_unsent;
+
+	signal_unsent = 0;
+	if (sig != 0)
+		program->signal(sig);
 }
 
 static const struct kind signal_kind = {
@@ -170,6 +182,7 @@ loop_turn(void)
 	again = 0;
 	if (pollset_wait(wait_ms) == -1)
 		loop_crowded();
+	signal_take_unsent();
 	loop_dispatch();
 	timer_run();
 	loop_settle();

@@ -33,7 +33,7 @@
 
 #define CONNECT_MS 5000		/* for all addresses together */
 #define IDLE_MS 4000
-#define FRESH_MS 1000		/* a request that is not idempotent takes no conn that was
+#define FRESH_MS 1000		/* a request that could not be sent again takes no conn that was
 				   idle for longer */
 #define INFORMATIONAL_MAX 16
 
@@ -233,14 +233,15 @@ idle_newest(const struct target *t)
 	return t->idle.tail != NULL ? t->idle.tail->of : NULL;
 }
 
-/* An idle connection that is fit for s, or NULL. */
+/* An idle connection that is fit for s, or NULL.  retry: s could be sent once
+ * more, should that turn out to be closed. */
 static struct origin *
-origin_reuse(struct stream *s, int idempotent)
+origin_reuse(struct stream *s, int retry)
 {
 	struct origin *o;
 
 	while ((o = idle_newest(target_of(s))) != NULL) {
-		if (!idempotent && now_ms - o->c->since_ms >= FRESH_MS)
+		if (!retry && now_ms - o->c->since_ms >= FRESH_MS)
 			return NULL;
 		list_leave(&o->place);
 		if (conn_is_dead(o->c) || !origin_is_alive(o->c)) {
@@ -329,7 +330,7 @@ request_framing(const struct stream *s, const struct ws_msg *m)
 void
 client_start(struct stream *s, struct ws_msg *m)
 {
-	int idempotent = method_is_idempotent(m->method);
+	int retry = method_is_idempotent(m->method) && m->end;
 	const char *bad;
 
 	stream_label(s, "%-6s %s", m->method, m->target);
@@ -338,9 +339,9 @@ client_start(struct stream *s, struct ws_msg *m)
 	bad = request_fault(s, m);
 	if (bad != NULL)
 		client_fail(s, 400, bad);
-	else if (origin_reuse(s, idempotent) != NULL ||
+	else if (origin_reuse(s, retry) != NULL ||
 	    origin_connect(s) != NULL)
-		origin_send(s, m, idempotent && m->end);
+		origin_send(s, m, retry);
 }
 
 struct stream *
