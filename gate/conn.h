@@ -59,10 +59,10 @@ struct kind {
 };
 
 struct conn {
+	struct watch watch;	/* first, so that what the poll set points at is the conn */
 	const struct kind *kind;
 	void *of;		/* the owner: of the kind's own type */
 	enum conn_state state;
-	struct watch watch;
 	struct timer timer;
 	struct conn *touched_next, *flush_next, *dead_next;
 	struct buf rx;		/* what came and was not taken yet */

@@ -177,6 +177,8 @@ def no_tunnel_is_left_of_a_failed_join(t):
         except (Failed, OSError):
             pass
         injection.stop()
+        wait(lambda: server.count("event=client-connected") <= server.count("event=client-gone"),
+             "the server to see that a client which could join has gone")
         equal(t.get(server, "/demo/x", seconds=3).status, 503, "after allocation %d" % n)
         equal(server.terminate(), 0, "exit")
         if injection.fired == 0:
