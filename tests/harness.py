@@ -25,6 +25,7 @@ import hmac
 import json
 import mmap
 import os
+import random
 import re
 import select
 import shutil
@@ -479,10 +480,20 @@ def queued(near, far):
 
 
 def free_port():
-    """A port that the kernel has just handed out, for programs that cannot
-    be told to take any."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """A port for programs that cannot be told to take any, and for nobody: one
+    that the kernel gives to no one who does not name it."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+            first = int(f.read().split()[0])
+    except OSError:
+        first = 32768
+    while True:
+        port = random.randrange(1024 + first // 2, first)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
+        except OSError:
+            pass
 
 
 def pattern(n, seed=1):
