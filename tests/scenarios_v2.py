@@ -1029,3 +1029,16 @@ def client_answers_leave(t):
     peer.recv_type("leave")
     origin.gate("a").set()
     equal(peer.recv_type("response")["correlation_id"], stream, "answer")
+
+
+@scenario()
+def illegal_closes_are_not_waited_for(t):
+    """After a close frame that is none, the server says 1002 and ends the connection without waiting for another: a
+    goodbye that a client could still send is not asked for."""
+    server = t.server()
+    for name, how in (("one octet", dict(payload=b"x")), ("a fragment", dict(payload=b"\x03\xe8", fin=0)),
+                      ("126 octets", dict(payload=b"\x03\xe8" + b"x" * 124)), ("a code of its own", dict(payload=b"\x03\xed"))):
+        peer = t.tunnel(server, sub="demo")
+        peer.conn.send(peer.frame(CLOSE, **how))
+        peer.wait_close(1002)
+        equal(peer.conn.rest(1.5), b"", "octets behind the close frame (%s)" % name)

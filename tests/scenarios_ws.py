@@ -345,7 +345,7 @@ def echo_client_echoes(t):
     server = t.tunnel_server()
     client = echo(t, "client", "127.0.0.1", str(server.port), "/chat?x=1")
     peer = server.accept(v2=False)
-    equal(peer.handshake.target, "/chat?x=1", "target")
+    equal((peer.handshake.target, peer.handshake.get("host")), ("/chat?x=1", "127.0.0.1:%d" % server.port), "target, Host")
     for opcode, payload in ((TEXT, b"hello"), (BINARY, pattern(1 << 20))):
         peer.send(opcode, payload)
         equal(peer.recv(30) == (opcode, payload), True, "%d octets" % len(payload))
