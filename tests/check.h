@@ -56,5 +56,6 @@ void test_url(void);
 void test_say(void);
 void test_credit(void);
 void test_conn(void);
+void test_stream(void);
 
 #endif

@@ -169,6 +169,7 @@ main(void)
 	run("say", test_say);
 	run("credit", test_credit);
 	run("conn", test_conn);
+	run("stream", test_stream);
 #endif
 	return check_failed > 0;
 }
