@@ -161,12 +161,16 @@ tcp_pair_open(int fd[2])
 	close(listener);
 }
 
+/* Waits for events at fd; once that was in vain, no more. */
 static void
 wait_for(int fd, short events)
 {
+	static int in_vain;
 	struct pollfd p = { .fd = fd, .events = events };
 
-	CHECK(poll(&p, 1, LONG_MS) == 1, "nothing happens at fd %d", fd);
+	if (poll(&p, 1, in_vain ? 0 : LONG_MS) != 1)
+		in_vain = 1;
+	CHECK(p.revents != 0, "nothing happens at fd %d", fd);
 }
 
 /* Reads from the peer's end, behind got[0..n), what comes up to an end or up
@@ -599,6 +603,25 @@ test_fin_and_rst(void)
 	own_close(&own);
 }
 
+/* An answer whose end is out is not taken back by a reset. */
+static void
+test_guard_lingers(void)
+{
+	own_open_tcp(&own, CONN_STREAM);
+	conn_guard(own.c, 1);
+	conn_put(own.c, octets, 10);
+	conn_linger(own.c);
+	conns_flush();
+	conns_bury();
+	now_ms += 2000;
+	timer_run();
+	conns_bury();
+	CHECK(own.gone == 1, "it stays");
+	CHECK(socket_error(own.peer) == 0 && peer_read(own.peer, 0, 11) == 10
+	    && peer_sees(own.peer) == 0, "the peer was reset");
+	own_close(&own);
+}
+
 struct guarded {
 	struct sockaddr_in to;
 	int on;
@@ -903,10 +926,11 @@ test_short_writes(void)
 		    out + check_random(30000)));
 	}
 	CHECK(waited > 0, "no write was short");
-	while (out < OCTETS) {
+	for (n = OCTETS; out < OCTETS && out != n; ) {
+		n = out;
 		conn_flush_later(own.c);
 		conns_flush();
-		out = peer_read(own.peer, out, own.sent);
+		out = peer_read(own.peer, out, min_size(own.sent, OCTETS));
 	}
 	CHECK(own.c->tx.len == 0 && own.sent == OCTETS, "%zu wait",
 	    own.c->tx.len);
@@ -1160,6 +1184,7 @@ test_conn(void)
 	test_gone_both();
 	test_fresh();
 	test_fin_and_rst();
+	test_guard_lingers();
 	test_guard_killed();
 	test_io_result();
 	test_read();

@@ -42,7 +42,7 @@ probes_begin(size_t n)
 {
 	size_t i;
 
-	memset(probe, 0, sizeof(probe));
+	memset(probe, 0, n * sizeof(probe[0]));
 	now_ms = 1000;
 	last_due_ms = 0;
 	out_of_order = too_early = 0;
@@ -90,7 +90,8 @@ test_due(void)
 	run_at(1999);
 	CHECK(probe[0].fired == 0, "fired before its time");
 	run_at(2000);
-	CHECK(probe[0].fired == 1, "fired %d times", probe[0].fired);
+	CHECK(probe[0].fired == 1 && probe[0].t.due_ms == NEVER,
+	    "fired %d times", probe[0].fired);
 	run_at(9000);
 	CHECK(probe[0].fired == 1, "fired again: %d", probe[0].fired);
 	probe_set(0, 8000);
@@ -247,6 +248,30 @@ test_order(void)
 	probes_end(PROBES);
 }
 
+/* So few that each place in the heap counts. */
+static void
+test_order_of_few(void)
+{
+	size_t n, i;
+	int round;
+
+	for (round = 0; round < 2000; round++) {
+		n = 1 + check_random(20);
+		probes_begin(n);
+		for (i = 0; i < n; i++)
+			probe_set(i, 2000 + check_random(30));
+		for (i = 0; i < n / 3; i++)
+			timer_end(&probe[i].t);
+		run_at(9000);
+		CHECK(out_of_order == 0, "%d of %zu out of order",
+		    out_of_order, n);
+		for (i = 0; i < n / 3; i++)
+			CHECK(timer_init(&probe[i].t, probe_fire) == 0 &&
+			    probe[i].fired == 0, "an ended one fired");
+		probes_end(n);
+	}
+}
+
 static void
 change_one_at_random(void)
 {
@@ -309,5 +334,6 @@ test_timer(void)
 	test_sets_itself();
 	test_meddles();
 	test_order();
+	test_order_of_few();
 	test_random();
 }
