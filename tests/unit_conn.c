@@ -622,6 +622,23 @@ test_guard_lingers(void)
 	own_close(&own);
 }
 
+/* What is queued arrives, although octets that came are not wanted. */
+static void
+test_part(void)
+{
+	own_open_tcp(&own, CONN_HEAD);
+	peer_write(own.peer, 0, 50000);
+	wait_for(own.c->watch.fd, POLLIN);
+	conn_put(own.c, octets, 100);
+	conn_part(own.c);
+	CHECK(conn_is_dead(own.c) && own.gone == 0, "it stays");
+	conns_bury();
+	CHECK(peer_read(own.peer, 0, 101) == 100 &&
+	    memcmp(got, octets, 100) == 0 && peer_sees(own.peer) == 0,
+	    "not what was queued, and an end");
+	own_close(&own);
+}
+
 struct guarded {
 	struct sockaddr_in to;
 	int on;
@@ -807,6 +824,22 @@ test_rx_given_back(void)
 		    "state %d keeps %zu", (int)state[i], own.c->rx.cap);
 		own_close(&own);
 	}
+}
+
+/* In rx, and in the socket behind that. */
+static void
+test_arrived(void)
+{
+	own_open(&own, CONN_HEAD);
+	CHECK(conn_arrived(own.c) == 0, "%lld came", conn_arrived(own.c));
+	peer_write(own.peer, 0, 1000);
+	CHECK(conn_arrived(own.c) == 1000, "%lld came", conn_arrived(own.c));
+	conn_fill(own.c, MEM_BLOCK);
+	buf_consume(&own.c->rx, 400);
+	peer_write(own.peer, 0, 50);
+	CHECK(own.c->rx.len == 600 && conn_arrived(own.c) == 650, "%lld came",
+	    conn_arrived(own.c));
+	own_close(&own);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -1184,6 +1217,7 @@ test_conn(void)
 	test_gone_both();
 	test_fresh();
 	test_fin_and_rst();
+	test_part();
 	test_guard_lingers();
 	test_guard_killed();
 	test_io_result();
@@ -1193,6 +1227,7 @@ test_conn(void)
 	test_fill();
 	test_fill_max();
 	test_rx_given_back();
+	test_arrived();
 	test_write_at_once();
 	test_write_behind();
 	test_write_connecting();

@@ -3,6 +3,7 @@
  * whom, while the set changes.  Which part a watch stands in is seen by
  * whether a wait asks about it.
  */
+#include <sys/resource.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -336,6 +337,30 @@ test_replace_meanwhile(void)
 	probes_close(2);
 }
 
+/* A limit of open files that is lowered leaves some that cannot be asked
+ * about. */
+static void
+test_limit(void)
+{
+	struct rlimit was, low;
+
+	probes_open(MANY);
+	probe_write(&probe[0]);
+	CHECK(getrlimit(RLIMIT_NOFILE, &was) == 0, "no limit");
+	low = was;
+	low.rlim_cur = MANY - 1;
+	now_ms += 1000;
+	CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0, "the limit stays");
+	CHECK(pollset_wait(LONG_MS) == -1 && probe_with_news() == NULL,
+	    "past the limit");
+	pollset_remove(&probe[1].w);
+	now_ms += 1000;
+	CHECK(pollset_wait(LONG_MS) == 0 && probe_with_news() == &probe[0],
+	    "within the limit");
+	setrlimit(RLIMIT_NOFILE, &was);
+	probes_close(MANY);
+}
+
 /* --- the two parts: time is what now_ms says when a wait begins */
 
 /* Has all asked now, with probe[0] always readable, so that there is news in
@@ -475,6 +500,7 @@ test_pollset(void)
 	test_remove_meanwhile();
 	test_random();
 	test_replace_meanwhile();
+	test_limit();
 	test_quiet();
 	test_age();
 	test_sleepy();
