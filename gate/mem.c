@@ -234,7 +234,12 @@ buf_next_cap(const struct buf *b, size_t n, size_t max)
 size_t
 buf_cost(const struct buf *b, size_t n, size_t max)
 {
-	return buf_fits(b, n) ? 0 : buf_next_cap(b, n, max);
+	size_t cap = buf_next_cap(b, n, max);
+	enum pool_class k = pool_class_of(cap);
+
+	if (buf_fits(b, n))
+		return 0;
+	return k == POOL_CLASSES ? cap : pool_size[k];
 }
 
 unsigned char *

@@ -244,6 +244,31 @@ test_buf_max(void)
 	CHECK(budget_used() == 0, "%zu are charged", budget_used());
 }
 
+/* Whatever is in a buf: what more octets cost is what is charged meanwhile. */
+static void
+test_buf_cost(void)
+{
+	size_t len, gone, n, cost, cap;
+
+	for (len = 0; len < 40000; len += 1 + len / 3) {
+		for (gone = 0; gone <= len; gone += 1 + len / 2) {
+			for (n = 1; n < 50000; n += n) {
+				struct buf b = { 0 };
+
+				buf_put(&b, octets, len, OCTETS);
+				buf_consume(&b, gone);
+				cap = b.cap;
+				cost = buf_cost(&b, n, OCTETS);
+				buf_space(&b, n, OCTETS);
+				CHECK(cost == (b.cap == cap ? 0 : b.cap),
+				    "%zu in %zu: %zu more cost %zu, and take "
+				    "%zu", b.len, cap, n, cost, b.cap);
+				buf_free(&b);
+			}
+		}
+	}
+}
+
 /* A long wait costs a small block where that is enough, and nothing where
  * nothing waits. */
 static void
@@ -577,6 +602,7 @@ test_mem(void)
 	test_buf_splits();
 	test_buf_compacts();
 	test_buf_max();
+	test_buf_cost();
 	test_buf_fit();
 	test_buf_random();
 	test_chain_empty();
