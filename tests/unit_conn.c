@@ -183,6 +183,7 @@ peer_read(int fd, size_t n, size_t most)
 	while (n < most && r > 0) {
 		wait_for(fd, POLLIN);
 		r = read(fd, got + n, most - n);
+		CHECK(r != -1 || errno == EAGAIN, "peer: %s", strerror(errno));
 		if (r > 0)
 			n += (size_t)r;
 	}
