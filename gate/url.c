@@ -33,8 +33,8 @@ url_authority(struct url *u, struct view *rest)
 	return port_ok(u->port) && !http_equal(u->port, "0") ? 0 : -1;
 }
 
-/* A name or an address, of octets that mean nothing to a shell: the command of
- * --connect may hold it. */
+/* A name or an address, of octets that mean nothing to a shell, and no option:
+ * the command of --connect may hold it. */
 static int
 host_ok(struct view host)
 {
@@ -45,7 +45,7 @@ host_ok(struct view host)
 	for (i = 0; i < host.n; i++)
 		if (host.p[i] == '\0' || strchr(octets, host.p[i]) == NULL)
 			return 0;
-	return host.n > 0 && host.n <= 255;
+	return host.n > 0 && host.n <= 255 && host.p[0] != '-';
 }
 
 int

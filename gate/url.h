@@ -18,8 +18,8 @@ struct url {
 
 /* Splits scheme://host[:port][/path].  Returns 0; or -1 where it has not that
  * form, a user before its host, a host that is no name or address (255 octets of
- * letters, digits and .-_:, which a shell takes as they are), or a port that
- * is none. */
+ * letters, digits and .-_:, which a shell takes as they are, and no - at first),
+ * or a port that is none. */
 int url_split(struct url *u, const char *text);
 
 /* Whether port is a number from 0 to 65535. */

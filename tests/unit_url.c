@@ -111,6 +111,28 @@ test_split_long(void)
 	}
 }
 
+/* What a shell or a program would take for something else is no host. */
+static void
+test_split_octets(void)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+	char text[] = "http://aXb/", first[] = "http://Xb/";
+	struct url u;
+	int c;
+
+	for (c = 1; c < 256; c++) {
+		text[8] = first[7] = (char)c;
+		if (strchr(":/?#", c) != NULL)
+			continue;
+		CHECK((url_split(&u, text) == 0) == (strchr(good, c) != NULL),
+		    "octet %d", c);
+		CHECK((url_split(&u, first) == 0) ==
+		    (strchr(good, c) != NULL && c != '-'), "octet %d at first",
+		    c);
+	}
+}
+
 static void
 test_port(void)
 {
@@ -285,6 +307,7 @@ test_url(void)
 	test_split_good();
 	test_split_bad();
 	test_split_long();
+	test_split_octets();
 	test_port();
 	test_target();
 	test_token();
