@@ -332,7 +332,7 @@ test_hmac_bits(void)
 	hmac_sign(want, key_text, sizeof(key_text), text, sizeof(text));
 	for (bit = 0; bit < 8 * (sizeof(key_text) + sizeof(text)); bit++) {
 		b = bit / 8 < sizeof(key_text) ? key_text + bit / 8 :
-		    text + bit / 8 - sizeof(key_text);
+		    text + (bit / 8 - sizeof(key_text));
 		*b = (unsigned char)(*b ^ 1 << bit % 8);
 		hmac_sign(got, key_text, sizeof(key_text), text, sizeof(text));
 		CHECK(!hmac_equal(want, got, sizeof(want)), "bit %zu", bit);
