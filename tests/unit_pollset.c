@@ -342,6 +342,7 @@ test_replace_meanwhile(void)
 static void
 test_limit(void)
 {
+	static struct pollfd some[MANY];
 	struct rlimit was, low;
 
 	probes_open(MANY);
@@ -351,8 +352,9 @@ test_limit(void)
 	low.rlim_cur = MANY - 1;
 	now_ms += 1000;
 	CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0, "the limit stays");
-	CHECK(pollset_wait(LONG_MS) == -1 && probe_with_news() == NULL,
-	    "past the limit");
+	if (poll(some, MANY, 0) == -1)	/* valgrind knows no limit */
+		CHECK(pollset_wait(LONG_MS) == -1 &&
+		    probe_with_news() == NULL, "past the limit");
 	pollset_remove(&probe[1].w);
 	now_ms += 1000;
 	CHECK(pollset_wait(LONG_MS) == 0 && probe_with_news() == &probe[0],
