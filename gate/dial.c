@@ -175,7 +175,7 @@ dial_gone(struct link *l, int code, const char *why)
 	if (u->link != l)
 		return;
 	u->link = NULL;
-	if (code == 1008 && l->close_in && now_ms - u->up_ms < REFUSAL_MS) {
+	if (l->close_code == 1008 && now_ms - u->up_ms < REFUSAL_MS) {
 		helper_end(&u->helper);
 		uplink_give_up(why);
 		return;

@@ -245,19 +245,19 @@ link_close(struct link *l, int code, const char *reason)
 void
 link_fail(struct link *l, int minus_code, const char *reason)
 {
+	l->deaf = 1;
 	if (!link_is_live(l))
 		return;
 	log_event(LEVEL_INFO, "event=link-fault code=%d reason=\"%s\"",
 	    -minus_code, reason);
 	link_close(l, -minus_code, reason);
-	l->close_in = 1;		/* nothing that comes is looked at */
 	link_later(l);
 }
 
 void
 link_close_due(struct link *l)
 {
-	if (l->life != LINK_CLOSING || !l->close_in || l->tx.len > 0 ||
+	if (l->life != LINK_CLOSING || !l->deaf || l->tx.len > 0 ||
 	    l->masks)
 		return;
 	link_retire(l, LINK_DEAD, 0, "");
@@ -301,9 +301,7 @@ link_peer_close(struct link *l, const unsigned char *p, size_t n)
 	char why[WS_CONTROL_MAX * 4];
 	int code, r = ws_close_parse(&code, &reason, p, n);
 
-	if (l->close_in)
-		return;
-	l->close_in = 1;
+	l->deaf = 1;
 	if (r < 0) {
 		link_fail(l, r, "malformed close frame");
 		return;
@@ -453,13 +451,11 @@ link_input(struct link *l)
 	struct conn *c = l->c;
 	size_t used = 1;
 
-	while (used > 0 && c->rx.len > 0 && !link_is_dead(l) && !l->close_in) {
+	while (used > 0 && c->rx.len > 0 && !link_is_dead(l) && !l->deaf) {
 		used = link_step(l, buf_view(&c->rx));
-		if (!link_is_live(l) && used == 0)
-			used = c->rx.len;
 		buf_consume(&c->rx, used);
 	}
-	if (l->close_in)
+	if (l->deaf)
 		buf_consume(&c->rx, c->rx.len);
 	if (l->ops->handled != NULL)
 		l->ops->handled();

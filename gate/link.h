@@ -94,7 +94,7 @@ struct link {
 	unsigned char in_frame;		/* v1: a data frame has begun, and is not whole */
 	unsigned char pong_due;
 	unsigned char peer_left;	/* the peer said "leave" */
-	unsigned char close_in;		/* nothing that comes is looked at any more: a close
+	unsigned char deaf;		/* nothing that comes is looked at any more: a close
 					   frame came, or the peer broke the protocol */
 };
 

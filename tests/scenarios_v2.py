@@ -1,6 +1,7 @@
 """The v2 wire, each end of it met by a peer written by hand."""
 import json
 import re
+import signal
 import struct
 import time
 import uuid
@@ -1042,3 +1043,17 @@ def illegal_closes_are_not_waited_for(t):
         peer.conn.send(peer.frame(CLOSE, **how))
         peer.wait_close(1002)
         equal(peer.conn.rest(1.5), b"", "octets behind the close frame (%s)" % name)
+
+
+@scenario()
+def a_close_in_two_reads(t):
+    """The answer to the server's close counts when it comes in two pieces, as any frame does."""
+    server = t.server()
+    peer = t.tunnel(server, sub="demo")
+    server.send_signal(signal.SIGTERM)
+    peer.wait_close(1001)
+    octets = peer.frame(CLOSE, b"\x03\xe9")
+    peer.conn.send(octets[:1])
+    server.settle()
+    peer.conn.send(octets[1:])
+    equal(peer.conn.rest(1), b"", "octets behind the close frame")
