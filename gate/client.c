@@ -84,7 +84,7 @@ client_run(struct uplink *u)
 	loop_init(&client_program);
 	person_start();
 	uplink_start(u);
-	loop_run(&client_program);
+	loop_run();
 	status = uplink_finish(u);
 	children_end();
 	say_flush();

@@ -190,16 +190,15 @@ loop_turn(void)
 }
 
 void
-loop_run(const struct program *p)
+loop_run(void)
 {
 	long long stop_ms = NEVER;
 
-	must(p == program);
 	loop_settle();
-	while (!stopping || (p->busy() && now_ms < stop_ms)) {
+	while (!stopping || (program->busy() && now_ms < stop_ms)) {
 		loop_turn();
 		if (stopping && stop_ms == NEVER)
-			stop_ms = now_ms + p->stop_ms;
+			stop_ms = now_ms + program->stop_ms;
 	}
 }
 

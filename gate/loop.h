@@ -31,9 +31,9 @@ struct program {
  * Ends the program where that fails. */
 void loop_init(const struct program *p);
 
-/* Runs p, which loop_init() was given, until loop_stop(), and then while it is
+/* Runs what loop_init() was given until loop_stop(), and then while it is
  * busy. */
-void loop_run(const struct program *p);
+void loop_run(void);
 
 /* Has loop_run() end as soon as the program is not busy. */
 void loop_stop(void);

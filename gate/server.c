@@ -126,7 +126,7 @@ server_run(void)
 	log_event(LEVEL_INFO, "event=start version=" PIPEGATE_VERSION
 	    " max_connections=%lld max_memory=%zu", opt->max_connections,
 	    budget_max());
-	loop_run(&server_program);
+	loop_run();
 	say_flush();
 	return 0;
 }

@@ -153,7 +153,7 @@ welcome_run(void)
 {
 	loop_init(&welcome_program);
 	listener_open(opt->host, opt->port, &welcome_ops);
-	loop_run(&welcome_program);
+	loop_run();
 	say_flush();
 	return 0;
 }

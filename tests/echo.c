@@ -351,6 +351,6 @@ main(int argc, char **argv)
 		client_start_to(argv + 2);
 	else
 		die("usage: echo server [PORT] | echo client HOST PORT PATH");
-	loop_run(&echo_program);
+	loop_run();
 	return 0;
 }
