@@ -1283,6 +1283,21 @@ class Scenario:
         finally:
             conn.close()
 
+    def wait_healthy(self, port):
+        """Until the server there answers for its health."""
+        def healthy():
+            try:
+                conn = Conn.to(port)
+            except OSError:
+                return False
+            try:
+                return conn.get("/healthz", seconds=2).status == 200
+            except (Failed, OSError):
+                return False
+            finally:
+                conn.close()
+        wait(healthy, "an answer from port %d" % port)
+
     def background(self, work):
         """Runs work() in a thread; .result() has a deadline."""
         future = concurrent.futures.Future()

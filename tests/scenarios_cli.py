@@ -443,13 +443,7 @@ def closed_standard_descriptors(t):
     number = harness.free_port()
     server = t.spawn(["/bin/sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", harness.BINARY,
                       "server", "--host", "127.0.0.1", "--port", str(number)], name="server")
-
-    def healthy():
-        try:
-            return Conn.to(number).get("/healthz").status == 200
-        except OSError:
-            return False
-    t.wait(healthy, "an answer")
+    t.wait_healthy(number)
     equal(server.terminate(), 0, "exit")
 
 
@@ -459,15 +453,10 @@ def log_to_nowhere(t):
     number = harness.free_port()
     t.spawn(["/bin/sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh", harness.BINARY,
              "server", "--host", "127.0.0.1", "--port", str(number)], name="server")
-
-    def healthy():
-        try:
-            for _ in range(3):
-                Conn.to(number).get("/nobody")
-            return Conn.to(number).get("/healthz").status == 200
-        except OSError:
-            return False
-    t.wait(healthy, "an answer")
+    t.wait_healthy(number)
+    for _ in range(3):
+        Conn.to(number).get("/nobody")
+    t.wait_healthy(number)
 
 
 @scenario()

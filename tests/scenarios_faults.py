@@ -488,13 +488,7 @@ def few_descriptors(t):
     check(turns < 10 * len(conns), "it spins: %d turns of its loop" % turns)
     for conn in conns:
         conn.close()
-
-    def healthy():
-        try:
-            return t.get(server, "/healthz", seconds=2).status == 200
-        except (Failed, OSError):
-            return False
-    t.wait(healthy, "an answer")
+    t.wait_healthy(server.port)
 
 
 @scenario()

@@ -56,13 +56,7 @@ def limit_lowered_below_what_is_open(t):
     check(injection.seen()["poll"] < 1000, "it spins: %d turns" % injection.seen()["poll"])
     for conn in conns:
         conn.close()
-
-    def healthy():
-        try:
-            return t.get(server, "/healthz", seconds=2).status == 200
-        except (Failed, OSError):
-            return False
-    wait(healthy, "an answer")
+    t.wait_healthy(server.port)
 
 
 @scenario()
