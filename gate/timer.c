@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
 #include "gate/clock.h"
-#include "gate/mem.h"
 #include "gate/timer.h"
 
 static struct {
