@@ -18,8 +18,6 @@
 #include "gate/tunnel.h"
 #include "gate/answer.h"
 
-#define INFORMATIONAL_MAX 16
-
 void
 answer_attach(struct stream *s, struct caller *w)
 {
@@ -93,17 +91,13 @@ answer_refuse(struct stream *s, const char *why)
 	stream_reset(s, 502, why);
 }
 
+/* The limit may be the wire's, or our own. */
 static void
 server_too_big(struct stream *s)
 {
-	char why[128];
+	int ours = opt->max_body > 0 && s->to_link.limit >= opt->max_body;
 
-	if (s->to_link.limit < opt->max_body || opt->max_body == 0)
-		snprintf(why, sizeof(why), "%s", forward_refusal(s, 413));
-	else
-		snprintf(why, sizeof(why), "the body exceeds %lld bytes, the "
-		    "limit of PIPEGATE_MAX_BODY_BYTES", opt->max_body);
-	caller_break(s, 413, why);
+	caller_break(s, 413, ours ? reply_too_big() : forward_refusal(413));
 }
 
 static void
@@ -120,7 +114,7 @@ server_fault(struct stream *s, enum source_fault f)
 		caller_break(s, 400, "the chunked body is malformed");
 		break;
 	case SOURCE_NO_ROOM:
-		caller_break(s, 503, "the server is short of memory: try again");
+		caller_break(s, 503, reply_no_memory);
 		break;
 	case SOURCE_TOO_BIG:
 		server_too_big(s);
@@ -284,10 +278,8 @@ answer_begin(struct stream *s, struct ws_msg *m)
 	answer_put(s, m, framing);
 	if (framing == HTTP_RAW)
 		stream_news(s);
-	if (m->end && half_is_open(&s->from_link.half)) {
-		half_end(&s->from_link.half);
-		stream_take_end(s, NULL, 0);
-	}
+	if (m->end && half_is_open(&s->from_link.half))
+		stream_take_last(s, NULL, 0, NULL, 0);
 }
 
 static void

@@ -81,7 +81,7 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
-	s = stream_new(&server_role, NULL, id);
+	s = stream_new(&server_role, id);
 	if (s == NULL)
 		return NULL;
 	answer_attach(s, w);
@@ -91,7 +91,7 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;
 	http_body_init(&s->to_link.body, h->framing, h->length);
 	stream_label(s, "%s %s", h->method, h->path);
-	caller_leave(w);
+	caller_unlist(w);
 	conn_state(w->c, CONN_STREAM);
 	return s;
 }
@@ -103,16 +103,6 @@ caller_refuse(struct caller *w, const struct http_head *h, int status,
 {
 	caller_eat(w, h);
 	caller_error(w, status, why);
-}
-
-static void
-caller_too_big(struct caller *w, const struct http_head *h)
-{
-	char why[128];
-
-	snprintf(why, sizeof(why), "the body exceeds %lld bytes, the limit "
-	    "of PIPEGATE_MAX_BODY_BYTES", opt->max_body);
-	caller_refuse(w, h, 413, why);
 }
 
 static void
@@ -137,8 +127,7 @@ caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 	}
 	s = budget_free() == 0 ? NULL : request_stream(w, h, t);
 	if (s == NULL)
-		caller_refuse(w, h, 503, "the server is short of memory: "
-		    "try again");
+		caller_refuse(w, h, 503, reply_no_memory);
 	else if (l != NULL)
 		stream_forward(s, l, h);
 	else
@@ -151,7 +140,7 @@ caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
 	struct tunnel *t;
 
 	if (opt->max_body > 0 && h->length > opt->max_body) {
-		caller_too_big(w, h);
+		caller_refuse(w, h, 413, reply_too_big());
 		return;
 	}
 	t = tunnel_for(id);
@@ -223,7 +212,7 @@ caller_request(struct caller *w, const struct http_head *h)
 
 	if (loop_is_stopping()) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, "the server is stopping");
+		caller_refuse(w, h, 503, reply_stopping);
 	} else if (w->tunnel_only && !joins) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, crowded);
@@ -263,7 +252,7 @@ head_fault(int status)
 static void
 caller_drop(struct caller *w)
 {
-	caller_leave(w);
+	caller_unlist(w);
 	conn_kill(w->c);
 }
 
@@ -361,7 +350,7 @@ caller_blocked(struct conn *c)
 	if (c->state != CONN_HEAD || w->place.in == &callers.stuck)
 		return;
 	buf_fit(&c->rx);
-	caller_leave(w);
+	caller_unlist(w);
 	caller_share(w, &callers.octets, c->rx.cap + MEM_BLOCK);
 	list_add(&callers.stuck, &w->place, w);
 	heads_evict();
@@ -486,7 +475,7 @@ static void
 caller_no_memory(struct caller *w)
 {
 	caller_note_nothing(w);
-	caller_error(w, 503, "the server is short of memory: try again");
+	caller_error(w, 503, reply_no_memory);
 }
 
 static void

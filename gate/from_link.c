@@ -106,8 +106,10 @@ sink_write(struct stream *s, const unsigned char *p, size_t n)
 		sink_put(s, p, n, chunked);
 }
 
-int
-stream_take(struct stream *s, const unsigned char *p, size_t n, int end)
+/* n octets pass the half, which ends with them or goes on.  Returns as
+ * stream_take(). */
+static int
+take_octets(struct stream *s, const unsigned char *p, size_t n, int end)
 {
 	static const char wrong_length[] =
 	    "the body is not as long as its Content-Length says";
@@ -131,6 +133,12 @@ stream_take(struct stream *s, const unsigned char *p, size_t n, int end)
 	return 0;
 }
 
+int
+stream_take(struct stream *s, const unsigned char *p, size_t n)
+{
+	return take_octets(s, p, n, 0);
+}
+
 static void
 sink_put_last_chunk(struct stream *s, const struct http_field *f, size_t n)
 {
@@ -145,8 +153,9 @@ sink_put_last_chunk(struct stream *s, const struct http_field *f, size_t n)
 	conn_put(s->http, space, o.len);
 }
 
-void
-stream_take_end(struct stream *s, const struct http_field *f, size_t n)
+/* The half has ended: so does what is written to the conn. */
+static void
+take_end(struct stream *s, const struct http_field *f, size_t n)
 {
 	gather_write();
 	if (s->life == STREAM_FREED)
@@ -161,6 +170,17 @@ stream_take_end(struct stream *s, const struct http_field *f, size_t n)
 		stream_reset(s, 502, stream_answered);
 	else
 		stream_check(s);
+}
+
+int
+stream_take_last(struct stream *s, const unsigned char *p, size_t n,
+    const struct http_field *f, size_t nf)
+{
+	int r = take_octets(s, p, n, 1);
+
+	if (r == 0 && s->from_link.half.state == WS_HALF_ENDED)
+		take_end(s, f, nf);
+	return r;
 }
 
 void

@@ -15,15 +15,16 @@ struct http_field;
 struct link;
 struct stream;
 
-/* Body octets came for s, and must stay where they are until gather_write();
- * end: the half ends with them.  Returns -1002: they pass the credit or come
- * after the end, and nothing was done.  Else 0: the half is WS_HALF_ENDED where
- * end was set, and stream_take_end() is then to be called; or it was broken off,
- * since its length is wrong, and s may be over. */
-int stream_take(struct stream *s, const unsigned char *p, size_t n, int end);
+/* Body octets came for s, and must stay where they are until gather_write().
+ * Returns -1002: they pass the credit or come after the end, and nothing was
+ * done.  Else 0; where the length is wrong, the half was broken off, and s may
+ * be over. */
+int stream_take(struct stream *s, const unsigned char *p, size_t n);
 
-/* The half has ended: f[0..n) are its trailers.  s may be over then. */
-void stream_take_end(struct stream *s, const struct http_field *f, size_t n);
+/* The same for the last of them, maybe none: the half ends.  f[0..nf) are its
+ * trailers.  s may be over then. */
+int stream_take_last(struct stream *s, const unsigned char *p, size_t n,
+    const struct http_field *f, size_t nf);
 
 /* Writes the pieces that were gathered. */
 void gather_write(void);

@@ -38,6 +38,12 @@ held_begin(struct stream *s)
 }
 
 static int
+held_is_busy(const struct stream *s)
+{
+	return s->held != NULL && s->held->message.len > 0;
+}
+
+static int
 held_put(struct held *h, const void *p, size_t n)
 {
 	if (!budget_whole_has(n) || chain_put(&h->message, p, n) == -1)
@@ -262,7 +268,7 @@ held_serve(struct stream *s)
 
 	if (s->reset_why != NULL)
 		held_fail_due(s);
-	if (half_is_open(&s->to_link.half) || !s->wire->is_busy(s))
+	if (half_is_open(&s->to_link.half) || !held_is_busy(s))
 		return TURN_DONE;
 	if (l->part_left == 0 && held_open_frame(s) == -1)
 		return TURN_FIRST;
@@ -368,12 +374,6 @@ held_fail(struct stream *s, int status, const char *why)
 	s->reset_why = why;
 	held_fail_due(s);
 	turn_wait(s);
-}
-
-static int
-held_is_busy(const struct stream *s)
-{
-	return s->held != NULL && s->held->message.len > 0;
 }
 
 static void

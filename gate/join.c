@@ -19,7 +19,6 @@
 
 #define EXPIRED_GRACE_S 300
 
-static const char stopping[] = "the server is stopping";
 static const char no_memory[] = "the server is short of memory";
 
 /* --- the link's ops */
@@ -50,7 +49,7 @@ join_gone(struct link *l, int code, const char *why)
 	log_event(LEVEL_INFO, "event=client-gone id=%s code=%d why=\"%s\" "
 	    "requests=%lld clients=%d", t->id, code, why, l->streams.n,
 	    t->nlinks);
-	streams_orphan(l, loop_is_stopping() ? stopping :
+	streams_orphan(l, loop_is_stopping() ? reply_stopping :
 	    "the tunnel client went away");
 	if (!loop_is_stopping())
 		tunnel_unserved(t, code == 1000 ? 0 : opt->offline_wait_s * 1000);
@@ -87,7 +86,7 @@ join_refuse(struct caller *w, const struct ws_offer *offer, int code,
 	conn_put(w->c, body, n);
 	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
 	    code, w->peer, why);
-	caller_leave(w);
+	caller_unlist(w);
 	conn_linger(w->c);
 }
 
@@ -276,6 +275,6 @@ links_stop(void)
 
 	for (l = link_first(); l != NULL; l = next) {
 		next = link_next(l);
-		link_close(l, 1001, stopping);
+		link_close(l, 1001, reply_stopping);
 	}
 }

@@ -35,7 +35,6 @@
 #define IDLE_MS 4000
 #define FRESH_MS 1000		/* a request that could not be sent again takes no conn that was
 				   idle for longer */
-#define INFORMATIONAL_MAX 16
 
 /* A connection to the service.  Lives as long as its conn. */
 struct origin {
@@ -347,7 +346,7 @@ client_start(struct stream *s, struct ws_msg *m)
 struct stream *
 client_stream(struct link *l, const unsigned char id[16])
 {
-	struct stream *s = stream_new(&client_role, NULL, id);
+	struct stream *s = stream_new(&client_role, id);
 
 	if (s == NULL)
 		return NULL;

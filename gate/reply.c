@@ -15,6 +15,10 @@
 static const char allow_all[] =
     "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+const char reply_no_memory[] =
+    "the server is short of memory: try again";
+const char reply_stopping[] = "the server is stopping";
+
 static struct list next_callers;	/* that may have another request in rx */
 
 struct caller *
@@ -34,12 +38,12 @@ void
 caller_free(struct caller *w)
 {
 	must(w->stream == NULL);
-	caller_leave(w);
+	caller_unlist(w);
 	free(w);
 }
 
 void
-caller_leave(struct caller *w)
+caller_unlist(struct caller *w)
 {
 	caller_share(w, NULL, 0);
 	list_leave(&w->place);
@@ -74,12 +78,18 @@ caller_note_nothing(struct caller *w)
 }
 
 void
+caller_drop_head(struct caller *w)
+{
+	buf_consume(&w->c->rx, w->head_size);
+	w->head_size = 0;
+}
+
+void
 caller_eat(struct caller *w, const struct http_head *h)
 {
 	if (h->framing != HTTP_NO_BODY)
 		w->keep_alive = 0;
-	buf_consume(&w->c->rx, w->head_size);
-	w->head_size = 0;
+	caller_drop_head(w);
 }
 
 void
@@ -87,7 +97,7 @@ caller_next(struct caller *w)
 {
 	if (conn_is_dead(w->c))
 		return;
-	caller_leave(w);
+	caller_unlist(w);
 	list_add(&next_callers, &w->place, w);
 }
 
@@ -109,7 +119,7 @@ caller_answered(struct caller *w)
 	if (conn_is_dead(c))
 		return;
 	if (!w->keep_alive) {
-		caller_leave(w);
+		caller_unlist(w);
 		conn_linger(c);
 		return;
 	}
@@ -159,6 +169,16 @@ stream_error(const struct stream *s, struct caller *w, const char *detail)
 	e.correlation_id.p = (const unsigned char *)hex;
 	e.correlation_id.n = sizeof(hex);
 	caller_error_put(w, &e, s->label);
+}
+
+const char *
+reply_too_big(void)
+{
+	static char why[128];
+
+	snprintf(why, sizeof(why), "the body exceeds %lld bytes, the limit "
+	    "of PIPEGATE_MAX_BODY_BYTES", opt->max_body);
+	return why;
 }
 
 /* Answers with the fields f[0..n) and a short body. */

@@ -12,6 +12,9 @@
 struct conn;
 struct stream;
 
+/* What several rooms say. */
+extern const char reply_no_memory[], reply_stopping[];
+
 #define UNREAD_MAX 4096		/* octets of our answers that a caller may leave unread
 				   before we read no more requests of it */
 
@@ -40,7 +43,7 @@ void caller_free(struct caller *w);
 
 /* Takes w out of the list in which it waits, and its memory out of the sum that
  * it counts in.  (caller_leaves() is another thing: see answer.h.) */
-void caller_leave(struct caller *w);
+void caller_unlist(struct caller *w);
 
 /* Counts so many octets of w in *share from now on, instead of where w's were
  * counted before; share NULL: nowhere. */
@@ -52,6 +55,9 @@ void caller_note(struct caller *w, const struct http_head *h);
 /* The same where no head could be read: the answer is for HTTP/1.1, and closes
  * the connection. */
 void caller_note_nothing(struct caller *w);
+
+/* Drops the head at the front of rx. */
+void caller_drop_head(struct caller *w);
 
 /* Drops the head h from the front of rx.  Where a body follows, which nobody is
  * going to read, the connection ends after the answer. */
@@ -80,6 +86,9 @@ void caller_error_put(struct caller *w, struct http_error *e,
  * s->status. */
 void stream_error(const struct stream *s, struct caller *w,
     const char *detail);
+
+/* That a body has passed the limit.  Good until the next call. */
+const char *reply_too_big(void);
 
 /* Answers a request for /healthz. */
 void caller_health(struct caller *w, const struct http_head *h);

@@ -14,6 +14,7 @@
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
+#include "gate/reply.h"
 #include "gate/tunnel.h"
 #include "gate/join.h"
 #include "gate/caller.h"
@@ -95,7 +96,7 @@ server_stop(void)
 	loop_stop();
 	listener_close();
 	log_event(LEVEL_INFO, "event=stopping");
-	tunnels_refuse_all(504, "the server is stopping");
+	tunnels_refuse_all(504, reply_stopping);
 	links_stop();
 }
 

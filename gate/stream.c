@@ -77,7 +77,7 @@ stream_unlist(struct stream *s)
 }
 
 struct stream *
-stream_new(const struct role *role, struct conn *c, const unsigned char id[16])
+stream_new(const struct role *role, const unsigned char id[16])
 {
 	struct stream *s = spare_streams;
 
@@ -90,7 +90,6 @@ stream_new(const struct role *role, struct conn *c, const unsigned char id[16])
 	memset(s, 0, sizeof(*s));
 	s->role = role;
 	s->life = STREAM_NEW;
-	s->http = c;
 	memcpy(s->id, id, 16);
 	s->start_ms = s->from_link.window.granted_ms = now_ms;
 	s->to_link.limit = LLONG_MAX;
@@ -259,11 +258,18 @@ stream_window_grant(struct stream *s)
 	return n;
 }
 
+static int
+stream_is_busy(const struct stream *s)
+{
+	return s->wire != NULL && s->wire->is_busy != NULL &&
+	    s->wire->is_busy(s);
+}
+
 static void
 stream_retry(struct stream *s)
 {
 	stream_window_gone(s, 0);
-	if (s->reset_why != NULL || s->grant_due || s->wire->is_busy(s))
+	if (s->reset_why != NULL || s->grant_due || stream_is_busy(s))
 		turn_wait(s);
 }
 
@@ -332,7 +338,7 @@ stream_check(struct stream *s)
 {
 	if (s->life >= STREAM_OVER || half_is_open(&s->to_link.half) ||
 	    half_is_open(&s->from_link.half) || s->reset_why != NULL ||
-	    (s->wire != NULL && s->wire->is_busy(s)))
+	    stream_is_busy(s))
 		return;
 	stream_move(s, STREAM_OVER);
 	s->role->over(s);
@@ -345,7 +351,7 @@ stream_drop_halves(struct stream *s)
 	half_drop(&s->to_link.half);
 	half_drop(&s->from_link.half);
 	stream_window_close(s);
-	if (s->wire != NULL)
+	if (s->wire != NULL && s->wire->drop != NULL)
 		s->wire->drop(s);
 }
 

@@ -25,6 +25,7 @@ struct link;
 struct stream;
 
 #define LABEL_MAX 96
+#define INFORMATIONAL_MAX 16		/* interim answers before the final one */
 #define V2_STREAMS 1024
 #define V2_WINDOW 65536			/* credit that a request's body starts with */
 #define NO_CREDIT_LIMIT (LLONG_MAX / 4)	/* where the wire has no credit (v1) */
@@ -94,9 +95,10 @@ struct wire {
 	 * NULL: the wire has no message for that. */
 	void (*reset)(struct stream *, int status, const char *why);
 	/* The halves are broken off: throws away what waits for the link and
-	 * has not begun to go. */
+	 * has not begun to go.  May be NULL. */
 	void (*drop)(struct stream *);
-	/* Whether s must stay until something of it has gone to the link. */
+	/* Whether s must stay until something of it has gone to the link.
+	 * NULL: never. */
 	int (*is_busy)(const struct stream *);
 	/* The stream goes: frees what it has of the wire's own.  May be NULL. */
 	void (*over)(struct stream *);
@@ -169,10 +171,9 @@ struct stream *stream_find(const unsigned char id[16]);
 /* Any stream that is joined to a link and has a conn, or NULL. */
 struct stream *stream_first_tied(void);
 
-/* Makes a stream for conn c, which may be NULL.  Its halves are opened by
+/* Makes a stream, which has no conn and no link yet.  Its halves are opened by
  * others.  NULL: no memory. */
-struct stream *stream_new(const struct role *role, struct conn *c,
-    const unsigned char id[16]);
+struct stream *stream_new(const struct role *role, const unsigned char id[16]);
 
 /* Moves s to another stage of its life, which must be one that may follow. */
 void stream_move(struct stream *s, enum stream_life life);

@@ -85,8 +85,7 @@ stream_refuse(struct stream *s, int status, const char *why)
 	if (s->to_link.body.framing != HTTP_NO_BODY || s->upgrade)
 		w->keep_alive = 0;
 	stream_detach(s);
-	buf_consume(&c->rx, w->head_size);
-	w->head_size = 0;
+	caller_drop_head(w);
 	stream_error(s, w, why);
 	stream_reset(s, status, why);
 }
@@ -293,7 +292,7 @@ request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
 }
 
 const char *
-forward_refusal(const struct stream *s, int status)
+forward_refusal(int status)
 {
 	switch (status) {
 	case 405:
@@ -304,9 +303,7 @@ forward_refusal(const struct stream *s, int status)
 	case 431:
 		return "the head of the request is too large to be passed on";
 	default:
-		return s->tunnel->nlinks > 0 ?
-		    "the server is short of memory: try again" :
-		    tunnel_nobody;
+		return reply_no_memory;
 	}
 }
 
@@ -327,11 +324,10 @@ stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 	if (r == 0)
 		r = s->wire->request(s, &m, h);
 	if (r < 0) {
-		stream_refuse(s, -r, forward_refusal(s, -r));
+		stream_refuse(s, -r, forward_refusal(-r));
 		return;
 	}
-	buf_consume(&c->rx, w->head_size);
-	w->head_size = 0;
+	caller_drop_head(w);
 	conn_touch(c);
 	stream_news(s);
 }

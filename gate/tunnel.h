@@ -78,7 +78,7 @@ void tunnel_wait_leave(struct stream *s);
 void stream_forward(struct stream *s, struct link *l, const struct http_head *h);
 
 /* Why the wire of s refused it with that status: a static string. */
-const char *forward_refusal(const struct stream *s, int status);
+const char *forward_refusal(int status);
 
 /* Passes requests that wait in t to its links, while these have room. */
 void tunnel_dispatch(struct tunnel *t);

@@ -66,9 +66,7 @@ v1_pass(struct stream *s, struct ws_msg *m)
 	answer_begin(s, m);
 	if (m->end || !half_is_open(&s->from_link.half))
 		return;
-	if (stream_take(s, m->body.p, m->body.n, 1) == 0 &&
-	    s->from_link.half.state == WS_HALF_ENDED)
-		stream_take_end(s, NULL, 0);
+	stream_take_last(s, m->body.p, m->body.n, NULL, 0);
 }
 
 /* The stream that waits for the answer of that id on l, or NULL. */

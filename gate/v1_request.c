@@ -63,12 +63,7 @@ v1_start(struct stream *s, struct ws_msg *m)
 	client_start(s, m);
 	if (s->http == NULL || !half_is_open(&s->from_link.half))
 		return;
-	if (m->end)
-		half_end(&s->from_link.half);
-	else if (stream_take(s, m->body.p, m->body.n, 1) < 0)
-		return;
-	if (s->from_link.half.state == WS_HALF_ENDED)
-		stream_take_end(s, NULL, 0);
+	stream_take_last(s, m->body.p, m->body.n, NULL, 0);
 }
 
 void
@@ -79,7 +74,7 @@ request_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 	struct stream *s;
 	int has_id = 0, r;
 
-	(void)opcode;
+	(void)opcode;			/* JSON is a request in a binary message too */
 	r = ws_v1_request_read(&m, p, n, &has_id, space, sizeof(space));
 	if (!has_id || stream_find(m.id) != NULL) {
 		log_event(LEVEL_INFO, "event=message-ignored why=\"not a "

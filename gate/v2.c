@@ -300,24 +300,10 @@ v2_reset(struct stream *s, int status, const char *why)
 	turn_wait(s);
 }
 
-static void
-v2_drop(struct stream *s)
-{
-	(void)s;
-}
-
-static int
-v2_is_busy(const struct stream *s)
-{
-	(void)s;
-	return 0;
-}
-
 const struct wire wire_v2 = {
 	.version = 2, .flows = 1, .request = v2_request, .answer = v2_answer,
 	.interim = v2_answer, .serve = v2_serve, .news = turn_wait,
-	.fail = stream_reset, .reset = v2_reset, .drop = v2_drop,
-	.is_busy = v2_is_busy, .leave = v2_leave,
+	.fail = stream_reset, .reset = v2_reset, .leave = v2_leave,
 };
 
 int
@@ -354,11 +340,13 @@ take_body(struct link *l, const unsigned char *p, size_t n)
 		link_fail(l, -1002, "a body before its head");
 		return;
 	}
-	r = stream_take(s, p + WS_V2_BODY_HEAD, n - WS_V2_BODY_HEAD, p[0]);
+	if (p[0])
+		r = stream_take_last(s, p + WS_V2_BODY_HEAD,
+		    n - WS_V2_BODY_HEAD, NULL, 0);
+	else
+		r = stream_take(s, p + WS_V2_BODY_HEAD, n - WS_V2_BODY_HEAD);
 	if (r < 0)
 		link_fail(l, r, "a body past its credit or its end");
-	else if (s->from_link.half.state == WS_HALF_ENDED)
-		stream_take_end(s, NULL, 0);
 }
 
 static void
@@ -384,13 +372,10 @@ take_trailers(struct stream *s, struct ws_msg *m)
 		link_fail(s->link, -1002, "trailers after the end");
 		return;
 	}
-	if (stream_take(s, NULL, 0, 1) < 0)
-		return;
 	if (!http_fields_ok(m->field, m->nfields))
 		m->nfields = 0;
 	m->nfields = http_trailers_filter(m->field, m->nfields);
-	if (s->from_link.half.state == WS_HALF_ENDED)
-		stream_take_end(s, m->field, m->nfields);
+	stream_take_last(s, NULL, 0, m->field, m->nfields);
 }
 
 static void

@@ -116,7 +116,7 @@ stream_open(int n)
 	struct stream *s;
 
 	id_of(id, n);
-	s = stream_new(&role, NULL, id);
+	s = stream_new(&role, id);
 	CHECK(s != NULL && s->life == STREAM_NEW, "no stream");
 	stream_join(s, link_1);
 	half_open(&s->to_link.half, 0, -1);
@@ -300,7 +300,7 @@ test_no_turn(void)
 
 	streams_open(3);
 	id_of(id, 99);
-	s = stream_new(&role, NULL, id);
+	s = stream_new(&role, id);
 	turn_wait(s);
 	CHECK(turn_none(link_1), "before it joined");
 	stream_check(s);
@@ -389,7 +389,7 @@ move_it(void *of)
 {
 	const struct move *m = of;
 	unsigned char id[16] = { 0 };
-	struct stream *s = stream_new(&role, NULL, id);
+	struct stream *s = stream_new(&role, id);
 
 	s->life = m->from;
 	stream_move(s, m->to);
