@@ -459,8 +459,9 @@ def request_octets(method, target, fields=(), body=None, host="h"):
 
 def tls_works(port, authority):
     """Whether localhost has, at this port, a certificate of an authority."""
-    context = ssl.create_default_context(cafile=authority)
     try:
+        # The file may be there before its certificate is.
+        context = ssl.create_default_context(cafile=authority)
         with socket.create_connection(("127.0.0.1", port), 1) as sock:
             context.wrap_socket(sock, server_hostname="localhost").close()
         return True
