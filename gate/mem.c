@@ -27,6 +27,8 @@ static struct pool {
 	size_t idle;		/* the fewest that were free since the last trim */
 } pool[POOL_CLASSES];
 
+static size_t given_back;	/* octets freed since malloc was last asked to trim */
+
 static struct {
 	size_t used, max;
 	int starved;		/* a charge or malloc() has failed */
@@ -100,6 +102,13 @@ budget_return(size_t n)
 	budget.used -= n;
 }
 
+static void
+mem_give_back(void *p, size_t n)
+{
+	free(p);
+	given_back += n;
+}
+
 static enum pool_class
 pool_class_of(size_t n)
 {
@@ -148,12 +157,9 @@ mem_put(void *p, size_t n)
 	if (p == NULL)
 		return;
 	budget_return(n);
-	if (k == POOL_CLASSES) {
-		free(p);
-		return;
-	}
-	if (pool[k].nfree * n > budget.max / POOL_SHARE) {
-		free(p);
+	if (k == POOL_CLASSES ||
+	    pool[k].nfree * n > budget.max / POOL_SHARE) {
+		mem_give_back(p, n);
 		return;
 	}
 	it->next = pool[k].free;
@@ -164,7 +170,6 @@ mem_put(void *p, size_t n)
 void
 pool_trim(void)
 {
-	static size_t peak;
 	struct pool *k;
 
 	for (k = pool; k < pool + POOL_CLASSES; k++) {
@@ -172,19 +177,17 @@ pool_trim(void)
 			struct pool_item *it = k->free;
 
 			k->free = it->next;
-			free(it);
+			mem_give_back(it, pool_size[k - pool]);
 			k->nfree--;
 			k->idle--;
 		}
 		k->idle = k->nfree;
 	}
-	if (budget.used > peak)
-		peak = budget.used;
 #ifdef __GLIBC__
 	/* glibc keeps freed blocks resident unless it is asked. */
-	if (peak - budget.used > TRIM_FROM) {
+	if (given_back > TRIM_FROM) {
 		malloc_trim(0);
-		peak = budget.used;
+		given_back = 0;
 	}
 #endif
 }
