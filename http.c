@@ -301,7 +301,9 @@ enum {
 	R_KEPT = 2,		/* Connection may not strip it */
 	R_HEAD = 4,		/* not in trailers (RFC 9110 6.5.1) */
 	R_FRAMING = 8,		/* says how long a message is */
-	R_FORWARDING = 16	/* says where a request came from, or how */
+	R_FORWARDING = 16,	/* says where a request came from, or how */
+	R_CROSSES = 32		/* of one connection, but crosses a link: the
+				   other side makes it anew */
 };
 
 struct name {
@@ -311,7 +313,7 @@ struct name {
 };
 
 static const struct name names[][5] = {
-	[2] = { { "te", N_TE, R_HOP | R_HEAD } },
+	[2] = { { "te", N_TE, R_HOP | R_HEAD | R_CROSSES } },
 	[3] = { { "age", N_OTHER, R_HEAD } },
 	[4] = {
 		{ "host", N_HOST, R_KEPT | R_HEAD },
@@ -326,7 +328,7 @@ static const struct name names[][5] = {
 		{ "pragma", N_OTHER, R_HEAD }
 	},
 	[7] = {
-		{ "upgrade", N_UPGRADE, R_HOP | R_HEAD },
+		{ "upgrade", N_UPGRADE, R_HOP | R_HEAD | R_CROSSES },
 		{ "trailer", N_OTHER, R_HEAD },
 		{ "expires", N_OTHER, R_HEAD },
 		{ "warning", N_OTHER, R_HEAD }
@@ -529,7 +531,22 @@ http_field_find(const struct http_field *f, size_t n, const char *name)
  * that is there, all the rest once the empty line has come.  *scanned holds
  * twice the offset before which no end was found, plus one when the first
  * line was seen to be good.
+ *
+ * Whose head it is makes little difference: one that crosses a link is whole
+ * and may be a little larger, since the server has added to it, and says
+ * nothing of a connection, since it has none of its own.
  */
+struct speaker {
+	size_t head_max, fields_max;
+	int has_connection;
+};
+
+static const struct speaker speaker_peer = {
+	HTTP_HEAD_MAX, HTTP_FIELDS_MAX, 1
+};
+static const struct speaker speaker_link = {
+	HTTP_LINK_HEAD_MAX, HTTP_LINK_FIELDS, 0
+};
 
 /* Parses the field line at p.  A CRLF stands before end.  NULL: malformed. */
 static const unsigned char *
@@ -549,14 +566,15 @@ head_field(struct http_field *f, const unsigned char *p,
 	return q + 2;
 }
 
-/* Parses the field lines of p up to end, where the last one's CRLF is past. */
+/* Parses the field lines of p up to end, where the last one's CRLF is past;
+ * max of them at most. */
 static int
-head_fields(struct http_field *f, size_t *n, const unsigned char *p,
-    const unsigned char *end)
+head_fields(struct http_field *f, size_t *n, size_t max,
+    const unsigned char *p, const unsigned char *end)
 {
 	*n = 0;
 	while (p < end) {
-		if (*n == HTTP_FIELDS_MAX)
+		if (*n == max)
 			return -431;
 		p = head_field(&f[*n], p, end);
 		if (p == NULL)
@@ -607,12 +625,13 @@ head_line(struct http_head *h, const unsigned char *b, size_t n, size_t from,
 
 /* Reads a head.  Returns its size, 0, or minus a status for a request. */
 static int
-head_read(struct http_head *h, const unsigned char *b, size_t n,
-    size_t *scanned, int (*parse)(struct http_head *, struct view))
+head_read(struct http_head *h, const struct speaker *who,
+    const unsigned char *b, size_t n, size_t *scanned,
+    int (*parse)(struct http_head *, struct view))
 {
-	size_t most = n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
+	size_t most = n < who->head_max ? n : who->head_max;
 	size_t at = *scanned / 2;
-	int line, size, rc;
+	int line = 0, size, rc;
 
 	memset(h, 0, offsetof(struct http_head, field));
 	if (*scanned % 2 == 0) {
@@ -625,13 +644,15 @@ head_read(struct http_head *h, const unsigned char *b, size_t n,
 	}
 	size = head_scan(b, most, &at);
 	*scanned = 2 * at + 1;
-	if (size == 0 && most == HTTP_HEAD_MAX)
+	if (size == 0 && most == who->head_max)
 		return -431;
 	if (size <= 0)
 		return size;
-	/* h need not be the one that the line was parsed into at first. */
-	line = head_line(h, b, most, 0, parse);
-	rc = head_fields(h->field, &h->nfields, b + line, b + size - 2);
+	if (line == 0)			/* it was taken in an earlier call */
+		line = head_line(h, b, most, 0, parse);
+	h->lines = view_between(b + line, b + size - 2);
+	rc = head_fields(h->field, &h->nfields, who->fields_max, h->lines.p,
+	    b + size - 2);
 	return rc < 0 ? rc : size;
 }
 
@@ -639,10 +660,12 @@ head_read(struct http_head *h, const unsigned char *b, size_t n,
 struct head_facts {
 	size_t hosts, lengths, codings;	/* how many of each */
 	struct view host, length, coding;	/* the last of them */
+	size_t hops;			/* fields that may not cross a link */
 	size_t listed;			/* elements of Connection */
 	int close, keep_alive, upgrade, te;	/* in Connection */
-	int has_upgrade, te_trailers;
+	int has_upgrade, te_trailers, te_other;
 	int expects, expects_other;
+	int dated, correlated;
 };
 
 static void
@@ -660,9 +683,28 @@ head_connection(struct head_facts *t, struct view value)
 }
 
 static void
+head_expect(struct head_facts *t, struct view value)
+{
+	if (http_equal_nocase(value, "100-continue"))
+		t->expects = 1;
+	else
+		t->expects_other = 1;
+}
+
+static void
+head_te(struct head_facts *t, struct view value)
+{
+	t->te_trailers |= http_list_has(value, "trailers");
+	t->te_other |= !http_equal(value, "trailers");
+}
+
+static void
 head_fact(struct head_facts *t, const struct http_field *f)
 {
-	switch (name_find(f->name)->id) {
+	const struct name *name = name_find(f->name);
+
+	t->hops += (name->rules & (R_HOP | R_CROSSES)) == R_HOP;
+	switch (name->id) {
 	case N_HOST:
 		t->hosts++;
 		t->host = f->value;
@@ -682,23 +724,45 @@ head_fact(struct head_facts *t, const struct http_field *f)
 		t->has_upgrade = 1;
 		break;
 	case N_TE:
-		t->te_trailers |= http_list_has(f->value, "trailers");
+		head_te(t, f->value);
 		break;
 	case N_EXPECT:
-		if (http_equal_nocase(f->value, "100-continue"))
-			t->expects = 1;
-		else
-			t->expects_other = 1;
+		head_expect(t, f->value);
+		break;
+	case N_DATE:
+		t->dated = 1;
+		break;
+	case N_CORRELATION:
+		t->correlated = 1;
 		break;
 	default:
 		break;
 	}
 }
 
+/* Sets what the fields say of the connection, as far as the head has one. */
+static int
+head_judge_connection(struct http_head *h, const struct speaker *who,
+    const struct head_facts *t)
+{
+	if (!who->has_connection) {
+		h->upgrade = t->has_upgrade != 0;
+		h->te_trailers = t->te_trailers != 0;
+		return t->hops > 0 || t->te_other ? -400 : 0;
+	}
+	if (t->listed > LISTED_MAX)
+		return -431;
+	h->keep_alive = !t->close && (h->minor > 0 || t->keep_alive);
+	h->upgrade = h->minor > 0 && t->upgrade && t->has_upgrade;
+	h->te_trailers = t->te && t->te_trailers;
+	return 0;
+}
+
 /* Gathers the facts of h, and sets what both kinds of head have in common.
  * Returns 0, or minus a status. */
 static int
-head_judge(struct http_head *h, struct head_facts *t)
+head_judge(struct http_head *h, const struct speaker *who,
+    struct head_facts *t)
 {
 	size_t i;
 
@@ -706,17 +770,14 @@ head_judge(struct http_head *h, struct head_facts *t)
 	for (i = 0; i < h->nfields; i++)
 		head_fact(t, &h->field[i]);
 	h->length = -1;
+	h->dated = t->dated != 0;
+	h->correlated = t->correlated != 0;
 	if (t->lengths > 1 || t->codings > 1 ||
 	    (t->lengths == 1 && view_number(t->length, &h->length) == -1))
 		return -400;
 	if (t->codings > 0 && (t->lengths > 0 || h->minor == 0))
 		return -400;
-	if (t->listed > LISTED_MAX)
-		return -431;
-	h->keep_alive = !t->close && (h->minor > 0 || t->keep_alive);
-	h->upgrade = h->minor > 0 && t->upgrade && t->has_upgrade;
-	h->te_trailers = t->te && t->te_trailers;
-	return 0;
+	return head_judge_connection(h, who, t);
 }
 
 /*
@@ -891,12 +952,14 @@ req_framing(struct http_head *h, const struct head_facts *t)
 	return t->coding.n > 0 && octet_all(t->coding, O_TOKEN) ? -501 : -400;
 }
 
-/* RFC 9112 section 3.2. */
+/* RFC 9112 section 3.2.  Over a link come requests of HTTP/1.0 as well, in the
+ * form of HTTP/1.1. */
 static int
-req_host(struct http_head *h, const struct head_facts *t)
+req_host(struct http_head *h, const struct speaker *who,
+    const struct head_facts *t)
 {
 	if (t->hosts == 0)
-		return h->minor > 0 ? -400 : 0;
+		return h->minor > 0 && who->has_connection ? -400 : 0;
 	if (t->hosts > 1 || !req_host_ok(t->host))
 		return -400;
 	if (h->host.n == 0)
@@ -929,11 +992,24 @@ req_method_long(const unsigned char *p, size_t n)
 	    octet_skip(p, p + METHOD_MAX + 1, O_TOKEN) == p + METHOD_MAX + 1;
 }
 
+/* Judges a head that was read.  Returns 0, or minus a status. */
+static int
+req_judge(struct http_head *h, const struct speaker *who)
+{
+	struct head_facts t;
+	int rc;
+
+	if ((rc = head_judge(h, who, &t)) < 0 ||
+	    (rc = req_framing(h, &t)) < 0 || (rc = req_host(h, who, &t)) < 0)
+		return rc;
+	h->expect_continue = h->minor > 0 && t.expects;
+	return t.expects_other ? -417 : 0;
+}
+
 int
 http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
     size_t *scanned)
 {
-	struct head_facts t;
 	int skip, size, rc;
 
 	skip = req_skip(b, n);
@@ -941,16 +1017,23 @@ http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
 		return skip;
 	if (req_method_long(b + skip, n - (size_t)skip))
 		return -501;
-	size = head_read(h, b + skip, n - (size_t)skip, scanned, req_line);
+	size = head_read(h, &speaker_peer, b + skip, n - (size_t)skip, scanned,
+	    req_line);
 	if (size <= 0)
 		return size;
-	if ((rc = head_judge(h, &t)) < 0 || (rc = req_framing(h, &t)) < 0 ||
-	    (rc = req_host(h, &t)) < 0)
-		return rc;
-	if (t.expects_other)
-		return -417;
-	h->expect_continue = h->minor > 0 && t.expects;
-	return skip + size;
+	rc = req_judge(h, &speaker_peer);
+	return rc < 0 ? rc : skip + size;
+}
+
+int
+http_link_request_parse(struct http_head *h, const unsigned char *b, size_t n)
+{
+	size_t scanned = 0;
+	int size = head_read(h, &speaker_link, b, n, &scanned, req_line);
+
+	if (size <= 0 || (size_t)size != n || h->path.p != h->target.p)
+		return -1;
+	return req_judge(h, &speaker_link) < 0 ? -1 : 0;
 }
 
 /*
@@ -1002,20 +1085,13 @@ ans_framing(const struct http_head *h, const struct head_facts *t,
 	return t->lengths > 0 ? HTTP_LENGTH : HTTP_UNTIL_CLOSE;
 }
 
-int
-http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
-    size_t *scanned, struct view method)
+/* Judges a head that was read.  Returns 0 or -502. */
+static int
+ans_judge(struct http_head *h, const struct speaker *who, struct view method)
 {
-	static const unsigned char start[] = "HTTP/1.";
 	struct head_facts t;
-	int size;
 
-	if (n > 0 && memcmp(b, start, n < 7 ? n : 7) != 0)
-		return -502;
-	size = head_read(h, b, n, scanned, ans_line);
-	if (size == 0)
-		return 0;
-	if (size < 0 || head_judge(h, &t) < 0 ||
+	if (head_judge(h, who, &t) < 0 ||
 	    (t.codings > 0 && !http_equal_nocase(t.coding, "chunked")))
 		return -502;
 	h->framing = ans_framing(h, &t, method);
@@ -1023,7 +1099,35 @@ http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
 	if (h->framing == HTTP_UNTIL_CLOSE || h->framing == HTTP_RAW ||
 	    (ans_is_bare(h->status) && (t.codings > 0 || h->length > 0)))
 		h->keep_alive = 0;
-	return size;
+	return 0;
+}
+
+int
+http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
+    size_t *scanned, struct view method)
+{
+	static const unsigned char start[] = "HTTP/1.";
+	int size;
+
+	if (n > 0 && memcmp(b, start, n < 7 ? n : 7) != 0)
+		return -502;
+	size = head_read(h, &speaker_peer, b, n, scanned, ans_line);
+	if (size == 0)
+		return 0;
+	return size < 0 || ans_judge(h, &speaker_peer, method) < 0 ? -502 :
+	    size;
+}
+
+int
+http_link_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
+    struct view method)
+{
+	size_t scanned = 0;
+	int size = head_read(h, &speaker_link, b, n, &scanned, ans_line);
+
+	if (size <= 0 || (size_t)size != n)
+		return -1;
+	return ans_judge(h, &speaker_link, method) < 0 ? -1 : 0;
 }
 
 /*
@@ -1274,7 +1378,7 @@ http_trailers_parse(struct http_field *fields, size_t *nfields,
 		return -431;
 	if (size <= 0)
 		return size;
-	rc = head_fields(fields, nfields, b, b + size - 2);
+	rc = head_fields(fields, nfields, HTTP_FIELDS_MAX, b, b + size - 2);
 	return rc < 0 ? rc : size;
 }
 
@@ -1312,16 +1416,40 @@ http_put(struct http_out *o, const char *s)
 	http_put_view(o, view_of(s));
 }
 
+/* Copies v to p; returns what is behind it. */
+static unsigned char *
+put_at(unsigned char *p, struct view v)
+{
+	if (v.n > 0)
+		memcpy(p, v.p, v.n);
+	return p + v.n;
+}
+
 void
 http_put_field(struct http_out *o, struct view name, struct view value)
 {
-	static const struct view colon = { (const unsigned char *)": ", 2 };
-	static const struct view crlf = { (const unsigned char *)"\r\n", 2 };
+	size_t n = name.n + value.n + 4;
+	unsigned char *p;
 
-	http_put_view(o, name);
-	http_put_view(o, colon);
-	http_put_view(o, value);
-	http_put_view(o, crlf);
+	if (o->len <= o->cap && n <= o->cap - o->len) {
+		p = put_at(o->p + o->len, name);
+		p[0] = ':';
+		p[1] = ' ';
+		p = put_at(p + 2, value);
+		p[0] = '\r';
+		p[1] = '\n';
+	}
+	o->len += n;
+}
+
+void
+http_fields_put(struct http_out *o, const struct http_field *f, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		http_put_field(o, f[i].name, f[i].value);
+	http_put(o, "\r\n");
 }
 
 static void
@@ -1745,14 +1873,13 @@ http_request_fields(struct http_field *out, const struct http_head *h,
 	p.scratch.p = scratch;
 	p.scratch.cap = cap;
 	hops_gather(&p.hops, h->field, h->nfields);
-	if (http_field_find(h->field, h->nfields, "host") == NULL)
+	if (h->host.n > 0 &&
+	    http_field_find(h->field, h->nfields, "host") == NULL)
 		pass_add(&p, "Host", h->host);
 	for (i = 0; i < h->nfields; i++)
 		pass_field(&p, &h->field[i], keep_upgrade);
 	if (h->te_trailers)
 		pass_add(&p, "TE", view_of("trailers"));
-	if (h->upgrade && keep_upgrade)
-		pass_add(&p, "Connection", view_of("Upgrade"));
 	pass_add_forwarding(&p);
 	return p.scratch.len <= cap ? (int)p.n : -431;
 }
@@ -1819,54 +1946,27 @@ http_fields_ok(const struct http_field *f, size_t n)
 	return 1;
 }
 
-/* What is wrong with the Host of a request: NULL, or words. */
-static const char *
-pass_host_fault(const struct http_field *f, size_t n, int may_lack_host)
+size_t
+http_fields_filter(struct http_field *f, size_t n)
 {
-	const struct http_field *host = http_field_find(f, n, "host");
+	struct hops hops;
+	size_t i, kept = 0;
 
-	if (host == NULL)
-		return may_lack_host ? NULL : "the request has no Host";
-	if (http_field_find(host + 1, (size_t)(f + n - host - 1), "host") !=
-	    NULL)
-		return "the request has more than one Host";
-	return host->value.n == 0 || req_host_ok(host->value) ? NULL :
-	    "the Host of the request is not valid";
+	hops_gather(&hops, f, n);
+	for (i = 0; i < n; i++)
+		if (!hops_drop(&hops, &f[i], name_find(f[i].name)))
+			f[kept++] = f[i];
+	return kept;
 }
 
-const char *
-http_link_request_fault(struct view method, struct view path,
-    const struct http_field *f, size_t n, int may_lack_host)
+void
+http_link_request_put(struct http_out *o, const struct http_head *h)
 {
-	if (!http_method_ok(method) || !http_path_ok(path) ||
-	    !http_fields_ok(f, n))
-		return "the request is not valid HTTP";
-	if (req_method_refused(method))
-		return "CONNECT and TRACE are not passed on";
-	if (path.p[0] == '*' && !http_equal(method, "OPTIONS"))
-		return "only OPTIONS may have the target *";
-	return pass_host_fault(f, n, may_lack_host);
-}
-
-/* Whether field f of a request goes out to the origin. */
-static int
-pass_request(const struct hops *hops, const struct http_field *f,
-    const struct name *name, enum http_framing framing, int upgrade)
-{
-	if (name->id == N_LENGTH)
-		return framing == HTTP_LENGTH;
-	if (name->id == N_UPGRADE)
-		return upgrade;
-	return !hops_drop(hops, f, name);
-}
-
-/* Whether the fields ask for trailers. */
-static int
-pass_te_trailers(const struct http_field *f, size_t n)
-{
-	const struct http_field *te = http_field_find(f, n, "te");
-
-	return te != NULL && http_list_has(te->value, "trailers");
+	http_put_view(o, h->method);
+	http_put(o, " ");
+	http_put_view(o, h->path);
+	http_put(o, " HTTP/1.1\r\n");
+	http_fields_put(o, h->field, h->nfields);
 }
 
 /* Writes what belongs to the connection that a request goes out by. */
@@ -1874,41 +1974,28 @@ static void
 pass_put_connection(struct http_out *o, int upgrade, int trailers)
 {
 	static const char *const lines[] = {
-		"",
-		"TE: trailers\r\nConnection: TE\r\n",
-		"Connection: Upgrade\r\n",
-		"TE: trailers\r\nConnection: Upgrade, TE\r\n"
+		"", "Connection: TE\r\n", "Connection: Upgrade\r\n",
+		"Connection: Upgrade, TE\r\n"
 	};
 
 	http_put(o, lines[2 * (upgrade != 0) + (trailers != 0)]);
 }
 
 void
-http_request_put(struct http_out *o, struct view method, struct view base,
-    struct view path, const struct http_field *f, size_t n,
-    enum http_framing framing, int upgrade)
+http_request_put(struct http_out *o, const struct http_head *h,
+    struct view base, int chunked)
 {
-	const struct name *name;
-	struct hops hops;
-	size_t i, hosts = 0;
-
-	hops_gather(&hops, f, n);
-	http_put_view(o, method);
+	http_put_view(o, h->method);
 	http_put(o, " ");
-	if (path.n > 0 && path.p[0] == '/')
+	if (h->path.p[0] == '/')
 		http_put_view(o, base);
-	http_put_view(o, path);
+	http_put_view(o, h->path);
 	http_put(o, " HTTP/1.1\r\n");
-	for (i = 0; i < n; i++) {
-		name = name_find(f[i].name);
-		hosts += name->id == N_HOST;
-		if (pass_request(&hops, &f[i], name, framing, upgrade))
-			http_put_field(o, f[i].name, f[i].value);
-	}
-	if (hosts == 0)
+	http_put_view(o, h->lines);
+	if (h->host.n == 0)
 		http_put(o, "Host:\r\n");	/* RFC 9112 3.2 */
-	pass_put_connection(o, upgrade, pass_te_trailers(f, n));
-	if (framing == HTTP_CHUNKED)
+	pass_put_connection(o, h->upgrade, h->te_trailers);
+	if (chunked)
 		http_put(o, "Transfer-Encoding: chunked\r\n");
 	http_put(o, "\r\n");
 }
@@ -1936,51 +2023,67 @@ ans_put_connection(struct http_out *o, int keep_alive, int minor)
 		http_put(o, "Connection: keep-alive\r\n");
 }
 
+void
+http_link_answer_put(struct http_out *o, const struct http_head *h)
+{
+	ans_put_line(o, h->status, h->reason);
+	http_fields_put(o, h->field, h->nfields);
+}
+
+/* Writes the fields of answer h but for those that would contradict what we
+ * know better. */
+static void
+ans_put_fields(struct http_out *o, const struct http_answer_shape *shape,
+    const struct http_head *h)
+{
+	int length_ok = pass_length_ok(h->status, shape->framing);
+	int names_itself = h->correlated && h->status >= 200 &&
+	    shape->correlation_id.n > 0;
+	size_t i;
+
+	if (h->lines.n > 0 && !names_itself && (length_ok || h->length < 0)) {
+		http_put_view(o, h->lines);
+		return;
+	}
+	for (i = 0; i < h->nfields; i++) {
+		enum name_id id = name_find(h->field[i].name)->id;
+
+		if ((id == N_LENGTH && !length_ok) ||
+		    (id == N_CORRELATION && names_itself))
+			continue;
+		http_put_field(o, h->field[i].name, h->field[i].value);
+	}
+}
+
 /* Writes what shape adds to a final answer. */
 static void
 ans_put_final(struct http_out *o, const struct http_answer_shape *shape,
-    const struct http_field *f, size_t n)
+    const struct http_head *h)
 {
 	enum http_framing framing = shape->framing;
 
-	if (ans_is_bodiless(shape->status))
-		framing = HTTP_NO_BODY;
-	else if (framing == HTTP_CHUNKED && shape->minor == 0)
-		framing = HTTP_UNTIL_CLOSE;
-	if (shape->date >= 0 && http_field_find(f, n, "date") == NULL)
+	if (shape->date >= 0 && !h->dated)
 		put_date(o, shape->date);
 	if (shape->correlation_id.n > 0)
 		put_named(o, "x-pipegate-correlation-id",
 		    shape->correlation_id);
 	if (framing == HTTP_CHUNKED)
 		http_put(o, "Transfer-Encoding: chunked\r\n");
+	if (framing == HTTP_LENGTH && h->length < 0)
+		http_put(o, "Content-Length: 0\r\n");
 	ans_put_connection(o, shape->keep_alive &&
 	    framing != HTTP_UNTIL_CLOSE, shape->minor);
 }
 
 void
 http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
-    const struct http_field *f, size_t n)
+    const struct http_head *h)
 {
-	int final = shape->status >= 200;
-	const struct name *name;
-	struct hops hops;
-	size_t i;
-
-	hops_gather(&hops, f, n);
-	ans_put_line(o, shape->status, shape->reason);
-	for (i = 0; i < n; i++) {
-		name = name_find(f[i].name);
-		if (final && shape->correlation_id.n > 0 &&
-		    name->id == N_CORRELATION)
-			continue;
-		if (pass_answer(&hops, &f[i], name, shape->status,
-		    shape->framing))
-			http_put_field(o, f[i].name, f[i].value);
-	}
-	if (final)
-		ans_put_final(o, shape, f, n);
-	else if (shape->status == 101)
+	ans_put_line(o, h->status, h->reason);
+	ans_put_fields(o, shape, h);
+	if (h->status >= 200)
+		ans_put_final(o, shape, h);
+	else if (h->status == 101)
 		http_put(o, "Connection: Upgrade\r\n");
 	http_put(o, "\r\n");
 }

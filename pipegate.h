@@ -144,8 +144,10 @@ void json_put_raw(struct json_out *o, const void *p, size_t n);
 #define HTTP_HEAD_MAX 32768	/* octets of a head or of a trailer section */
 #define HTTP_FIELDS_MAX 128	/* field lines in it */
 #define HTTP_TARGET_MAX 16384	/* octets of a request target */
-#define HTTP_EXTRA_FIELDS 9	/* that we may add to a head of another */
-#define HTTP_OUT_FIELDS (HTTP_FIELDS_MAX + HTTP_EXTRA_FIELDS)
+
+/* The same of a head that crosses a link, to which a server has added fields. */
+#define HTTP_LINK_HEAD_MAX 36864
+#define HTTP_LINK_FIELDS (HTTP_FIELDS_MAX + 8)
 
 struct http_field {
 	struct view name;
@@ -178,8 +180,11 @@ struct http_head {
 	unsigned char expect_continue;	/* Expect: 100-continue (1.1 only) */
 	unsigned char upgrade;		/* Connection lists upgrade and Upgrade is there */
 	unsigned char te_trailers;	/* Connection lists TE, and TE: trailers */
+	unsigned char dated;		/* Date is there */
+	unsigned char correlated;	/* x-pipegate-correlation-id is there */
+	struct view lines;	/* the field lines as they stand, each with its CRLF */
 	size_t nfields;
-	struct http_field field[HTTP_FIELDS_MAX];
+	struct http_field field[HTTP_LINK_FIELDS];
 };
 
 /* Compares a view with an ASCII string; _nocase folds A-Z. */
@@ -216,6 +221,17 @@ int http_request_parse(struct http_head *h, const unsigned char *b, size_t n,
  * HEAD have HTTP_NO_BODY with length as Content-Length says. */
 int http_answer_parse(struct http_head *h, const unsigned char *b, size_t n,
     size_t *scanned, struct view method);
+
+/* The same for a head b[0..n) that came over a link, whole, in the form of
+ * HTTP/1.1.  Its other end may be hostile: it is read just as strictly, but may
+ * have HTTP_LINK_FIELDS in HTTP_LINK_HEAD_MAX octets, and Host may be missing,
+ * as a caller of HTTP/1.0 may name none.  What concerns one connection (RFC
+ * 9110 7.6.1) does not stand there, but for Upgrade, and TE: trailers.  A
+ * target is in origin form, or "*" for OPTIONS.  Returns 0, or -1. */
+int http_link_request_parse(struct http_head *h, const unsigned char *b,
+    size_t n);
+int http_link_answer_parse(struct http_head *h, const unsigned char *b,
+    size_t n, struct view method);
 
 /* Where a body stands.  Resumable at any octet. */
 struct http_body {
@@ -266,13 +282,13 @@ struct http_forwarding {
 	struct view correlation_id;	/* 32 hex digits */
 };
 
-/* Writes into out (room for HTTP_OUT_FIELDS) the fields of request h as they
- * go to the origin: without the hop-by-hop ones and those that Connection
+/* Writes into out (room for HTTP_LINK_FIELDS) the fields of request h as they
+ * go over a link: without the hop-by-hop ones and those that Connection
  * names (RFC 9110 7.6.1, save those that it may not strip), with Host of
- * h->host in the place of the Host that was there (or first).  Content-Length
+ * h->host in the place of the Host that was there (or first; none where a caller
+ * of HTTP/1.0 names none).  Content-Length
  * stays only if the framing is HTTP_LENGTH.  TE: trailers is made anew when
- * h->te_trailers; Upgrade and Connection: Upgrade when h->upgrade and
- * keep_upgrade.  The Max-Forwards of an OPTIONS is one less (0 is the caller's
+ * h->te_trailers; Upgrade stays when h->upgrade and keep_upgrade.  The Max-Forwards of an OPTIONS is one less (0 is the caller's
  * to answer).
  *
  * Six fields that say how the request came are written anew, from what the
@@ -309,24 +325,19 @@ int http_request_fields(struct http_field *out, const struct http_head *h,
  * 204.  Upgrade is kept for a 101.  Trailer stays.  Returns how many. */
 size_t http_answer_fields(struct http_field *out, const struct http_head *h);
 
-/* Whether fields that came over the link may be written to an HTTP
- * connection: names are tokens, values hold no CTL but HTAB, none is too
- * long, Content-Length at most once and 1*DIGIT.  Returns 1 or 0. */
+/* Whether fields that did not come as text may be made a head's: names are
+ * tokens, values hold no CTL but HTAB, none is too long, Content-Length at most
+ * once and 1*DIGIT.  Returns 1 or 0. */
 int http_fields_ok(const struct http_field *f, size_t n);
+
+/* Drops from f[0..n) those that concern one connection (RFC 9110 7.6.1).  Keeps
+ * the order of the others; returns how many stay. */
+size_t http_fields_filter(struct http_field *f, size_t n);
 
 /* Whether method is a token, and path an origin-form target (or "*")
  * without octets that section 3.2 of RFC 9112 forbids.  1 or 0. */
 int http_method_ok(struct view method);
 int http_path_ok(struct view path);
-
-/* What is wrong with a request that came over the link, whose other end may be
- * hostile: NULL, or a static phrase for an error answer.  It must be such as
- * http_request_parse takes from a caller: the three checks above; not CONNECT
- * or TRACE; "*" for OPTIONS alone; and one Host, either sound or empty, as
- * http_request_fields writes it for a caller of HTTP/1.0 that names none.
- * may_lack_host: the other end may also leave Host out for such a caller. */
-const char *http_link_request_fault(struct view method, struct view path,
-    const struct http_field *f, size_t n, int may_lack_host);
 
 /* Output of heads, in the manner of struct json_out: len may pass cap, and
  * then nothing more was stored. */
@@ -336,38 +347,54 @@ struct http_out {
 	size_t len;
 };
 
+/* What was written, which fitted. */
+static inline struct view
+http_out_view(const struct http_out *o)
+{
+	struct view v = { o->p, o->len };
+
+	return v;
+}
+
 void http_put(struct http_out *o, const char *s);
 void http_put_view(struct http_out *o, struct view v);
 void http_put_field(struct http_out *o, struct view name, struct view value);
 
-/* Writes a request head for the origin: request line (method, base without a
- * slash at its end before path), fields as they are in f less hop-by-hop ones,
- * an empty Host where f has none (RFC 9112 3.2), and the framing's own field
- * (Transfer-Encoding: chunked; Content-Length stands in f already).  With
- * upgrade, the Upgrade field of f is kept and Connection: Upgrade is written.
- * TE: trailers in f is written with Connection: TE. */
-void http_request_put(struct http_out *o, struct view method, struct view base,
-    struct view path, const struct http_field *f, size_t n,
-    enum http_framing framing, int upgrade);
+/* Writes f[0..n), and the empty line. */
+void http_fields_put(struct http_out *o, const struct http_field *f, size_t n);
+
+/* Writes a head as it crosses a link: its first line (of method and path, or of
+ * status and reason), its fields as they are, the empty line.  An empty reason,
+ * or one that holds a CTL, becomes the usual one.  What is written of sound parts
+ * is what http_link_..._parse reads. */
+void http_link_request_put(struct http_out *o, const struct http_head *h);
+void http_link_answer_put(struct http_out *o, const struct http_head *h);
+
+/* Writes request h, which came over a link, for the origin: the request line
+ * with base (without a slash at its end) before the path, the fields as they
+ * stand, an empty Host where there is none (RFC 9112 3.2), and what belongs to
+ * the connection: Connection for Upgrade and TE, Transfer-Encoding where
+ * chunked. */
+void http_request_put(struct http_out *o, const struct http_head *h,
+    struct view base, int chunked);
 
 /* How an answer's head is to end. */
 struct http_answer_shape {
-	int status;
-	struct view reason;	/* empty: the usual phrase */
-	enum http_framing framing;	/* chunked, or length (stands in f), until close, none, raw */
-	int minor;		/* of the caller's request: 0 never gets chunked */
+	enum http_framing framing;	/* none, chunked (never for a caller of 1.0), until close,
+					   raw, or length: the head's; where its length is -1, 0 is written */
+	int minor;		/* of the caller's request */
 	int keep_alive;		/* else Connection: close is written (for a 1.0 caller that is kept, Connection: keep-alive) */
-	long long date;		/* seconds since the epoch, for Date where f has none (not in 1xx); -1: none */
+	long long date;		/* seconds since the epoch, for Date where there is none (not in 1xx); -1: none */
 	struct view correlation_id;	/* x-pipegate-correlation-id replaces the origin's (not in 1xx) */
 };
 
-/* Writes an answer's head: status line, f less hop-by-hop fields and less
- * what framing forbids, then what shape adds.  A reason that holds a CTL is
- * not used.  Connection: close is written, and the connection must be closed,
- * also where framing is until close, or chunked to a 1.0 caller.  A 101 keeps
- * Upgrade and gets Connection: Upgrade. */
+/* Writes the answer's head h, which came over a link or is our own (with
+ * status, reason, fields and nfields alone): status line, fields less what
+ * framing forbids, then what shape adds.  Connection: close is written, and the
+ * connection must be closed, also where framing is until close.  A 101 gets
+ * Connection: Upgrade. */
 void http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
-    const struct http_field *f, size_t n);
+    const struct http_head *h);
 
 /* Writes the framing of a chunk of n octets ("1f\r\n") into out, which has
  * room for 20; returns its length.  CRLF follows the data. */
@@ -533,7 +560,7 @@ struct ws_hello {
 /* What a client's handshake asks for. */
 struct ws_offer {
 	unsigned char key[WS_KEY_SIZE];
-	int v2;			/* Sec-WebSocket-Protocol lists pipegate.v2 */
+	int v2;			/* Sec-WebSocket-Protocol lists pipegate.2 */
 	struct ws_hello hello;
 	struct view token;	/* of ?token= (as it stands), else of Authorization: Bearer; empty: none */
 	int python;		/* User-Agent holds "websockets/" */
@@ -545,7 +572,7 @@ struct ws_offer {
  * -400.  An empty ?token= counts as none. */
 int ws_offer_read(struct ws_offer *o, const struct http_head *h);
 
-/* Writes the server's 101 for the offer, with pipegate.v2 and X-PipeGate when
+/* Writes the server's 101 for the offer, with pipegate.2 and X-PipeGate when
  * v2 is in force (o->v2). */
 void ws_accept_put(struct http_out *o, const struct ws_offer *offer);
 
@@ -627,7 +654,57 @@ int ws_close_parse(int *code, struct view *reason, const unsigned char *b,
 size_t ws_close_put(unsigned char out[WS_CONTROL_MAX], int code,
     const char *reason);
 
-/* --- messages.  A uuid is 16 octets here and 8-4-4-4-12 hex on the wire. */
+/* --- messages of v2.  Each is one binary frame; numbers are in network order. */
+
+enum ws_type {
+	WS_REQUEST = 1, WS_ANSWER, WS_BODY, WS_TRAILERS, WS_WINDOW, WS_RESET,
+	WS_LEAVE, WS_NOTE,
+	WS_ACK = 128		/* reserved for resuming a link; ignored */
+};
+
+/* Flags of requests and answers; of a body WS_END alone. */
+#define WS_END 1		/* the half ends with this message */
+#define WS_HAS_BODY 2		/* the head has a body, here or behind it */
+#define WS_UPGRADE 4		/* asks for a protocol switch, or makes it (101) */
+#define WS_INTERIM 8		/* a 1xx: the answer is yet to come */
+
+/* Flags of a reset. */
+#define WS_UNREACHED 1		/* nothing of the request reached the service */
+#define WS_REFUSED 2		/* the request was not even looked at */
+
+#define WS_BODY_MAX 16384	/* octets of body in a message */
+#define WS_PREFIX 6		/* type, flags, stream: what each begins with */
+#define WS_REQUEST_PREFIX 16	/* the same with what stands before the head */
+#define WS_ANSWER_PREFIX 8
+#define WS_MESSAGE_MAX (WS_REQUEST_PREFIX + HTTP_LINK_HEAD_MAX + WS_BODY_MAX)
+
+/* A message, read or to be written.  What a type does not have is zero. */
+struct ws_msg {
+	int type;		/* a ws_type, or another: to be ignored */
+	int flags;
+	unsigned int stream;	/* its number; 0: none */
+	long long took;		/* request: credit that its body starts with */
+	long long window;	/* request: credit for the answer's body; window: more credit */
+	int status;		/* reset: for whoever waits for an answer */
+	struct view head;	/* request, answer: the head; trailers: field lines and the empty
+				   one; reset: the reason; note: JSON */
+	struct view body;	/* request, answer, body */
+};
+
+/* Reads a message.  m's views point into p.  Returns 0; -1002 where it is too
+ * short for its type, a head is longer than what came, or a note is no JSON
+ * object; -1009 where a part of it is over its limit.  Heads, and what flags,
+ * lengths and numbers mean for a stream, are the caller's to judge.  A reset's
+ * status is 400 to 599: anything else counts as 502. */
+int ws_msg_read(struct ws_msg *m, const unsigned char *p, size_t n);
+
+/* Writes to out what stands before m's head and body: WS_PREFIX octets or more,
+ * by type as above; 4 more for a window, 2 for a reset.  The head (m->head.n
+ * octets of it) and the body are the caller's to put behind.  Returns its
+ * size. */
+size_t ws_msg_put(unsigned char *out, const struct ws_msg *m);
+
+/* --- messages of v1.  A uuid is 16 octets here and 8-4-4-4-12 hex on the wire. */
 
 #define WS_UUID_TEXT 36
 void ws_uuid_put(char out[WS_UUID_TEXT], const unsigned char id[16]);
@@ -638,51 +715,24 @@ void ws_hex_put(char out[32], const unsigned char id[16]);
 /* Makes 16 random octets a version 4 uuid. */
 void ws_uuid_make(unsigned char id[16]);
 
-enum ws_type {
-	WS_MSG_REQUEST, WS_MSG_RESPONSE, WS_MSG_WINDOW, WS_MSG_TRAILERS,
-	WS_MSG_RESET, WS_MSG_LEAVE, WS_MSG_ACK, WS_MSG_UNKNOWN
-};
-
-/* A message, read or to be written.  What a type does not have is zero. */
-struct ws_msg {
-	enum ws_type type;
+/* A message that was read. */
+struct ws_v1 {
 	unsigned char id[16];
-	struct view method;	/* request */
-	struct view target;	/* request: path and query, from the slash on */
-	int status;		/* response, reset */
-	struct view reason;	/* response, reset */
-	int end;		/* request, response: no body follows */
-	long long bytes;	/* window: credit; request: the answer's window; ack: messages */
-	struct view body;	/* v1 only, decoded */
-	size_t nfields;		/* request, response, trailers */
-	struct http_field field[HTTP_OUT_FIELDS];
+	struct http_head head;	/* request: method, path; answer: status; fields.  The rest is zero */
+	struct view body;	/* decoded */
 };
 
-#define WS_V2_TEXT_MAX 131072	/* payload of a text frame */
-#define WS_V2_BODY_MAX 16384	/* body octets of a binary frame */
-#define WS_V2_BODY_HEAD 17	/* end flag and uuid before them */
-
-/* Reads a v2 text message.  p[0..n) is written to: strings are unescaped in
- * place, and m's views point there.  Returns 0; -1002 where it is malformed
- * (not JSON, a known type without what it needs, out of range); header names and values that are not fit
- * for HTTP are the caller's to refuse.  Unknown types give WS_MSG_UNKNOWN.  A half's
- * status is 100 to 599 here. */
-int ws_v2_read(struct ws_msg *m, unsigned char *p, size_t n);
-
-/* Writes a v2 text message of any type but WS_MSG_UNKNOWN, with o->nest 0.
- * Whether it fitted: o->len <= o->cap. */
-void ws_v2_put(struct json_out *o, const struct ws_msg *m);
-
-/* v1: the server reads answers, the client requests.  As ws_v2_read: p is
- * written to, also the decoded body (m->body).  Returns 0, or -1 where the
- * message is not usable.  has_id is set, and m->id filled, wherever
- * ws_v1_id_find finds an id, also in a message that is no sound JSON.  A
- * request's target is built in
- * space[0..cap) ("/" url_path "?" the pairs, percent-encoded where they must
- * be; escapes that stand are kept).  Names in headers differ in letter case only where several lines are meant. */
-int ws_v1_response_read(struct ws_msg *m, unsigned char *p, size_t n,
+/* The server reads answers, the client requests.  p[0..n) is written to: strings
+ * are unescaped and the body is decoded in place, and m's views point there.
+ * Returns 0, or -1 where the message is not usable.  has_id is set, and m->id
+ * filled, wherever ws_v1_id_find finds an id, also in a message that is no sound
+ * JSON.  Method, path and fields may not be fit for HTTP.  A request's path is
+ * built in space[0..cap) ("/" url_path "?" the pairs, percent-encoded where they
+ * must be; escapes that stand are kept).  Names in headers differ in letter case
+ * only where several lines are meant. */
+int ws_v1_response_read(struct ws_v1 *m, unsigned char *p, size_t n,
     int *has_id);
-int ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n,
+int ws_v1_request_read(struct ws_v1 *m, unsigned char *p, size_t n,
     int *has_id, unsigned char *space, size_t cap);
 
 /* Finds the id in the first n octets of a v1 message that was not kept whole,
@@ -696,14 +746,17 @@ int ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n);
  * which the caller places between them: everything up to and with body's
  * opening quote; then ws_v1_tail_put(), from the closing quote on.  Requests:
  * names in lower case, repeated fields joined by ", " ("; " for cookie),
- * target split at '?' into url_path (escapes kept) and decoded url_query
+ * path split at '?' into url_path (escapes kept) and decoded url_query
  * pairs, accept-encoding: identity in place of the caller's, cookie: empty
  * where there is none.  Responses: several Set-Cookie under keys that differ
- * in case; others joined, names in lower case; m->status stands in the tail.
- * o->nest is 0; a target is HTTP_TARGET_MAX octets at most. */
-void ws_v1_request_put(struct json_out *o, const struct ws_msg *m);
-void ws_v1_response_put(struct json_out *o, const struct ws_msg *m);
-void ws_v1_tail_put(struct json_out *o, const struct ws_msg *m);
+ * in case; others joined, names in lower case; the status stands in the tail
+ * (0: the tail of a request).  o->nest is 0; a path is HTTP_TARGET_MAX octets at
+ * most. */
+void ws_v1_request_put(struct json_out *o, const unsigned char id[16],
+    const struct http_head *h);
+void ws_v1_response_put(struct json_out *o, const unsigned char id[16],
+    const struct http_head *h);
+void ws_v1_tail_put(struct json_out *o, int status);
 
 /* --- the arithmetic of a half.  One direction of one stream. */
 enum ws_half_state {

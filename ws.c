@@ -251,7 +251,7 @@ uri_form_decode(unsigned char *out, size_t cap, struct view v)
  * server of v2 tell what they must know of each other.
  */
 
-#define HS_PROTOCOL "pipegate.v2"
+#define HS_PROTOCOL "pipegate.2"
 
 /* How many fields are called name; *last is the last of them. */
 static size_t
@@ -840,21 +840,161 @@ ws_close_put(unsigned char out[WS_CONTROL_MAX], int code, const char *reason)
 	return text.n + 2;
 }
 
-/* ---------------------------------------------------- members of messages
- * What v1 and v2 have in common.  A message is walked once, its known members
- * are remembered, and only then are their strings unescaped, in place.
+/* --------------------------------------------------------------------- v2
+ * A message is a prefix, which has a length of its own for each type, and what
+ * stands behind it: a head whose length the prefix says, the rest a body.
+ */
+
+/* How messages of a type are laid out, by type. */
+static const struct layout {
+	unsigned char prefix;	/* octets, all told */
+	unsigned char is_head;	/* all that follows the prefix is the head */
+	unsigned short head_max, body_max;	/* a head that is too long for its parser is
+						   the stream's matter */
+} layouts[] = {
+	[WS_REQUEST] = { WS_REQUEST_PREFIX, 0, 0xffff, WS_BODY_MAX },
+	[WS_ANSWER] = { WS_ANSWER_PREFIX, 0, 0xffff, WS_BODY_MAX },
+	[WS_BODY] = { WS_PREFIX, 0, 0, WS_BODY_MAX },
+	[WS_TRAILERS] = { WS_PREFIX, 1, HTTP_HEAD_MAX, 0 },
+	[WS_WINDOW] = { WS_PREFIX + 4, 1, 0, 0 },
+	[WS_RESET] = { WS_PREFIX + 2, 1, 1024, 0 },
+	[WS_LEAVE] = { WS_PREFIX, 1, 0, 0 },
+	[WS_NOTE] = { WS_PREFIX, 1, WS_BODY_MAX, 0 }
+};
+
+/* The layout of a type; NULL: it is not known. */
+static const struct layout *
+v2_layout(int type)
+{
+	return type >= WS_REQUEST && type <= WS_NOTE ? &layouts[type] : NULL;
+}
+
+static unsigned char *
+v2_put_number(unsigned char *out, unsigned long long v, size_t n)
+{
+	size_t i;
+
+	for (i = n; i > 0; i--) {
+		out[i - 1] = (unsigned char)(v & 0xff);
+		v >>= 8;
+	}
+	return out + n;
+}
+
+/* Reads what the prefix has behind the stream's number.  Returns the length of
+ * the head where the prefix says it, else -1. */
+static long
+v2_read_prefix(struct ws_msg *m, const unsigned char *p)
+{
+	switch (m->type) {
+	case WS_REQUEST:
+		m->took = (long long)frame_number(p, 4);
+		m->window = (long long)frame_number(p + 4, 4);
+		return (long)frame_number(p + 8, 2);
+	case WS_ANSWER:
+		return (long)frame_number(p, 2);
+	case WS_WINDOW:
+		m->window = (long long)frame_number(p, 4);
+		return -1;
+	case WS_RESET:
+		m->status = (int)frame_number(p, 2);
+		if (m->status < 400 || m->status > 599)
+			m->status = 502;
+		return -1;
+	default:
+		return -1;
+	}
+}
+
+/* Takes head and body from rest, which follows the prefix; head: how long the
+ * prefix says the head is, or -1.  Returns as ws_msg_read(). */
+static int
+v2_read_parts(struct ws_msg *m, const struct layout *l, struct view rest,
+    long head)
+{
+	size_t n = head >= 0 ? (size_t)head : l->is_head ? rest.n : 0;
+
+	if (n > rest.n)
+		return -1002;
+	m->head = view_of(rest.p, n);
+	m->body = view_of(rest.p + n, rest.n - n);
+	return n > l->head_max || m->body.n > l->body_max ? -1009 : 0;
+}
+
+static int
+v2_note_ok(struct view text)
+{
+	struct json v;
+
+	return json_parse(&v, text.p, text.n) == 0 && v.type == JSON_OBJECT;
+}
+
+int
+ws_msg_read(struct ws_msg *m, const unsigned char *p, size_t n)
+{
+	const struct layout *l;
+	long head;
+	int r;
+
+	memset(m, 0, sizeof *m);
+	if (n < WS_PREFIX)
+		return -1002;
+	m->type = p[0];
+	m->flags = p[1];
+	m->stream = (unsigned int)frame_number(p + 2, 4);
+	l = v2_layout(m->type);
+	if (l == NULL)
+		return 0;
+	if (n < l->prefix)
+		return -1002;
+	head = v2_read_prefix(m, p + WS_PREFIX);
+	r = v2_read_parts(m, l, view_of(p + l->prefix, n - l->prefix), head);
+	if (r == 0 && m->type == WS_NOTE && !v2_note_ok(m->head))
+		return -1002;
+	return r;
+}
+
+size_t
+ws_msg_put(unsigned char *out, const struct ws_msg *m)
+{
+	unsigned char *p = out;
+
+	*p++ = (unsigned char)m->type;
+	*p++ = (unsigned char)m->flags;
+	p = v2_put_number(p, m->stream, 4);
+	switch (m->type) {
+	case WS_REQUEST:
+		p = v2_put_number(p, (unsigned long long)m->took, 4);
+		p = v2_put_number(p, (unsigned long long)m->window, 4);
+		/* FALLTHROUGH */
+	case WS_ANSWER:
+		p = v2_put_number(p, m->head.n, 2);
+		break;
+	case WS_WINDOW:
+		p = v2_put_number(p, (unsigned long long)m->window, 4);
+		break;
+	case WS_RESET:
+		p = v2_put_number(p, (unsigned long long)m->status, 2);
+		break;
+	default:
+		break;
+	}
+	return (size_t)(p - out);
+}
+
+/* ---------------------------------------------------------- v1: members
+ * What requests and answers have in common.  A message is walked once, its known
+ * members are remembered, and only then are their strings unescaped, in place.
  */
 
 enum msg_member {
-	MSG_TYPE, MSG_ID, MSG_METHOD, MSG_TARGET, MSG_STATUS, MSG_REASON,
-	MSG_HEADERS, MSG_WINDOW, MSG_BYTES, MSG_RECEIVED, MSG_END,
-	MSG_URL_PATH, MSG_URL_QUERY, MSG_BODY, MSG_MEMBERS
+	MSG_ID, MSG_METHOD, MSG_STATUS, MSG_HEADERS, MSG_URL_PATH,
+	MSG_URL_QUERY, MSG_BODY, MSG_MEMBERS
 };
 
 static const char *const msg_name[MSG_MEMBERS] = {
-	"type", "correlation_id", "method", "target", "status_code", "reason",
-	"headers", "window", "bytes", "received", "end",
-	"url_path", "url_query", "body"
+	"correlation_id", "method", "status_code", "headers", "url_path",
+	"url_query", "body"
 };
 
 #define BIT(member) (1U << (member))
@@ -936,16 +1076,7 @@ msg_id_read(unsigned char id[16], const struct json *v)
 }
 
 static int
-msg_integer(long long *out, const struct json *v, long long low,
-    long long high)
-{
-	if (json_integer(v, out) == -1 || *out < low || *out > high)
-		return -1;
-	return 0;
-}
-
-static int
-msg_fields_read(struct ws_msg *m, const struct msg_text *t,
+msg_fields_read(struct http_head *h, const struct msg_text *t,
     const struct json *v)
 {
 	struct http_field *f;
@@ -955,261 +1086,15 @@ msg_fields_read(struct ws_msg *m, const struct msg_text *t,
 
 	json_iter_init(&it, v);
 	while ((r = json_iter_pair(&it, &name, &value)) == 1) {
-		if (m->nfields == HTTP_OUT_FIELDS)
+		if (h->nfields == HTTP_LINK_FIELDS)
 			return -1;
-		f = &m->field[m->nfields];
+		f = &h->field[h->nfields];
 		if (msg_string(&f->name, t, &name, json_latin1) == -1 ||
 		    msg_string(&f->value, t, &value, json_latin1) == -1)
 			return -1;
-		m->nfields++;
+		h->nfields++;
 	}
 	return r;
-}
-
-static void
-msg_clear(struct ws_msg *m)
-{
-	memset(m, 0, offsetof(struct ws_msg, field));
-}
-
-static void
-msg_id_put(struct json_out *o, const unsigned char id[16])
-{
-	char text[WS_UUID_TEXT];
-
-	ws_uuid_put(text, id);
-	json_put_string(o, view_of(text, sizeof text));
-}
-
-/* --------------------------------------------------------------------- v2
- * Each member has a reader and a writer, each type the members that it must
- * and may have; that is all there is to know of a message.
- */
-
-static int
-v2_read_id(struct ws_msg *m, const struct msg_text *t, const struct json *v)
-{
-	(void)t;
-	return msg_id_read(m->id, v);
-}
-
-static int
-v2_read_method(struct ws_msg *m, const struct msg_text *t,
-    const struct json *v)
-{
-	return msg_string(&m->method, t, v, json_latin1);
-}
-
-static int
-v2_read_target(struct ws_msg *m, const struct msg_text *t,
-    const struct json *v)
-{
-	return msg_string(&m->target, t, v, json_latin1);
-}
-
-static int
-v2_read_reason(struct ws_msg *m, const struct msg_text *t,
-    const struct json *v)
-{
-	return msg_string(&m->reason, t, v, json_latin1);
-}
-
-/* A reset breaks its stream whatever number it brings. */
-static int
-v2_read_status(struct ws_msg *m, const struct msg_text *t,
-    const struct json *v)
-{
-	long long status;
-	int is_reset = m->type == WS_MSG_RESET;
-
-	(void)t;
-	if (v->type != JSON_NUMBER)
-		return -1;
-	if (msg_integer(&status, v, is_reset ? 400 : 100, 599) == -1) {
-		if (!is_reset)
-			return -1;
-		status = 502;
-	}
-	m->status = (int)status;
-	return 0;
-}
-
-static int
-v2_read_headers(struct ws_msg *m, const struct msg_text *t,
-    const struct json *v)
-{
-	return v->type != JSON_ARRAY ? -1 : msg_fields_read(m, t, v);
-}
-
-static int
-v2_read_bytes(struct ws_msg *m, const struct msg_text *t,
-    const struct json *v)
-{
-	(void)t;
-	return msg_integer(&m->bytes, v, 0, WIRE_MAX);
-}
-
-static int
-v2_read_end(struct ws_msg *m, const struct msg_text *t, const struct json *v)
-{
-	(void)t;
-	m->end = v->type == JSON_TRUE;
-	return v->type == JSON_TRUE || v->type == JSON_FALSE ? 0 : -1;
-}
-
-static void
-v2_put_id(struct json_out *o, const struct ws_msg *m)
-{
-	msg_id_put(o, m->id);
-}
-
-static void
-v2_put_method(struct json_out *o, const struct ws_msg *m)
-{
-	json_put_latin1(o, m->method);
-}
-
-static void
-v2_put_target(struct json_out *o, const struct ws_msg *m)
-{
-	json_put_latin1(o, m->target);
-}
-
-static void
-v2_put_status(struct json_out *o, const struct ws_msg *m)
-{
-	json_put_integer(o, m->status);
-}
-
-static void
-v2_put_reason(struct json_out *o, const struct ws_msg *m)
-{
-	json_put_latin1(o, m->reason);
-}
-
-static void
-v2_put_headers(struct json_out *o, const struct ws_msg *m)
-{
-	size_t i;
-
-	json_put(o, "[");
-	for (i = 0; i < m->nfields; i++) {
-		json_put(o, i == 0 ? "[" : "],[");
-		json_put_latin1(o, m->field[i].name);
-		json_put(o, ",");
-		json_put_latin1(o, m->field[i].value);
-	}
-	json_put(o, m->nfields > 0 ? "]]" : "]");
-}
-
-static void
-v2_put_bytes(struct json_out *o, const struct ws_msg *m)
-{
-	json_put_integer(o, m->bytes);
-}
-
-static void
-v2_put_end(struct json_out *o, const struct ws_msg *m)
-{
-	json_put(o, m->end ? "true" : "false");
-}
-
-#define V2_FIRST MSG_ID
-#define V2_LAST MSG_END
-
-/* In the order in which they are written, from V2_FIRST on. */
-static const struct {
-	int (*read)(struct ws_msg *, const struct msg_text *,
-	    const struct json *);
-	void (*put)(struct json_out *, const struct ws_msg *);
-} v2_member[V2_LAST + 1] = {
-	[MSG_ID] = { v2_read_id, v2_put_id },
-	[MSG_METHOD] = { v2_read_method, v2_put_method },
-	[MSG_TARGET] = { v2_read_target, v2_put_target },
-	[MSG_STATUS] = { v2_read_status, v2_put_status },
-	[MSG_REASON] = { v2_read_reason, v2_put_reason },
-	[MSG_HEADERS] = { v2_read_headers, v2_put_headers },
-	[MSG_WINDOW] = { v2_read_bytes, v2_put_bytes },
-	[MSG_BYTES] = { v2_read_bytes, v2_put_bytes },
-	[MSG_RECEIVED] = { v2_read_bytes, v2_put_bytes },
-	[MSG_END] = { v2_read_end, v2_put_end },
-};
-
-static const struct {
-	const char *name;
-	unsigned int must, may;
-} v2_type[WS_MSG_UNKNOWN] = {
-	[WS_MSG_REQUEST] = { "request",
-	    BIT(MSG_ID) | BIT(MSG_METHOD) | BIT(MSG_TARGET) |
-	    BIT(MSG_HEADERS) | BIT(MSG_WINDOW), BIT(MSG_END) },
-	[WS_MSG_RESPONSE] = { "response",
-	    BIT(MSG_ID) | BIT(MSG_STATUS) | BIT(MSG_HEADERS),
-	    BIT(MSG_REASON) | BIT(MSG_END) },
-	[WS_MSG_WINDOW] = { "window", BIT(MSG_ID) | BIT(MSG_BYTES), 0 },
-	[WS_MSG_TRAILERS] = { "trailers", BIT(MSG_ID) | BIT(MSG_HEADERS), 0 },
-	[WS_MSG_RESET] = { "reset",
-	    BIT(MSG_ID) | BIT(MSG_STATUS), BIT(MSG_REASON) },
-	[WS_MSG_LEAVE] = { "leave", 0, 0 },
-	[WS_MSG_ACK] = { "ack", BIT(MSG_RECEIVED), 0 },
-};
-
-static enum ws_type
-v2_type_find(const struct json *v)
-{
-	int i;
-
-	for (i = 0; i < WS_MSG_UNKNOWN && !json_equal(v, v2_type[i].name); i++)
-		continue;
-	return (enum ws_type)i;
-}
-
-static int
-v2_members_read(struct ws_msg *m, const struct msg_text *t)
-{
-	unsigned int use = v2_type[m->type].must | v2_type[m->type].may;
-	size_t i;
-
-	if ((v2_type[m->type].must & ~t->seen) != 0)
-		return -1002;
-	use &= t->seen;
-	for (i = V2_FIRST; i <= V2_LAST; i++)
-		if ((use & BIT(i)) != 0 &&
-		    v2_member[i].read(m, t, &t->val[i]) == -1)
-			return -1002;
-	return 0;
-}
-
-int
-ws_v2_read(struct ws_msg *m, unsigned char *p, size_t n)
-{
-	struct msg_text t;
-
-	msg_clear(m);
-	if (msg_walk(&t, p, n) == -1 || (t.seen & BIT(MSG_TYPE)) == 0 ||
-	    t.val[MSG_TYPE].type != JSON_STRING)
-		return -1002;
-	m->type = v2_type_find(&t.val[MSG_TYPE]);
-	return m->type == WS_MSG_UNKNOWN ? 0 : v2_members_read(m, &t);
-}
-
-void
-ws_v2_put(struct json_out *o, const struct ws_msg *m)
-{
-	unsigned int use = v2_type[m->type].must | v2_type[m->type].may;
-	size_t i;
-
-	json_put(o, "{\"type\":\"");
-	json_put(o, v2_type[m->type].name);
-	json_put(o, "\"");
-	for (i = V2_FIRST; i <= V2_LAST; i++) {
-		if ((use & BIT(i)) == 0)
-			continue;
-		json_put(o, ",\"");
-		json_put(o, msg_name[i]);
-		json_put(o, "\":");
-		v2_member[i].put(o, m);
-	}
-	json_put(o, "}");
 }
 
 /* ------------------------------------------------------- v1, what is read
@@ -1238,7 +1123,7 @@ v1_is_pairs(const struct json *v)
 
 /* The reference's client writes "" where it has no answer to tell of. */
 static int
-v1_headers_read(struct ws_msg *m, const struct msg_text *t)
+v1_headers_read(struct ws_v1 *m, const struct msg_text *t)
 {
 	struct json inner;
 
@@ -1246,11 +1131,11 @@ v1_headers_read(struct ws_msg *m, const struct msg_text *t)
 		return -1;
 	if (inner.raw.n == 0)
 		return 0;
-	return v1_is_pairs(&inner) ? msg_fields_read(m, t, &inner) : -1;
+	return v1_is_pairs(&inner) ? msg_fields_read(&m->head, t, &inner) : -1;
 }
 
 static int
-v1_body_read(struct ws_msg *m, const struct msg_text *t)
+v1_body_read(struct ws_v1 *m, const struct msg_text *t)
 {
 	struct view text;
 	unsigned char *at;
@@ -1283,7 +1168,7 @@ v1_digits(const struct json *v)
 }
 
 static int
-v1_status_read(struct ws_msg *m, const struct json *v)
+v1_status_read(struct ws_v1 *m, const struct json *v)
 {
 	long long status;
 
@@ -1293,7 +1178,7 @@ v1_status_read(struct ws_msg *m, const struct json *v)
 		return -1;
 	if (status < 200 || status > 599)
 		return -1;
-	m->status = (int)status;
+	m->head.status = (int)status;
 	return 0;
 }
 
@@ -1321,11 +1206,12 @@ ws_v1_id_find(unsigned char id[16], const unsigned char *p, size_t n)
 /* What both directions begin with: the walk, and the id even where the rest
  * turns out unusable, so that whoever waits for it can be told. */
 static int
-v1_begin(struct ws_msg *m, struct msg_text *t, unsigned char *p, size_t n,
+v1_begin(struct ws_v1 *m, struct msg_text *t, unsigned char *p, size_t n,
     int *has_id)
 {
 	*has_id = 0;
-	msg_clear(m);
+	m->body = view_of(NULL, 0);
+	memset(&m->head, 0, offsetof(struct http_head, field));
 	if (msg_walk(t, p, n) == -1) {
 		*has_id = ws_v1_id_find(m->id, p, n);
 		return -1;
@@ -1336,7 +1222,7 @@ v1_begin(struct ws_msg *m, struct msg_text *t, unsigned char *p, size_t n,
 }
 
 int
-ws_v1_response_read(struct ws_msg *m, unsigned char *p, size_t n, int *has_id)
+ws_v1_response_read(struct ws_v1 *m, unsigned char *p, size_t n, int *has_id)
 {
 	const unsigned int must =
 	    BIT(MSG_HEADERS) | BIT(MSG_BODY) | BIT(MSG_STATUS);
@@ -1344,7 +1230,6 @@ ws_v1_response_read(struct ws_msg *m, unsigned char *p, size_t n, int *has_id)
 
 	if (v1_begin(m, &t, p, n, has_id) == -1)
 		return -1;
-	m->type = WS_MSG_RESPONSE;
 	if ((must & ~t.seen) != 0 ||
 	    v1_status_read(m, &t.val[MSG_STATUS]) == -1 ||
 	    v1_headers_read(m, &t) == -1)
@@ -1394,7 +1279,7 @@ v1_query_read(struct http_out *o, const struct msg_text *t)
 }
 
 static int
-v1_target_read(struct ws_msg *m, const struct msg_text *t,
+v1_target_read(struct ws_v1 *m, const struct msg_text *t,
     unsigned char *space, size_t cap)
 {
 	struct http_out o = { space, cap, 0 };
@@ -1406,12 +1291,12 @@ v1_target_read(struct ws_msg *m, const struct msg_text *t,
 	uri_put(&o, path, URI_PATH);
 	if (v1_query_read(&o, t) == -1 || o.len > cap)
 		return -1;
-	m->target = view_of(space, o.len);
+	m->head.path = view_of(space, o.len);
 	return 0;
 }
 
 int
-ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n, int *has_id,
+ws_v1_request_read(struct ws_v1 *m, unsigned char *p, size_t n, int *has_id,
     unsigned char *space, size_t cap)
 {
 	const unsigned int must = BIT(MSG_METHOD) | BIT(MSG_URL_PATH) |
@@ -1420,9 +1305,8 @@ ws_v1_request_read(struct ws_msg *m, unsigned char *p, size_t n, int *has_id,
 
 	if (v1_begin(m, &t, p, n, has_id) == -1)
 		return -1;
-	m->type = WS_MSG_REQUEST;
 	if ((must & ~t.seen) != 0 ||
-	    msg_string(&m->method, &t, &t.val[MSG_METHOD], json_latin1) == -1 ||
+	    msg_string(&m->head.method, &t, &t.val[MSG_METHOD], json_latin1) == -1 ||
 	    v1_target_read(m, &t, space, cap) == -1 ||
 	    v1_headers_read(m, &t) == -1)
 		return -1;
@@ -1460,29 +1344,29 @@ v1_value_join(struct json_out *o, const char separator[V1_QUOTE],
 
 /* Whether an earlier field has the name of field i. */
 static int
-v1_is_repeated(const struct ws_msg *m, size_t i)
+v1_is_repeated(const struct http_head *h, size_t i)
 {
 	size_t k;
 
 	for (k = 0; k < i; k++)
-		if (view_same_nocase(m->field[k].name, m->field[i].name))
+		if (view_same_nocase(h->field[k].name, h->field[i].name))
 			return 1;
 	return 0;
 }
 
 /* Writes the values of all fields called as field i, the first of them. */
 static void
-v1_values_put(struct json_out *o, const struct ws_msg *m, size_t i)
+v1_values_put(struct json_out *o, const struct http_head *h, size_t i)
 {
-	struct view name = m->field[i].name;
+	struct view name = h->field[i].name;
 	const char *separator = http_equal_nocase(name, "cookie") ?
 	    "; " : ", ";
 	size_t k;
 
-	json_put_latin1(o, m->field[i].value);
-	for (k = i + 1; k < m->nfields; k++)
-		if (view_same_nocase(m->field[k].name, name))
-			v1_value_join(o, separator, m->field[k].value);
+	json_put_latin1(o, h->field[i].value);
+	for (k = i + 1; k < h->nfields; k++)
+		if (view_same_nocase(h->field[k].name, name))
+			v1_value_join(o, separator, h->field[k].value);
 }
 
 /* Opens a member of the inner object: *count are there already. */
@@ -1494,15 +1378,15 @@ v1_comma_put(struct json_out *o, size_t *count)
 }
 
 static void
-v1_field_put(struct json_out *o, const struct ws_msg *m, size_t i,
+v1_field_put(struct json_out *o, const struct http_head *h, size_t i,
     size_t *count)
 {
-	if (v1_is_repeated(m, i))
+	if (v1_is_repeated(h, i))
 		return;
 	v1_comma_put(o, count);
-	v1_name_put(o, m->field[i].name);
+	v1_name_put(o, h->field[i].name);
 	json_put(o, ":");
-	v1_values_put(o, m, i);
+	v1_values_put(o, h, i);
 }
 
 /* Writes Set-Cookie under the nth of its spellings: bit k of nth puts the kth
@@ -1528,10 +1412,13 @@ v1_set_cookie_put(struct json_out *o, struct view value, size_t nth)
 }
 
 static void
-v1_id_put(struct json_out *o, const struct ws_msg *m)
+v1_id_put(struct json_out *o, const unsigned char id[16])
 {
+	char text[WS_UUID_TEXT];
+
+	ws_uuid_put(text, id);
 	json_put(o, "{\"correlation_id\":");
-	msg_id_put(o, m->id);
+	json_put_string(o, view_of(text, sizeof text));
 }
 
 /* The query's pairs, decoded.  A target is HTTP_TARGET_MAX at most. */
@@ -1575,9 +1462,9 @@ v1_target_put(struct json_out *o, struct view target)
 }
 
 static int
-v1_has(const struct ws_msg *m, const char *name)
+v1_has(const struct http_head *h, const char *name)
 {
-	return http_field_find(m->field, m->nfields, name) != NULL;
+	return http_field_find(h->field, h->nfields, name) != NULL;
 }
 
 static void
@@ -1588,76 +1475,78 @@ v1_member_put(struct json_out *o, const char *text, size_t *count)
 }
 
 static void
-v1_request_headers_put(struct json_out *o, const struct ws_msg *m)
+v1_request_headers_put(struct json_out *o, const struct http_head *h)
 {
 	static const char identity[] = "\"accept-encoding\":\"identity\"";
 	size_t i, count = 0;
 
 	json_put(o, "{");
-	for (i = 0; i < m->nfields; i++) {
-		if (!http_equal_nocase(m->field[i].name, "accept-encoding"))
-			v1_field_put(o, m, i, &count);
-		else if (!v1_is_repeated(m, i))
+	for (i = 0; i < h->nfields; i++) {
+		if (!http_equal_nocase(h->field[i].name, "accept-encoding"))
+			v1_field_put(o, h, i, &count);
+		else if (!v1_is_repeated(h, i))
 			v1_member_put(o, identity, &count);
 	}
-	if (!v1_has(m, "accept-encoding"))
+	if (!v1_has(h, "accept-encoding"))
 		v1_member_put(o, identity, &count);
-	if (!v1_has(m, "cookie"))
+	if (!v1_has(h, "cookie"))
 		v1_member_put(o, "\"cookie\":\"\"", &count);
 	json_put(o, "}");
 }
 
 void
-ws_v1_request_put(struct json_out *o, const struct ws_msg *m)
+ws_v1_request_put(struct json_out *o, const unsigned char id[16],
+    const struct http_head *h)
 {
-	v1_id_put(o, m);
-	v1_target_put(o, m->target);
+	v1_id_put(o, id);
+	v1_target_put(o, h->path);
 	json_put(o, ",\"method\":");
-	json_put_latin1(o, m->method);
+	json_put_latin1(o, h->method);
 	json_put(o, ",\"headers\":\"");
 	o->nest++;
-	v1_request_headers_put(o, m);
+	v1_request_headers_put(o, h);
 	o->nest--;
 	json_put(o, "\",\"body\":\"");
 }
 
 static void
-v1_response_headers_put(struct json_out *o, const struct ws_msg *m)
+v1_response_headers_put(struct json_out *o, const struct http_head *h)
 {
 	size_t i, count = 0, cookies = 0;
 
 	json_put(o, "{");
-	for (i = 0; i < m->nfields; i++) {
-		if (!http_equal_nocase(m->field[i].name, "set-cookie")) {
-			v1_field_put(o, m, i, &count);
+	for (i = 0; i < h->nfields; i++) {
+		if (!http_equal_nocase(h->field[i].name, "set-cookie")) {
+			v1_field_put(o, h, i, &count);
 			continue;
 		}
 		v1_comma_put(o, &count);
-		v1_set_cookie_put(o, m->field[i].value, cookies++);
+		v1_set_cookie_put(o, h->field[i].value, cookies++);
 	}
 	json_put(o, "}");
 }
 
 void
-ws_v1_response_put(struct json_out *o, const struct ws_msg *m)
+ws_v1_response_put(struct json_out *o, const unsigned char id[16],
+    const struct http_head *h)
 {
-	v1_id_put(o, m);
+	v1_id_put(o, id);
 	json_put(o, ",\"headers\":\"");
 	o->nest++;
-	v1_response_headers_put(o, m);
+	v1_response_headers_put(o, h);
 	o->nest--;
 	json_put(o, "\",\"body\":\"");
 }
 
 void
-ws_v1_tail_put(struct json_out *o, const struct ws_msg *m)
+ws_v1_tail_put(struct json_out *o, int status)
 {
-	if (m->type == WS_MSG_REQUEST) {
+	if (status == 0) {
 		json_put(o, "\"}");
 		return;
 	}
 	json_put(o, "\",\"status_code\":");
-	json_put_integer(o, m->status);
+	json_put_integer(o, status);
 	json_put(o, "}");
 }
 

@@ -14,6 +14,7 @@
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/from_link.h"
+#include "gate/v2.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
 #include "gate/answer.h"
@@ -49,7 +50,7 @@ server_lost(struct stream *s, int status, const char *why)
 		return;
 	w = caller_of(s);
 	stream_detach(s);
-	if (s->from_link.head_passed) {
+	if (s->from_link.head_passed && !caller_answer_undo(w)) {
 		log_event(LEVEL_INFO, "event=broken-off id=%s request=\"%s\" "
 		    "why=\"%s\"", s->tunnel->id, s->label, why);
 		conn_abort(w->c);
@@ -89,6 +90,25 @@ answer_refuse(struct stream *s, const char *why)
 {
 	server_lost(s, 502, why);
 	stream_reset(s, 502, why);
+}
+
+/* Whatever was read of the request is handled as if it came only now. */
+static int
+server_again(struct stream *s)
+{
+	struct caller *w;
+
+	if (s->http == NULL || !stream_unread(s))
+		return 0;
+	w = caller_of(s);
+	log_event(LEVEL_DEBUG, "event=again id=%s request=\"%s\"",
+	    s->tunnel->id, s->label);
+	stream_detach(s);
+	conn_state(w->c, CONN_HEAD);
+	caller_next(w);
+	stream_drop_halves(s);
+	stream_check(s);
+	return 1;
 }
 
 /* The limit may be the wire's, or our own. */
@@ -163,38 +183,34 @@ answer_is_bare(const struct stream *s, int status)
 	return caller_of(s)->head_only || status == 204 || status == 304;
 }
 
-static enum http_framing
-answer_framing(const struct stream *s, struct ws_msg *m)
-{
-	if (m->status == 101)
-		return HTTP_RAW;
-	if (answer_is_bare(s, m->status))
-		return HTTP_NO_BODY;
-	if (msg_length_field(m) != NULL)
-		return HTTP_LENGTH;
-	if (m->end && m->nfields < HTTP_OUT_FIELDS) {
-		m->field[m->nfields++] = field_of("content-length", "0");
-		return HTTP_LENGTH;
-	}
-	return caller_of(s)->minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
-}
+const char answer_malformed[] =
+    "the answer's head is not valid HTTP, or too large";
 
 int
-answer_head_ok(const struct ws_msg *m)
+answer_parse(struct http_head *h, const struct stream *s, struct view text)
 {
-	size_t i, n = m->reason.n;
+	return http_link_answer_parse(h, text.p, text.n,
+	    view_of(caller_of(s)->head_only ? "HEAD" : "GET"));
+}
 
-	for (i = 0; i < m->nfields; i++)
-		n += m->field[i].name.n + m->field[i].value.n + 4;
-	return n <= HTTP_HEAD_MAX && m->nfields <= HTTP_FIELDS_MAX &&
-	    http_fields_ok(m->field, m->nfields);
+/* How the answer goes to the caller. */
+static enum http_framing
+answer_framing(const struct stream *s, const struct http_head *h,
+    int has_body)
+{
+	if (h->framing != HTTP_UNTIL_CLOSE)
+		return h->framing;
+	if (!has_body)
+		return HTTP_LENGTH;
+	return caller_of(s)->minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
 }
 
 /* Writes the head of an answer, with framing. */
 static void
-answer_put(struct stream *s, const struct ws_msg *m, enum http_framing framing)
+answer_put(struct stream *s, const struct http_head *h,
+    enum http_framing framing)
 {
-	static unsigned char space[3 * HTTP_HEAD_MAX];
+	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 	const struct caller *w = caller_of(s);
 	struct http_answer_shape shape;
@@ -202,19 +218,15 @@ answer_put(struct stream *s, const struct ws_msg *m, enum http_framing framing)
 
 	memset(&shape, 0, sizeof(shape));
 	ws_hex_put(hex, s->id);
-	shape.status = m->status;
-	shape.reason = m->reason;
 	shape.framing = framing;
 	shape.minor = w->minor;
 	shape.keep_alive = w->keep_alive;
 	shape.date = clock_wall();
 	shape.correlation_id.p = (const unsigned char *)hex;
 	shape.correlation_id.n = sizeof(hex);
-	http_answer_put(&o, &shape, m->field, m->nfields);
-	if (o.len <= o.cap)
-		conn_put(s->http, space, o.len);
-	else
-		conn_abort(s->http);
+	http_answer_put(&o, &shape, h);
+	must(o.len <= o.cap);		/* what is added is little */
+	conn_put(s->http, space, o.len);
 }
 
 /* After 101 both halves carry raw octets; after anything else the request has
@@ -232,19 +244,6 @@ answer_upgraded(struct stream *s, enum http_framing framing)
 	caller_of(s)->keep_alive = 0;
 }
 
-/* Takes Content-Length as the length that the body must have.  Returns 0, or -1
- * where it cannot be that. */
-static int
-answer_expect_length(struct stream *s, const struct ws_msg *m)
-{
-	long long n = length_of(msg_length_field(m));
-
-	if (n < 0 || (m->end && n > 0))
-		return -1;
-	s->from_link.half.left = n;
-	return 0;
-}
-
 /* A body that ends with the connection is guarded: if it breaks off, the caller
  * gets an RST, so that it does not take a part for the whole. */
 static void
@@ -259,63 +258,69 @@ answer_set_framing(struct stream *s, enum http_framing framing)
 }
 
 void
-answer_begin(struct stream *s, struct ws_msg *m)
+answer_begin(struct stream *s, const struct http_head *h, int has_body)
 {
-	enum http_framing framing = answer_framing(s, m);
+	enum http_framing framing = answer_framing(s, h, has_body);
 
-	if (framing == HTTP_LENGTH && answer_expect_length(s, m) == -1) {
-		answer_refuse(s, "the answer's Content-Length is not that of "
-		    "its body");
-		return;
-	}
+	if (framing == HTTP_LENGTH)
+		s->from_link.half.left = h->length < 0 ? 0 : h->length;
 	answer_set_framing(s, framing);
 	if (half_is_open(&s->to_link.half) && !s->upgrade)
 		caller_of(s)->keep_alive = 0;	/* what is left is not read */
-	s->status = m->status;
+	s->status = h->status;
 	s->from_link.head_passed = 1;
 	if (s->upgrade)
 		answer_upgraded(s, framing);
-	answer_put(s, m, framing);
+	caller_answer_begins(caller_of(s));
+	answer_put(s, h, framing);
 	if (framing == HTTP_RAW)
 		stream_news(s);
-	if (m->end && half_is_open(&s->from_link.half))
-		stream_take_last(s, NULL, 0, NULL, 0);
 }
 
 static void
-answer_informational(struct stream *s, struct ws_msg *m)
+answer_informational(struct stream *s, const struct http_head *h)
 {
 	if (++s->informational > INFORMATIONAL_MAX) {
 		link_fail(s->link, -1002, "too many interim answers");
 		return;
 	}
 	if (caller_of(s)->minor > 0)
-		answer_put(s, m, HTTP_NO_BODY);
+		answer_put(s, h, HTTP_NO_BODY);
+}
+
+/* The head of the final answer came over v2, perhaps with some of its body. */
+static void
+answer_final(struct stream *s, const struct ws_msg *m,
+    const struct http_head *h)
+{
+	answer_begin(s, h, (m->flags & WS_HAS_BODY) != 0);
+	if (half_is_open(&s->from_link.half) && h->status != 101)
+		v2_take_octets(s, m);
 }
 
 /* An answer's head came over v2. */
 static void
-server_message(struct stream *s, struct ws_msg *m)
+server_message(struct stream *s, const struct ws_msg *m)
 {
-	if (m->type != WS_MSG_RESPONSE || s->from_link.head_passed ||
-	    !half_is_open(&s->from_link.half)) {
+	struct http_head h;
+
+	stream_forget(s);
+	if (s->from_link.half.state == WS_HALF_RESET || s->http == NULL)
+		return;			/* late */
+	if (s->from_link.head_passed || !half_is_open(&s->from_link.half))
 		link_fail(s->link, -1002, "a message out of its order");
-		return;
-	}
-	if (s->http == NULL)
-		return;
-	if (!answer_head_ok(m))
-		answer_refuse(s, "the answer's head is not valid HTTP, or too large");
-	else if (m->status < 200 && m->status != 101)
-		answer_informational(s, m);
-	else if (m->status == 101 && !s->upgrade)
+	else if (answer_parse(&h, s, m->head) == -1 || !v2_head_ok(m, &h))
+		answer_refuse(s, answer_malformed);
+	else if (h.status == 101 && !s->upgrade)
 		answer_refuse(s, "the service switched protocols unasked");
+	else if ((m->flags & WS_INTERIM) != 0)
+		answer_informational(s, &h);
 	else
-		answer_begin(s, m);
+		answer_final(s, m, &h);
 }
 
 const struct role server_role = {
 	.answer_comes = 1, .head = server_head, .fault = server_fault,
-	.message = server_message, .lost = server_lost, .over = server_over,
-	.detached = server_detached,
+	.message = server_message, .again = server_again, .lost = server_lost,
+	.over = server_over, .detached = server_detached,
 };

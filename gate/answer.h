@@ -5,9 +5,10 @@
 #ifndef GATE_ANSWER_H
 #define GATE_ANSWER_H
 
+#include "pipegate.h"
+
 struct caller;
 struct stream;
-struct ws_msg;
 
 extern const struct role server_role;
 
@@ -22,16 +23,18 @@ void caller_leaves(struct caller *w, const char *why);
  * answer has begun, breaks off the conn.  Has the client told. */
 void caller_break(struct stream *s, int status, const char *why);
 
-/* Whether a caller may get a head that came over the link, as it is. */
-int answer_head_ok(const struct ws_msg *m);
-
 /* Whether no body follows an answer of that status to s, whatever its fields
  * say. */
 int answer_is_bare(const struct stream *s, int status);
 
-/* Passes the head of the final answer on; may add fields to m.  s may be over
- * then. */
-void answer_begin(struct stream *s, struct ws_msg *m);
+/* Reads the head of an answer to s.  h's views point into text.  Returns 0, or
+ * -1: it is no answer that its caller may get, and answer_malformed says so. */
+int answer_parse(struct http_head *h, const struct stream *s,
+    struct view text);
+extern const char answer_malformed[];
+
+/* Passes head h of the final answer on.  s lasts. */
+void answer_begin(struct stream *s, const struct http_head *h, int has_body);
 
 /* The answer is not fit to be passed on: breaks the request off as
  * caller_break() does with 502.  s is over then, or waits for its reset to go.

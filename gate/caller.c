@@ -517,7 +517,7 @@ caller_sent(struct conn *c, size_t n)
 {
 	struct caller *w = c->of;
 
-	(void)n;
+	caller_took(w, n);
 	if (w->stream != NULL)
 		stream_sent(w->stream);
 	if (c->state != CONN_HEAD || c->tx.len > 0)

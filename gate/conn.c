@@ -358,6 +358,32 @@ io_result(ssize_t n)
 	return IO_ERROR;
 }
 
+void
+conn_copy_to(struct conn *c, struct buf *b, size_t max)
+{
+	c->copy = b;
+	c->copy_max = max;
+}
+
+/* Copies the n octets that came to iov[0..k). */
+static void
+conn_copy(struct conn *c, const struct iovec *iov, int k, size_t n)
+{
+	unsigned char *to = buf_space(c->copy, n, c->copy_max);
+	size_t piece;
+
+	if (to == NULL) {
+		buf_free(c->copy);
+		conn_copy_to(c, NULL, 0);
+		return;
+	}
+	c->copy->len += n;
+	for (; k > 0 && n > 0; k--, iov++, to += piece, n -= piece) {
+		piece = min_size(n, iov->iov_len);
+		memcpy(to, iov->iov_base, piece);
+	}
+}
+
 enum io
 conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got)
 {
@@ -372,6 +398,8 @@ conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got)
 	if (io == IO_DATA) {
 		*got = (size_t)r;
 		c->rx_ms = now_ms;
+		if (c->copy != NULL)
+			conn_copy(c, iov, k, *got);
 	}
 	c->rd_eof = io == IO_EOF;
 	c->rd_failed = io == IO_ERROR;

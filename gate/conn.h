@@ -71,6 +71,8 @@ struct conn {
 	long long since_ms;	/* when its state began, or what a deadline counts from */
 	long long rx_ms, tx_ms;	/* when octets last came, went */
 	size_t drained;		/* octets thrown away while lingering */
+	struct buf *copy;	/* where what comes is copied to; NULL: nowhere */
+	size_t copy_max;	/* octets that it may hold */
 	size_t *counted;	/* a number that is one less when c is freed; may be NULL */
 	unsigned char touched, flushing;	/* stands in that list */
 	unsigned char rd_eof;		/* the peer has ended: nothing more will come */
@@ -141,6 +143,11 @@ enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
 /* Reads behind what is in rx, which holds at most max octets.  IO_NO_ROOM
  * where there is no room or memory for more: that is not kept. */
 enum io conn_fill(struct conn *c, size_t max);
+
+/* From now on copies what comes to the end of b, which is the caller's and holds
+ * at most max octets.  Where it finds no room there, b is freed, and nothing is
+ * copied any more.  b NULL: copies nothing. */
+void conn_copy_to(struct conn *c, struct buf *b, size_t max);
 
 /* Octets that have come and were not taken: in rx, and in the socket as far as
  * that is known. */

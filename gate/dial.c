@@ -22,6 +22,7 @@
 #include "gate/person.h"
 #include "gate/origin.h"
 #include "gate/v1_request.h"
+#include "gate/v2_request.h"
 #include "gate/dial.h"
 
 #define DIAL_MS 15000
@@ -32,6 +33,7 @@
 #define TOLD_MS 500			/* the server has refused the token by then, or takes it */
 #define DRAIN_MS 10000
 #define LEAVE_MS 2000			/* for the server to answer leave */
+#define LEAVE_TOKEN_S 60		/* a token that ends sooner is not dialled with again */
 
 static int exit_status;
 
@@ -139,7 +141,7 @@ uplink_redial(struct uplink *u, const char *why)
 		uplink_give_up(token_refused);
 		return;
 	}
-	helper_end(&u->helper);
+	helper_end(u->helper);
 	ms = backoff_ms(u->failures);
 	if (u->failures < 16)
 		u->failures++;
@@ -165,6 +167,40 @@ dial_failed(struct uplink *u, struct conn *c, const char *why)
 
 /* --- the link */
 
+static struct helper *
+helper_other(struct uplink *u)
+{
+	return &u->helpers[u->helper == &u->helpers[0]];
+}
+
+/* Whether the token is good for another link, on a server whose clock may be
+ * ahead. */
+static int
+token_lasts(const struct uplink *u)
+{
+	struct jwt_claims claims;
+
+	return jwt_peek(&claims, view_of(u->token)) == -1 ||
+	    claims.exp - clock_wall() > LEAVE_TOKEN_S;
+}
+
+/* The link finishes what it has, and another is dialled meanwhile. */
+static void
+dial_left(struct link *l)
+{
+	struct uplink *u = uplink_of(l);
+
+	if (u->link != l || u->close_code != 0 || !token_lasts(u))
+		return;
+	if (u->leaving != NULL)
+		link_close(u->leaving, 1001, "");
+	u->leaving = l;
+	u->link = NULL;
+	u->helper = helper_other(u);
+	person_note("the server asks for a new connection");
+	timer_set(&u->redial, now_ms);
+}
+
 static void
 dial_gone(struct link *l, int code, const char *why)
 {
@@ -172,11 +208,15 @@ dial_gone(struct link *l, int code, const char *why)
 	char text[512];
 
 	streams_orphan(l, "the link to the server broke");
+	if (u->leaving == l) {
+		u->leaving = NULL;
+		helper_end(helper_other(u));
+	}
 	if (u->link != l)
 		return;
 	u->link = NULL;
 	if (l->close_code == 1008 && now_ms - u->up_ms < REFUSAL_MS) {
-		helper_end(&u->helper);
+		helper_end(u->helper);
 		uplink_give_up(why);
 		return;
 	}
@@ -188,14 +228,14 @@ dial_gone(struct link *l, int code, const char *why)
 }
 
 static const struct link_ops dial_ops_v2 = {
-	.message = origin_message_v2, .handled = gather_write,
-	.gone = dial_gone, .alone_ms = LINK_ALONE_MS,
+	.message = request_v2, .handled = gather_write,
+	.left = dial_left, .gone = dial_gone, .alone_ms = LINK_ALONE_MS,
 };
 
 static const struct link_ops dial_ops_v1 = {
 	.message = request_v1, .piece = held_piece,
 	.oversize = request_v1_oversize, .handled = gather_write,
-	.gone = dial_gone, .freed = held_link_freed,
+	.left = dial_left, .gone = dial_gone, .freed = held_link_freed,
 	.alone_ms = LINK_ALONE_V1_MS,
 };
 
@@ -234,7 +274,7 @@ dial_by_query(struct uplink *u, struct conn *c)
 	u->dial.in_query = 1;
 	u->refused = 1;
 	dial_over(u, c);
-	helper_end(&u->helper);
+	helper_end(u->helper);
 	timer_set(&u->redial, now_ms);
 }
 
@@ -297,7 +337,7 @@ static void
 dial_ended(struct conn *c, const char *why)
 {
 	struct uplink *u = c->of;
-	const char *said = helper_said(&u->helper);
+	const char *said = helper_said(u->helper);
 	char text[1024];
 
 	snprintf(text, sizeof(text), "cannot connect to %s: %s%s", u->host,
@@ -469,7 +509,7 @@ static void
 dial_by_helper(struct uplink *u)
 {
 	const char *why;
-	int fd = helper_start(&u->helper, &u->server, opt->connect_command,
+	int fd = helper_start(u->helper, &u->server, opt->connect_command,
 	    &why);
 
 	if (fd == -1)
@@ -512,6 +552,7 @@ uplink_prepare(struct uplink *u)
 {
 	struct rlimit rl = { 1024, 1024 };
 
+	u->helper = &u->helpers[0];
 	getrlimit(RLIMIT_NOFILE, &rl);
 	random_bytes(u->dial.instance, sizeof(u->dial.instance));
 	ws_uuid_make(u->dial.instance);
@@ -593,10 +634,7 @@ uplink_drain(struct uplink *u)
 	if (l->streams.n > 0)
 		person_note("finishing %lld request%s; once more to stop at "
 		    "once", l->streams.n, l->streams.n == 1 ? "" : "s");
-	link_stop_requests(l);
-	if (l->wire->leave != NULL && l->leave == LEAVE_UNSAID)
-		l->leave = LEAVE_DUE;
-	link_later(l);
+	link_leave(l);
 }
 
 void
@@ -606,6 +644,8 @@ uplink_end(struct uplink *u, int close_code)
 	loop_stop();
 	if (u->link != NULL)
 		link_close(u->link, close_code, "");
+	if (u->leaving != NULL)
+		link_close(u->leaving, close_code, "");
 }
 
 /* Whether the server sends no more requests: it has said so, or has had the
@@ -619,13 +659,19 @@ server_has_left(const struct uplink *u)
 	    now_ms >= u->drain_ms - DRAIN_MS + LEAVE_MS;
 }
 
+/* Whether nothing is at work on l, which may be NULL. */
+static int
+link_is_idle(const struct link *l)
+{
+	return l == NULL || (l->streams.n == 0 && l->tx.len == 0);
+}
+
 static int
 uplink_has_drained(const struct uplink *u)
 {
-	const struct link *l = u->link;
-
-	return l == NULL || now_ms >= u->drain_ms ||
-	    (l->streams.n == 0 && l->tx.len == 0 && server_has_left(u));
+	return now_ms >= u->drain_ms || (link_is_idle(u->leaving) &&
+	    link_is_idle(u->link) &&
+	    (u->link == NULL || server_has_left(u)));
 }
 
 /* Whether the server takes the client: one that refuses the token says so behind
@@ -642,6 +688,8 @@ uplink_settle(struct uplink *u)
 {
 	if (u->link != NULL && !u->is_told && uplink_is_accepted(u))
 		uplink_tell(u);
+	if (u->leaving != NULL && link_is_idle(u->leaving))
+		link_close(u->leaving, 1001, "");
 	if (u->drain_ms > 0 && !loop_is_stopping() && uplink_has_drained(u))
 		uplink_end(u, u->close_code);
 }
@@ -649,7 +697,8 @@ uplink_settle(struct uplink *u)
 int
 uplink_finish(struct uplink *u)
 {
-	helper_end(&u->helper);
+	helper_end(&u->helpers[0]);
+	helper_end(&u->helpers[1]);
 	free(u->reserved);
 	return exit_status;
 }

@@ -23,11 +23,13 @@ struct uplink {
 	int token_in_query;
 	struct ws_dial dial;
 	struct lookup lookup;
-	struct helper helper;
+	struct helper helpers[2], *helper;	/* helper: that of link, or of dialling */
 	int address;			/* of the server's, the one to try next */
 	struct conn *dialling;		/* until its outcome is known, or NULL */
 	struct link *reserved;		/* memory for the next link, or NULL */
 	struct link *link;		/* NULL: none stands */
+	struct link *leaving;		/* an older one that only finishes its streams, or NULL; the
+					   other helper is its own */
 	struct timer redial;
 	int failures;			/* dials that failed since a link was steady */
 	long long up_ms;		/* when the link came up */

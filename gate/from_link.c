@@ -120,9 +120,7 @@ take_octets(struct stream *s, const unsigned char *p, size_t n, int end)
 	stream_window_use(s, n);
 	if (r == -1) {
 		gather_write();
-		if (half_is_open(&s->from_link.half))
-			s->role->lost(s, 502, wrong_length);
-		stream_reset(s, 502, wrong_length);
+		stream_break(s, 502, wrong_length);
 		return 0;
 	}
 	s->from_link.octets += (long long)n;

@@ -84,15 +84,16 @@ held_put_body(struct held *h, const unsigned char *p, size_t n)
 /* Puts the message's beginning, up to where its body stands.  Returns 0, or
  * minus a status: -431 too large, -503 no room. */
 static int
-held_put_head(struct stream *s, const struct ws_msg *m,
-    void (*put)(struct json_out *, const struct ws_msg *))
+held_put_head(struct stream *s, const struct http_head *h,
+    void (*put)(struct json_out *, const unsigned char id[16],
+    const struct http_head *))
 {
 	static unsigned char space[4 * HTTP_HEAD_MAX + 4 * HTTP_TARGET_MAX];
 	struct json_out o = { space, sizeof(space), 0, 0 };
 
 	if (held_begin(s) == -1)
 		return -503;
-	put(&o, m);
+	put(&o, s->id, h);
 	if (o.len > o.cap)
 		return -431;
 	if (held_put(s->held, space, o.len) == -1)
@@ -109,16 +110,12 @@ held_put_tail(struct stream *s)
 	struct held *h = s->held;
 	unsigned char text[128];
 	struct json_out o = { text, sizeof(text), 0, 0 };
-	struct ws_msg m;
 
 	if (h->ncarry > 0 && held_put(h, text,
 	    base64_encode(text, h->carry, h->ncarry)) == -1)
 		return -1;
 	h->ncarry = 0;
-	memset(&m, 0, offsetof(struct ws_msg, field));
-	m.type = s->role->answer_comes ? WS_MSG_REQUEST : WS_MSG_RESPONSE;
-	m.status = s->status;
-	ws_v1_tail_put(&o, &m);
+	ws_v1_tail_put(&o, s->role->answer_comes ? 0 : s->status);
 	if (held_put(h, text, o.len) == -1)
 		return -1;
 	half_end(&s->to_link.half);
@@ -211,7 +208,6 @@ held_put_error(struct stream *s, int status, const char *why)
 	unsigned char space[1024];
 	struct http_out o = { space, sizeof(space), 0 };
 	struct http_head h;
-	struct ws_msg m;
 	size_t scanned = 0;
 	int r;
 
@@ -219,13 +215,9 @@ held_put_error(struct stream *s, int status, const char *why)
 	r = http_answer_parse(&h, space, min_size(o.len, o.cap), &scanned,
 	    view_of("GET"));
 	must(r > 0);
-	memset(&m, 0, offsetof(struct ws_msg, field));
-	m.type = WS_MSG_RESPONSE;
-	memcpy(m.id, s->id, 16);
-	m.status = status;
-	m.nfields = http_answer_fields(m.field, &h);
+	h.nfields = http_fields_filter(h.field, h.nfields);
 	held_drop(s);
-	if (held_put_head(s, &m, ws_v1_response_put) < 0 ||
+	if (held_put_head(s, &h, ws_v1_response_put) < 0 ||
 	    held_put_body(s->held, space + r, o.len - (size_t)r) == -1)
 		return -1;
 	return held_put_tail(s);
@@ -300,31 +292,36 @@ method_is_known(struct view m)
 	return 0;
 }
 
-/* Drops fields that v1 does not carry: what they ask for is done here. */
+/* Copies head h to out without the fields that v1 does not carry: what they ask
+ * for is done here. */
 static void
-held_strip(struct ws_msg *m)
+held_strip(struct http_head *out, const struct http_head *h)
 {
-	size_t i, n = 0;
+	size_t i;
 
-	for (i = 0; i < m->nfields; i++)
-		if (!http_equal_nocase(m->field[i].name, "expect") &&
-		    !http_equal_nocase(m->field[i].name, "te") &&
-		    !http_equal_nocase(m->field[i].name, "trailer"))
-			m->field[n++] = m->field[i];
-	m->nfields = n;
+	memset(out, 0, offsetof(struct http_head, field));
+	out->method = h->method;
+	out->path = h->path;
+	for (i = 0; i < h->nfields; i++)
+		if (!http_equal_nocase(h->field[i].name, "expect") &&
+		    !http_equal_nocase(h->field[i].name, "te") &&
+		    !http_equal_nocase(h->field[i].name, "trailer"))
+			out->field[out->nfields++] = h->field[i];
 }
 
 /* The message goes when its body is whole.  Neither half has credit. */
 static int
-held_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
+held_request(struct stream *s, const struct http_head *out,
+    const struct http_head *h)
 {
+	struct http_head stripped;
 	long long most;
 	int r;
 
 	if (!method_is_known(h->method))
 		return -405;
-	held_strip(m);
-	r = held_put_head(s, m, ws_v1_request_put);
+	held_strip(&stripped, out);
+	r = held_put_head(s, &stripped, ws_v1_request_put);
 	if (r < 0)
 		return r;
 	most = held_body_max(s);
@@ -339,14 +336,17 @@ held_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
 	s->from_link.window.size = NO_CREDIT_LIMIT;
 	if (h->expect_continue && h->framing != HTTP_NO_BODY)
 		conn_put(s->http, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	stream_news(s);
 	return 0;
 }
 
 static int
-held_answer(struct stream *s, struct ws_msg *m)
+held_answer(struct stream *s, const struct http_head *out,
+    const struct http_head *h)
 {
-	int r = held_put_head(s, m, ws_v1_response_put);
+	int r = held_put_head(s, out, ws_v1_response_put);
 
+	(void)h;
 	if (r == 0)
 		s->to_link.limit = held_body_max(s);
 	return r;
@@ -354,10 +354,10 @@ held_answer(struct stream *s, struct ws_msg *m)
 
 /* A message of v1 has no place for interim answers. */
 static int
-held_interim(struct stream *s, struct ws_msg *m)
+held_interim(struct stream *s, const struct http_head *out)
 {
 	(void)s;
-	(void)m;
+	(void)out;
 	return 0;
 }
 
@@ -399,17 +399,13 @@ held_refuse(struct link *l, const unsigned char id[16], int status,
 {
 	unsigned char *p = link_begin(l, HELD_REFUSAL_MAX);
 	struct json_out o = { p, HELD_REFUSAL_MAX, 0, 0 };
-	struct ws_msg m;
+	struct http_head none = { .nfields = 0 };
 
 	if (p == NULL)
 		return -1;
-	memset(&m, 0, offsetof(struct ws_msg, field));
-	m.type = WS_MSG_RESPONSE;
-	memcpy(m.id, id, 16);
-	m.status = status;
-	ws_v1_response_put(&o, &m);
+	ws_v1_response_put(&o, id, &none);
 	o.len += base64_encode(p + o.len, why, strlen(why));
-	ws_v1_tail_put(&o, &m);
+	ws_v1_tail_put(&o, status);
 	must(o.len <= o.cap);
 	link_commit(l, WS_TEXT, 1, o.len);
 	return 0;

@@ -28,16 +28,14 @@ join_message_v2(struct link *l, int opcode, unsigned char *p, size_t n)
 {
 	struct ws_msg m;
 
-	switch (v2_take(l, opcode, p, n, &m)) {
-	case WS_MSG_LEAVE:
-		tunnel_unserved(l->of, opt->offline_wait_s * 1000);
-		break;
-	case WS_MSG_REQUEST:
+	if (v2_take(l, opcode, p, n, &m))
 		link_fail(l, -1002, "a client sends no requests");
-		break;
-	default:
-		break;
-	}
+}
+
+static void
+join_left(struct link *l)
+{
+	tunnel_unserved(l->of, opt->offline_wait_s * 1000);
 }
 
 static void
@@ -57,13 +55,13 @@ join_gone(struct link *l, int code, const char *why)
 
 static const struct link_ops join_ops_v2 = {
 	.message = join_message_v2, .handled = gather_write,
-	.gone = join_gone, .alone_ms = LINK_ALONE_MS,
+	.left = join_left, .gone = join_gone, .alone_ms = LINK_ALONE_MS,
 };
 
 static const struct link_ops join_ops_v1 = {
 	.message = answer_v1, .piece = held_piece,
 	.oversize = answer_v1_oversize, .handled = gather_write,
-	.gone = join_gone, .freed = held_link_freed,
+	.left = join_left, .gone = join_gone, .freed = held_link_freed,
 	.alone_ms = LINK_ALONE_V1_MS,
 };
 
@@ -102,7 +100,8 @@ handshake_error(struct caller *w, int status)
 	caller_error_put(w, &e, "/");
 }
 
-/* A client that comes back takes the place of its own older link at once. */
+/* A client that comes back takes the place of its own older link at once, but
+ * for one that leaves: that finishes what it has. */
 static void
 join_replace(struct tunnel *t, const struct ws_hello *hello)
 {
@@ -111,8 +110,9 @@ join_replace(struct tunnel *t, const struct ws_hello *hello)
 	if (!hello->has_instance)
 		return;
 	for (i = 0; i < t->nlinks; i++)
-		if (t->link[i]->has_instance && memcmp(t->link[i]->instance,
-		    hello->instance, 16) == 0) {
+		if (t->link[i]->has_instance &&
+		    t->link[i]->life == LINK_OPEN &&
+		    memcmp(t->link[i]->instance, hello->instance, 16) == 0) {
 			link_lost(t->link[i], "the client has connected anew");
 			return;
 		}
@@ -242,15 +242,9 @@ caller_upgrade(struct caller *w, const struct http_head *h)
 static void
 link_expired(struct link *l, long long wall)
 {
-	if (l->life == LINK_OPEN) {
-		link_stop_requests(l);
-		tunnel_unserved(l->of, opt->offline_wait_s * 1000);
-	}
+	link_leave(l);
 	if (l->wire->leave == NULL)
 		return;
-	if (l->leave == LEAVE_UNSAID)
-		l->leave = LEAVE_DUE;
-	link_later(l);
 	if (l->streams.n == 0 || wall >= l->expires + EXPIRED_GRACE_S)
 		link_close(l, 1008, "token has expired");
 }

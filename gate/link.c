@@ -75,10 +75,14 @@ link_later(struct link *l)
 }
 
 void
-link_stop_requests(struct link *l)
+link_leave(struct link *l)
 {
-	if (l->life == LINK_OPEN)
-		link_move(l, LINK_LEAVING);
+	if (l->life != LINK_OPEN)
+		return;
+	link_move(l, LINK_LEAVING);
+	l->leave = LEAVE_DUE;
+	link_later(l);
+	l->ops->left(l);
 }
 
 /* --- frames that go out */
@@ -166,7 +170,7 @@ link_control(struct link *l, int opcode, const void *p, size_t n)
 {
 	unsigned char *to;
 
-	if (link_unwritten(l) > LINK_HEAD_ROOM + WS_V2_TEXT_MAX)
+	if (link_unwritten(l) > LINK_HEAD_ROOM + WS_MESSAGE_MAX)
 		return 0;
 	to = link_begin(l, n);
 	if (to == NULL)
@@ -343,12 +347,9 @@ frame_is_control(const struct link *l)
 static int
 link_check_whole(const struct link *l)
 {
-	size_t max = l->frame.opcode == WS_TEXT ? WS_V2_TEXT_MAX :
-	    WS_V2_BODY_MAX + WS_V2_BODY_HEAD;
-
 	if (!l->frame.fin || l->frame.opcode == WS_CONTINUATION)
 		return -1002;
-	return l->frame.size > max ? -1009 : 0;
+	return l->frame.size > WS_MESSAGE_MAX ? -1009 : 0;
 }
 
 /* Reads the head of the next frame.  Returns the octets used, 0 to wait, or
@@ -379,8 +380,6 @@ link_take_whole(struct link *l, unsigned char *p, size_t n)
 		ws_mask(p, n, l->frame.mask, 0);
 	if (frame_is_control(l))
 		link_take_control(l, p, n);
-	else if (l->frame.opcode == WS_TEXT && ws_utf8(0, p, n) != 0)
-		link_fail(l, -1007, "text is not UTF-8");
 	else if (link_is_live(l))
 		l->ops->message(l, l->frame.opcode, p, n);
 }

@@ -12,13 +12,15 @@
 #include "gate/list.h"
 #include "gate/mem.h"
 
-#define LINK_RX_MAX (256 << 10)		/* the largest v2 message and a read behind it */
+#define LINK_RX_MAX (128 << 10)		/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
 #define LINK_BODY_ROOM (64 << 10)	/* body octets go in while less is unwritten */
 #define LINK_HEAD_ROOM (256 << 10)	/* heads of requests go in while less is */
 #define LINK_CLOSE_MS 2000		/* for the peer to answer our close */
 #define LINK_ALONE_MS 20000		/* a v2 peer not heard for so long is gone */
 #define LINK_ALONE_V1_MS 45000		/* a v1 peer */
+#define LINK_REFUSED_MS 1000		/* a link that refused a request gets no other for so
+					   long, or until a stream of it ends */
 
 struct link;
 
@@ -39,6 +41,9 @@ struct link_ops {
 	/* All that has come was handled, and the buffer that it lies in may
 	 * move now.  May be NULL. */
 	void (*handled)(void);
+	/* It carries no new requests any more: one of the sides said so.  Called
+	 * once. */
+	void (*left)(struct link *);
 	/* No message comes or goes any more.  Called once, with the close
 	 * code (1006 where there was none) and a reason for people. */
 	void (*gone)(struct link *, int code, const char *why);
@@ -76,7 +81,10 @@ struct link {
 	unsigned long long frame_at;	/* octets of its payload handed on */
 	struct list streams;		/* all that are joined to it */
 	struct list light, heavy;	/* of these, those that wait for their turn */
+	unsigned int last_number;	/* v2: of the last request on it */
 	long long max_streams;
+	long long refused_ms;		/* when the peer refused one without looking at it, and no
+					   stream has ended since; 0: it has not */
 	long long window;		/* credit that a request body starts with */
 	long long tx_ms;		/* when octets were last written */
 	long long rest_ms;		/* it is not read until then, for lack of memory */
@@ -121,8 +129,8 @@ struct link *link_take_later(void);
  * one. */
 void link_later(struct link *l);
 
-/* l carries no new requests from now on. */
-void link_stop_requests(struct link *l);
+/* l carries no new requests from now on, and the peer is told. */
+void link_leave(struct link *l);
 
 /* Whether messages still come and go: not while l is closing. */
 static inline int

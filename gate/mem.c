@@ -309,6 +309,25 @@ chain_consume(struct chain *q, size_t n)
 	}
 }
 
+void
+chain_cut(struct chain *q, size_t n)
+{
+	struct block **at = &q->head, *b;
+
+	must(n <= q->len);
+	q->len = n;
+	q->tail = NULL;
+	for (; n > 0; at = &(*at)->next) {
+		q->tail = *at;
+		q->tail->len = min_size(q->tail->len, n);
+		n -= q->tail->len;
+	}
+	while ((b = *at) != NULL) {
+		*at = b->next;
+		mem_put(b, b->size);
+	}
+}
+
 static struct block *
 chain_add_block(struct chain *q)
 {

@@ -110,6 +110,9 @@ void chain_free(struct chain *q);
 /* Drops the first n octets. */
 void chain_consume(struct chain *q, size_t n);
 
+/* Keeps the first n octets, which are there, and drops the others. */
+void chain_cut(struct chain *q, size_t n);
+
 /* Appends a copy of p[0..n).  Returns 0, or -1 where malloc failed: q then
  * holds a part of it. */
 int chain_put(struct chain *q, const void *p, size_t n);

@@ -22,7 +22,6 @@
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/from_link.h"
-#include "gate/v2.h"
 #include "gate/person.h"
 #include "gate/target.h"
 #include "gate/origin.h"
@@ -118,7 +117,7 @@ client_fault(struct stream *s, enum source_fault f)
 		    "(v1 holds 16 MiB at most)");
 		break;
 	case SOURCE_NO_ROOM:
-		client_fail(s, 503, "the client is short of memory");
+		client_fail(s, 503, client_no_memory);
 		break;
 	}
 }
@@ -133,20 +132,25 @@ connect_why(int err)
 		return "cannot connect to the service: connection refused";
 	case ETIMEDOUT:
 		return "cannot connect to the service: no answer in 5 s";
-	case EMFILE:
-	case ENFILE:
-		return "cannot connect to the service: too many open files";
 	default:
 		return "cannot connect to the service";
 	}
 }
 
-/* Every address was tried; err: how the last one failed. */
+/* Every address was tried; err: how the last one failed.  What is wanting here,
+ * not there, is there once another request has ended: the server may try
+ * again. */
 static void
 origin_unreachable(struct stream *s, int err)
 {
 	struct target *t = target_of(s);
 
+	s->reset_flags = WS_UNREACHED;
+	if (err == EMFILE || err == ENFILE) {
+		s->reset_flags |= WS_REFUSED;
+		client_fail(s, 503, "the client has too many open files");
+		return;
+	}
 	target_look_up_again(t);
 	client_fail(s, 504, t->at.n == 0 ?
 	    "cannot look up the name of the service" : connect_why(err));
@@ -283,19 +287,19 @@ origin_retry(struct stream *s)
 
 /* Writes the request to the service; retry: it may be sent once more. */
 static void
-origin_send(struct stream *s, const struct ws_msg *m, int retry)
+origin_send(struct stream *s, const struct http_head *h, int retry)
 {
-	static unsigned char space[3 * HTTP_HEAD_MAX];
+	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 	struct origin *to = origin_of(s);
 
-	http_request_put(&o, m->method, view_of(to->target->base), m->target,
-	    m->field, m->nfields, s->from_link.framing, s->upgrade);
+	http_request_put(&o, h, view_of(to->target->base),
+	    s->from_link.framing == HTTP_CHUNKED);
 	if (o.len > o.cap) {
 		client_fail(s, 502, "the head of the request is too large");
 		return;
 	}
-	to->head_only = http_equal(m->method, "HEAD") != 0;
+	to->head_only = http_equal(h->method, "HEAD") != 0;
 	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
 		chain_free(&to->again);
 	conn_put(to->c, space, o.len);
@@ -303,44 +307,31 @@ origin_send(struct stream *s, const struct ws_msg *m, int retry)
 
 /* --- a request that came */
 
-static const char *
-request_fault(const struct stream *s, const struct ws_msg *m)
-{
-	const char *bad = http_link_request_fault(m->method, m->target,
-	    m->field, m->nfields, !s->wire->flows);
-
-	if (bad != NULL)
-		return bad;
-	if (target_of(s)->base[0] != '\0' && http_path_climbs(m->target))
-		return "the path climbs above the target's base path";
-	if (m->end && s->from_link.half.left > 0)
-		return "the request's Content-Length is not that of its body";
-	return NULL;
-}
+const char client_malformed[] = "the request is not valid HTTP";
+const char client_no_memory[] = "the client is short of memory";
 
 static enum http_framing
-request_framing(const struct stream *s, const struct ws_msg *m)
+request_framing(const struct http_head *h, int has_body)
 {
-	if (m->end || s->upgrade)
+	if (!has_body)
 		return HTTP_NO_BODY;
-	return msg_length_field(m) != NULL ? HTTP_LENGTH : HTTP_CHUNKED;
+	return h->length >= 0 ? HTTP_LENGTH : HTTP_CHUNKED;
 }
 
 void
-client_start(struct stream *s, struct ws_msg *m)
+client_start(struct stream *s, const struct http_head *h, int has_body)
 {
-	int retry = method_is_idempotent(m->method) && m->end;
-	const char *bad;
+	int retry = method_is_idempotent(h->method) && !has_body && !s->upgrade;
 
-	stream_label(s, "%-6s %s", m->method, m->target);
-	s->from_link.half.left = length_of(msg_length_field(m));
-	s->from_link.framing = request_framing(s, m);
-	bad = request_fault(s, m);
-	if (bad != NULL)
-		client_fail(s, 400, bad);
+	stream_label(s, "%-6s %s", h->method, h->path);
+	s->from_link.half.left = has_body ? h->length : -1;
+	s->from_link.framing = request_framing(h, has_body);
+	if (target_of(s)->base[0] != '\0' && http_path_climbs(h->path))
+		client_fail(s, 400, "the path climbs above the target's base "
+		    "path");
 	else if (origin_reuse(s, retry) != NULL ||
 	    origin_connect(s) != NULL)
-		origin_send(s, m, retry);
+		origin_send(s, h, retry);
 }
 
 struct stream *
@@ -355,62 +346,20 @@ client_stream(struct link *l, const unsigned char id[16])
 	return s;
 }
 
-static void
-client_request_v2(struct link *l, struct ws_msg *m)
-{
-	struct stream *s;
-
-	if (stream_find(m->id) != NULL || l->streams.n >= l->max_streams) {
-		link_fail(l, -1002, "a request with an open id, or too many");
-		return;
-	}
-	s = client_stream(l, m->id);
-	if (s == NULL) {
-		if (v2_refuse(l, m->id, 503, "the client is short of memory") == -1)
-			link_close(l, 1013, "the client is out of memory");
-		return;
-	}
-	s->upgrade = !m->end && http_field_find(m->field, m->nfields,
-	    "upgrade") != NULL;
-	s->from_link.head_passed = !s->upgrade;
-	half_open(&s->to_link.half, m->bytes, -1);
-	half_open(&s->from_link.half, m->end ? 0 : V2_WINDOW, -1);
-	if (!m->end && stream_window_open(s, V2_WINDOW) == -1) {
-		client_fault(s, SOURCE_NO_ROOM);
-		return;
-	}
-	if (m->end)
-		half_end(&s->from_link.half);
-	client_start(s, m);
-}
-
-void
-origin_message_v2(struct link *l, int opcode, unsigned char *p, size_t n)
-{
-	struct ws_msg m;
-
-	if (v2_take(l, opcode, p, n, &m) == WS_MSG_REQUEST)
-		client_request_v2(l, &m);
-}
-
 /* --- the service's answer */
 
-/* Readies m for passing head h on. */
+/* Fills out with what goes on of head h. */
 static void
-answer_message(struct ws_msg *m, const struct stream *s,
-    const struct http_head *h, int end)
+answer_head(struct http_head *out, const struct http_head *h)
 {
-	memset(m, 0, offsetof(struct ws_msg, field));
-	m->type = WS_MSG_RESPONSE;
-	memcpy(m->id, s->id, 16);
-	m->status = h->status;
-	m->reason = h->reason;
-	m->end = end;
-	m->nfields = http_answer_fields(m->field, h);
+	memset(out, 0, offsetof(struct http_head, field));
+	out->status = h->status;
+	out->reason = h->reason;
+	out->nfields = http_answer_fields(out->field, h);
 }
 
-/* What the wire said of a head: whether it could not be put there.  s has then
- * failed. */
+/* What the wire said of a head: whether s has failed, since it could not be put
+ * there, or what follows it is not sound. */
 static int
 client_unsaid(struct stream *s, int r)
 {
@@ -418,20 +367,20 @@ client_unsaid(struct stream *s, int r)
 		client_fault(s, SOURCE_NO_ROOM);
 	else if (r < 0)
 		client_fail(s, 502, "the head of the answer is too large");
-	return r < 0;
+	return r != 0;
 }
 
 static void
 client_interim(struct stream *s, const struct http_head *h)
 {
-	struct ws_msg m;
+	struct http_head out;
 
 	if (++s->informational > INFORMATIONAL_MAX) {
 		client_fail(s, 502, "the service sends interim answers without end");
 		return;
 	}
-	answer_message(&m, s, h, 0);
-	client_unsaid(s, s->wire->interim(s, &m));
+	answer_head(&out, h);
+	client_unsaid(s, s->wire->interim(s, &out));
 }
 
 /* After 101 both halves carry raw octets: before it nothing may come. */
@@ -455,19 +404,17 @@ client_unswitched(struct stream *s)
 static void
 client_begin(struct stream *s, const struct http_head *h)
 {
-	int end = h->framing == HTTP_NO_BODY ||
-	    (h->framing == HTTP_LENGTH && h->length == 0);
-	struct ws_msg m;
+	struct http_head out;
 
 	s->status = h->status;
 	origin_of(s)->keep_alive = h->keep_alive &&
 	    h->framing != HTTP_UNTIL_CLOSE;
 	http_body_init(&s->to_link.body, h->framing, h->length);
 	s->to_link.half.left = h->framing == HTTP_LENGTH ? h->length : -1;
-	answer_message(&m, s, h, end);
-	if (client_unsaid(s, s->wire->answer(s, &m)))
-		return;
 	s->to_link.head_passed = 1;
+	answer_head(&out, h);
+	if (client_unsaid(s, s->wire->answer(s, &out, h)))
+		return;
 	if (h->framing == HTTP_RAW)
 		client_switched(s);
 	else if (s->upgrade)
@@ -559,10 +506,18 @@ client_sink_gone(struct stream *s)
 }
 
 static void
-client_stray(struct stream *s, struct ws_msg *m)
+client_stray(struct stream *s, const struct ws_msg *m)
 {
 	(void)m;
 	link_fail(s->link, -1002, "a message out of its order");
+}
+
+/* A request is refused by clients alone. */
+static int
+client_again(struct stream *s)
+{
+	(void)s;
+	return 0;
 }
 
 static void
@@ -645,7 +600,7 @@ origins_crowded(struct target *t, size_t most)
 
 static const struct role client_role = {
 	.head = client_head, .fault = client_fault, .message = client_stray,
-	.lost = client_lost, .over = client_over,
+	.again = client_again, .lost = client_lost, .over = client_over,
 	.detached = client_detached,
 };
 

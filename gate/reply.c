@@ -93,6 +93,31 @@ caller_eat(struct caller *w, const struct http_head *h)
 }
 
 void
+caller_answer_begins(struct caller *w)
+{
+	w->unsent = w->c->tx.len;
+	w->answer_out = 0;
+}
+
+void
+caller_took(struct caller *w, size_t n)
+{
+	if (n > w->unsent)
+		w->answer_out = 1;
+	w->unsent -= min_size(n, w->unsent);
+}
+
+int
+caller_answer_undo(struct caller *w)
+{
+	if (w->answer_out || conn_is_dead(w->c))
+		return 0;
+	chain_cut(&w->c->tx, w->unsent);
+	conn_guard(w->c, 0);
+	return 1;
+}
+
+void
 caller_next(struct caller *w)
 {
 	if (conn_is_dead(w->c))
@@ -189,14 +214,15 @@ caller_answer(struct caller *w, int status, const struct http_field *f,
 	unsigned char space[HTTP_TARGET_MAX + 1024];
 	struct http_out o = { space, sizeof(space), 0 };
 	struct http_answer_shape shape;
+	struct http_head h = { .status = status, .nfields = n };
 
+	memcpy(h.field, f, n * sizeof(*f));
 	memset(&shape, 0, sizeof(shape));
-	shape.status = status;
 	shape.framing = w->head_only || status == 204 ? HTTP_NO_BODY : HTTP_LENGTH;
 	shape.minor = w->minor;
 	shape.keep_alive = w->keep_alive;
 	shape.date = clock_wall();
-	http_answer_put(&o, &shape, f, n);
+	http_answer_put(&o, &shape, &h);
 	if (!w->head_only)
 		http_put(&o, body);
 	conn_put(w->c, space, min_size(o.len, o.cap));

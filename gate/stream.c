@@ -12,6 +12,7 @@
 #include "gate/stream.h"
 
 #define STREAM_BUCKETS 2048
+#define KEPT_MAX (128 << 10)	/* octets of a request that may go once more */
 
 static struct stream *stream_table[STREAM_BUCKETS];
 static struct stream *spare_streams, *freed_streams;
@@ -19,7 +20,7 @@ static unsigned long long stream_seed;
 
 const char stream_answered[] = "answered before the request was whole";
 
-/* A hostile server chooses the ids of its client's streams, but does not know
+/* A hostile v1 server chooses the ids of its client's streams, but does not know
  * the seed, and no more than the agreed number stand here at once. */
 static struct stream **
 stream_bucket(const unsigned char id[16])
@@ -58,19 +59,23 @@ stream_first_tied(void)
 }
 
 static void
-stream_list(struct stream *s)
+stream_name(struct stream *s, const unsigned char id[16])
 {
-	struct stream **at = stream_bucket(s->id);
+	struct stream **at = stream_bucket(id);
 
+	memcpy(s->id, id, sizeof(s->id));
+	s->named = 1;
 	s->hash_next = *at;
 	*at = s;
 }
 
 static void
-stream_unlist(struct stream *s)
+stream_unname(struct stream *s)
 {
 	struct stream **at = stream_bucket(s->id);
 
+	if (!s->named)
+		return;
 	while (*at != s)
 		at = &(*at)->hash_next;
 	*at = s->hash_next;
@@ -90,12 +95,12 @@ stream_new(const struct role *role, const unsigned char id[16])
 	memset(s, 0, sizeof(*s));
 	s->role = role;
 	s->life = STREAM_NEW;
-	memcpy(s->id, id, 16);
 	s->start_ms = s->from_link.window.granted_ms = now_ms;
 	s->to_link.limit = LLONG_MAX;
 	if (stream_seed == 0)
 		random_bytes(&stream_seed, sizeof(stream_seed));
-	stream_list(s);
+	if (id != NULL)
+		stream_name(s, id);
 	return s;
 }
 
@@ -290,6 +295,47 @@ streams_retry(void)
 	}
 }
 
+/* --- what may be given out again */
+
+void
+stream_keep(struct stream *s)
+{
+	struct view in = buf_view(&s->http->rx);
+	unsigned char *to;
+
+	if (budget_free() < budget_max() / 4)
+		return;
+	to = buf_space(&s->kept, in.n, KEPT_MAX);
+	if (to == NULL)
+		return;
+	memcpy(to, in.p, in.n);
+	s->kept.len += in.n;
+	conn_copy_to(s->http, &s->kept, KEPT_MAX);
+}
+
+void
+stream_forget(struct stream *s)
+{
+	if (s->kept.cap == 0)
+		return;
+	conn_copy_to(s->http, NULL, 0);
+	buf_free(&s->kept);
+}
+
+int
+stream_unread(struct stream *s)
+{
+	struct buf kept = s->kept;
+
+	if (kept.len == 0)
+		return 0;
+	conn_copy_to(s->http, NULL, 0);
+	memset(&s->kept, 0, sizeof(s->kept));
+	buf_free(&s->http->rx);
+	s->http->rx = kept;
+	return 1;
+}
+
 /* --- ending */
 
 void
@@ -297,6 +343,7 @@ stream_detach(struct stream *s)
 {
 	if (s->http == NULL)
 		return;
+	stream_forget(s);
 	s->role->detached(s);
 	s->http = NULL;
 }
@@ -306,10 +353,11 @@ static void
 stream_free(struct stream *s)
 {
 	stream_move(s, STREAM_FREED);
-	stream_unlist(s);
+	stream_unname(s);
 	list_leave(&s->turn);
 	if (s->on_link.in != NULL) {
 		list_leave(&s->on_link);
+		s->link->refused_ms = 0;
 		link_later(s->link);
 	}
 	if (s->wire != NULL && s->wire->over != NULL)
@@ -369,6 +417,14 @@ stream_reset(struct stream *s, int status, const char *why)
 }
 
 void
+stream_break(struct stream *s, int status, const char *why)
+{
+	if (half_is_open(&s->from_link.half))
+		s->role->lost(s, status, why);
+	stream_reset(s, status, why);
+}
+
+void
 stream_passed_on(struct stream *s)
 {
 	s->to_link.ended_ms = now_ms;
@@ -389,25 +445,6 @@ field_of(const char *name, const char *value)
 	struct http_field f = { view_of(name), view_of(value) };
 
 	return f;
-}
-
-const struct http_field *
-msg_length_field(const struct ws_msg *m)
-{
-	return http_field_find(m->field, m->nfields, "content-length");
-}
-
-long long
-length_of(const struct http_field *f)
-{
-	long long n = 0;
-	size_t i;
-
-	if (f == NULL || f->value.n > 18)
-		return -1;
-	for (i = 0; i < f->value.n; i++)
-		n = n * 10 + (f->value.p[i] - '0');
-	return n;
 }
 
 void
@@ -452,11 +489,16 @@ stream_audit(const struct stream *s)
 void
 streams_audit(void)
 {
+	const struct link *l;
 	const struct stream *s;
 	size_t i;
 
 	for (i = 0; i < STREAM_BUCKETS; i++)
 		for (s = stream_table[i]; s != NULL; s = s->hash_next)
+			stream_audit(s);
+	for (l = link_first(); l != NULL; l = link_next(l))
+		for (s = list_first(&l->streams); s != NULL;
+		    s = list_after(&s->on_link))
 			stream_audit(s);
 }
 #endif

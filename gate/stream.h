@@ -49,8 +49,11 @@ struct role {
 	/* The half that goes to the link cannot be read to its end.  s may be
 	 * over then. */
 	void (*fault)(struct stream *, enum source_fault);
-	/* A message with a head came for the half that comes from the link. */
-	void (*message)(struct stream *, struct ws_msg *);
+	/* An answer's head came (v2); m's views are good for the call. */
+	void (*message)(struct stream *, const struct ws_msg *m);
+	/* The peer has refused the request without looking at it: gives it out
+	 * once more, if it can.  Returns 1: s is over; or 0. */
+	int (*again)(struct stream *);
 	/* The half that comes from the link was broken off before its end.
 	 * Never frees s.  why is good for the call. */
 	void (*lost)(struct stream *, int status, const char *why);
@@ -73,17 +76,19 @@ struct wire {
 	int flows;		/* bodies flow, against credit, and protocol switches pass */
 	long long least_rate;	/* octets a second that a caller must send of a body that
 				   is held whole; 0: any */
-	/* Server: puts the request m, whose head is h, on the wire and opens
-	 * both halves.  Returns 0, or minus a status: -413 the body or -431 the
-	 * head is too large, -405 the wire does not know the method, -503 no
-	 * memory. */
-	int (*request)(struct stream *, struct ws_msg *m, const struct http_head *h);
-	/* Client: puts the head m of the final answer on the wire; where m->end
-	 * says that no body follows, that may end the half.  Returns as
-	 * request. */
-	int (*answer)(struct stream *, struct ws_msg *m);
-	/* The same for an interim answer (1xx). */
-	int (*interim)(struct stream *, struct ws_msg *m);
+	/* Server: puts the request on the wire, with what there is of its body,
+	 * and opens both halves.  h is the head that came, out what goes on of
+	 * it (method, path, fields).  Returns 0; 1: s has failed, of which its
+	 * role was told; or minus a status: -413 the body or -431 the head is
+	 * too large, -405 the wire does not know the method, -503 no memory. */
+	int (*request)(struct stream *, const struct http_head *out,
+	    const struct http_head *h);
+	/* Client: the same for the final answer (out: status, reason, fields),
+	 * whose half is open; it may end the half. */
+	int (*answer)(struct stream *, const struct http_head *out,
+	    const struct http_head *h);
+	/* And for an interim answer (1xx). */
+	int (*interim)(struct stream *, const struct http_head *out);
 	/* Takes one turn at the link. */
 	enum turn (*serve)(struct stream *);
 	/* The conn has something to read, or may have. */
@@ -140,17 +145,20 @@ struct stream {
 	const struct role *role;
 	const struct wire *wire;	/* of its link; NULL before it joins one */
 	enum stream_life life;
-	unsigned char id[16];
+	unsigned char id[16];		/* correlation id, where named is set */
+	unsigned int number;		/* on its link (v2); 0: none yet */
 	struct conn *http;		/* NULL: none yet, or no more */
 	struct link *link;		/* from STREAM_JOINED on */
 	struct tunnel *tunnel;		/* server */
 	struct stream *hash_next;	/* in its bucket, or among the freed or spare ones */
+	struct stream *number_next;	/* in its bucket of numbers */
 	struct item on_link;		/* among the link's streams */
 	struct item turn;		/* among its light or heavy ones, while it waits */
 	struct item wait;		/* server: in the tunnel's queue */
 	struct to_link to_link;
 	struct from_link from_link;
 	struct held *held;		/* what v1 alone needs, or NULL */
+	struct buf kept;		/* server: see stream_keep() */
 	long long start_ms;		/* when it was made */
 	long long begun_ms;		/* server: when it was given to a link */
 	long long burst;		/* octets put into the link lately, as of turn_ms */
@@ -160,6 +168,8 @@ struct stream {
 	const char *fault;		/* client: why it failed here; static, or NULL */
 	int status;			/* of the answer, for the log; 0: none */
 	int informational;		/* answers 1xx so far */
+	unsigned char named;		/* has a correlation id, and is found by it */
+	unsigned char reset_flags;	/* client: what a reset says besides, as in struct ws_msg */
 	unsigned char grant_due;	/* the peer is to hear of more credit */
 	unsigned char upgrade;		/* asks for a protocol switch */
 	char label[LABEL_MAX];		/* method and path, for people */
@@ -172,7 +182,7 @@ struct stream *stream_find(const unsigned char id[16]);
 struct stream *stream_first_tied(void);
 
 /* Makes a stream, which has no conn and no link yet.  Its halves are opened by
- * others.  NULL: no memory. */
+ * others.  id NULL: it has no correlation id.  NULL: no memory. */
 struct stream *stream_new(const struct role *role, const unsigned char id[16]);
 
 /* Moves s to another stage of its life, which must be one that may follow. */
@@ -197,6 +207,18 @@ half_is_open(const struct ws_half *h)
 /* Parts s from its conn, if it has one. */
 void stream_detach(struct stream *s);
 
+/* While the request may have to be given out again: keeps a copy of what its
+ * conn has in rx, a head first, and of all that comes behind it.  Where that is
+ * too much, or memory is short, nothing is kept. */
+void stream_keep(struct stream *s);
+
+/* It cannot be given out again: the copy goes. */
+void stream_forget(struct stream *s);
+
+/* Puts the copy into rx, as if nothing had been read since.  Returns 1; or 0:
+ * nothing was kept. */
+int stream_unread(struct stream *s);
+
 /* Frees s where it is over: neither half is open, and nothing of it waits for
  * the link. */
 void stream_check(struct stream *s);
@@ -204,6 +226,10 @@ void stream_check(struct stream *s);
 /* Breaks off each half that is open, and tells the peer.  why: a static string.
  * s may be over then. */
 void stream_reset(struct stream *s, int status, const char *why);
+
+/* The same because of what came from the link: the role hears that its half
+ * from there is lost. */
+void stream_break(struct stream *s, int status, const char *why);
 
 /* Breaks off each half that is open, and tells nobody. */
 void stream_drop_halves(struct stream *s);
@@ -266,13 +292,6 @@ void streams_sweep(void);
  * other.  For builds that look for bugs. */
 void streams_audit(void);
 #endif
-
-/* The field of m called content-length, or NULL. */
-const struct http_field *msg_length_field(const struct ws_msg *m);
-
-/* The value of f, which is digits, as http_fields_ok() checks.  -1: f is NULL,
- * or it is too long. */
-long long length_of(const struct http_field *f);
 
 /* A field whose views are of these two strings. */
 struct http_field field_of(const char *name, const char *value);

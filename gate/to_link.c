@@ -206,7 +206,8 @@ link_serve(struct link *l)
 		if (next == TURN_FIRST && link_unwritten(l) == before)
 			return 0;
 	}
-	if (l->leave == LEAVE_DUE && link_is_live(l))
+	if (l->leave == LEAVE_DUE && l->wire->leave != NULL &&
+	    link_is_live(l))
 		l->wire->leave(l);
 	return 1;
 }

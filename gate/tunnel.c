@@ -214,7 +214,8 @@ static int
 link_has_room(const struct link *l)
 {
 	return l->life == LINK_OPEN && l->streams.n < l->max_streams &&
-	    link_unwritten(l) < LINK_HEAD_ROOM;
+	    link_unwritten(l) < LINK_HEAD_ROOM && (l->refused_ms == 0 ||
+	    now_ms - l->refused_ms >= LINK_REFUSED_MS);
 }
 
 struct link *
@@ -258,10 +259,12 @@ tunnel_wait(struct stream *s)
 
 /* --- passing a request on */
 
-/* Fills m with request h for s.  Its views point into rx and into what is static
- * here: they are good until the next call.  Returns 0, or minus a status. */
+/* Fills out with what goes on of request h for s.  Its views point into rx and
+ * into what is static here: they are good until the next call.  Returns 0, or
+ * minus a status. */
 static int
-request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
+request_head(struct http_head *out, const struct stream *s,
+    const struct http_head *h)
 {
 	static unsigned char scratch[HTTP_HEAD_MAX + 256];
 	static char hex[32], prefix[JWT_SUB_MAX + 2];
@@ -270,10 +273,8 @@ request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
 	struct view id;
 	int n;
 
-	memset(m, 0, offsetof(struct ws_msg, field));
-	m->type = WS_MSG_REQUEST;
-	memcpy(m->id, s->id, sizeof(m->id));
-	http_route(h->path, &id, &m->target);
+	memset(out, 0, offsetof(struct http_head, field));
+	http_route(h->path, &id, &out->path);
 	ws_hex_put(hex, s->id);
 	f.peer = view_of(w->peer);
 	f.trusted = w->trusted;
@@ -282,12 +283,12 @@ request_message(struct stream *s, const struct http_head *h, struct ws_msg *m)
 	f.prefix.n = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
 	f.correlation_id.p = (const unsigned char *)hex;
 	f.correlation_id.n = sizeof(hex);
-	m->method = h->method;
-	n = http_request_fields(m->field, h, &f, s->upgrade, scratch,
+	out->method = h->method;
+	n = http_request_fields(out->field, h, &f, s->upgrade, scratch,
 	    sizeof(scratch));
 	if (n < 0)
 		return n;
-	m->nfields = (size_t)n;
+	out->nfields = (size_t)n;
 	return 0;
 }
 
@@ -307,12 +308,12 @@ forward_refusal(int status)
 	}
 }
 
+/* Drops the head, whose octets stay where they are until rx is filled again. */
 void
 stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 {
 	struct conn *c = s->http;
-	struct caller *w = c->of;
-	struct ws_msg m;
+	struct http_head out;
 	int r;
 
 	stream_join(s, l);
@@ -320,16 +321,16 @@ stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 		s->upgrade = 0;
 	c->rx_ms = now_ms;
 	s->begun_ms = now_ms;
-	r = request_message(s, h, &m);
+	r = request_head(&out, s, h);
+	if (s->wire->flows)
+		stream_keep(s);
+	caller_drop_head(c->of);
 	if (r == 0)
-		r = s->wire->request(s, &m, h);
-	if (r < 0) {
+		r = s->wire->request(s, &out, h);
+	if (r < 0)
 		stream_refuse(s, -r, forward_refusal(-r));
-		return;
-	}
-	caller_drop_head(w);
-	conn_touch(c);
-	stream_news(s);
+	else
+		conn_touch(c);
 }
 
 void

@@ -32,41 +32,51 @@ coding_is_there(struct view coding, struct view body)
  * one: Content-Length is made from the body, and a coding that is not there is
  * dropped. */
 static void
-v1_mend(const struct stream *s, struct ws_msg *m, char length[24])
+v1_mend(const struct stream *s, struct ws_v1 *m, char length[24])
 {
-	int bare = answer_is_bare(s, m->status);
+	struct http_head *h = &m->head;
+	int bare = answer_is_bare(s, h->status);
 	size_t i, n = 0;
 
-	for (i = 0; i < m->nfields; i++) {
-		struct http_field *f = &m->field[i];
+	h->nfields = http_fields_filter(h->field, h->nfields);
+	for (i = 0; i < h->nfields; i++) {
+		struct http_field *f = &h->field[i];
 
 		if (!bare && http_equal_nocase(f->name, "content-length"))
 			continue;
 		if (!bare && http_equal_nocase(f->name, "content-encoding") &&
 		    !coding_is_there(f->value, m->body))
 			continue;
-		m->field[n++] = *f;
+		h->field[n++] = *f;
 	}
-	m->nfields = n;
-	if (bare || n == HTTP_OUT_FIELDS)
+	h->nfields = n;
+	if (bare || n == HTTP_LINK_FIELDS)
 		return;
 	snprintf(length, 24, "%zu", m->body.n);
-	m->field[m->nfields++] = field_of("content-length", length);
+	h->field[h->nfields++] = field_of("content-length", length);
 }
 
+/* The answer's head goes through the one parser, as text. */
 static void
-v1_pass(struct stream *s, struct ws_msg *m)
+v1_pass(struct stream *s, struct ws_v1 *m)
 {
+	static unsigned char space[HTTP_LINK_HEAD_MAX];
+	struct http_out o = { space, sizeof(space), 0 };
+	struct http_head h;
 	char length[24];
 
-	if (answer_is_bare(s, m->status))
+	if (answer_is_bare(s, m->head.status))
 		m->body.n = 0;
 	v1_mend(s, m, length);
-	m->end = m->body.n == 0;
-	answer_begin(s, m);
-	if (m->end || !half_is_open(&s->from_link.half))
+	if (http_fields_ok(m->head.field, m->head.nfields))
+		http_link_answer_put(&o, &m->head);
+	if (o.len > o.cap || answer_parse(&h, s, http_out_view(&o)) == -1) {
+		answer_refuse(s, answer_malformed);
 		return;
-	stream_take_last(s, m->body.p, m->body.n, NULL, 0);
+	}
+	answer_begin(s, &h, m->body.n > 0);
+	if (half_is_open(&s->from_link.half))
+		stream_take_last(s, m->body.p, m->body.n, NULL, 0);
 }
 
 /* The stream that waits for the answer of that id on l, or NULL. */
@@ -106,7 +116,7 @@ v1_binary(const struct link *l, const unsigned char *p, size_t n)
 void
 answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 {
-	struct ws_msg m;
+	struct ws_v1 m;
 	struct stream *s;
 	int has_id = 0, r;
 
@@ -121,8 +131,6 @@ answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 		return;			/* late */
 	else if (r < 0)
 		answer_refuse(s, "the client sent a malformed answer");
-	else if (!answer_head_ok(&m))
-		answer_refuse(s, "the answer's head is not valid HTTP, or too large");
 	else if (m.body.n > budget_whole_room())
 		answer_refuse(s, "the answer is larger than this server can "
 		    "hold now");

@@ -12,23 +12,40 @@
 
 /* The framing of a v1 request is made anew from the body that it has. */
 static void
-v1_frame(struct ws_msg *m, char length[24])
+v1_frame(struct ws_v1 *m, char length[24])
 {
+	struct http_head *h = &m->head;
 	size_t i, n = 0;
 	int had = m->body.n > 0;
 
-	for (i = 0; i < m->nfields; i++) {
-		if (http_equal_nocase(m->field[i].name, "content-length"))
+	h->nfields = http_fields_filter(h->field, h->nfields);
+	for (i = 0; i < h->nfields; i++) {
+		if (http_equal_nocase(h->field[i].name, "content-length"))
 			had = 1;
-		else if (!http_equal_nocase(m->field[i].name, "expect"))
-			m->field[n++] = m->field[i];
+		else if (!http_equal_nocase(h->field[i].name, "expect"))
+			h->field[n++] = h->field[i];
 	}
-	m->nfields = n;
-	m->end = m->body.n == 0;
-	if (!had || n == HTTP_OUT_FIELDS)
+	h->nfields = n;
+	if (!had || n == HTTP_LINK_FIELDS)
 		return;
 	snprintf(length, 24, "%zu", m->body.n);
-	m->field[m->nfields++] = field_of("content-length", length);
+	h->field[h->nfields++] = field_of("content-length", length);
+}
+
+/* Puts the request's head through the one parser, as text in space[0..cap).
+ * Returns 0, or -1: it is not valid HTTP. */
+static int
+v1_head(struct http_head *h, const struct ws_v1 *m, unsigned char *space,
+    size_t cap)
+{
+	const struct http_head *said = &m->head;
+	struct http_out o = { space, cap, 0 };
+
+	if (!http_method_ok(said->method) || !http_path_ok(said->path) ||
+	    !http_fields_ok(said->field, said->nfields))
+		return -1;
+	http_link_request_put(&o, said);
+	return o.len > o.cap ? -1 : http_link_request_parse(h, space, o.len);
 }
 
 static struct stream *
@@ -49,18 +66,24 @@ client_stream_v1(struct link *l, const unsigned char id[16])
 static void
 v1_refuse(struct link *l, const unsigned char id[16])
 {
-	if (held_refuse(l, id, 503, "the client is short of memory") == -1)
+	if (held_refuse(l, id, 503, client_no_memory) == -1)
 		link_close(l, 1013, "the client is out of memory");
 }
 
 /* Starts on a request whose body is there, whole. */
 static void
-v1_start(struct stream *s, struct ws_msg *m)
+v1_start(struct stream *s, struct ws_v1 *m)
 {
+	static unsigned char space[HTTP_LINK_HEAD_MAX];
+	struct http_head h;
 	char length[24];
 
 	v1_frame(m, length);
-	client_start(s, m);
+	if (v1_head(&h, m, space, sizeof(space)) == -1) {
+		client_fail(s, 400, client_malformed);
+		return;
+	}
+	client_start(s, &h, m->body.n > 0);
 	if (s->http == NULL || !half_is_open(&s->from_link.half))
 		return;
 	stream_take_last(s, m->body.p, m->body.n, NULL, 0);
@@ -70,7 +93,7 @@ void
 request_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 {
 	static unsigned char space[4 * HTTP_TARGET_MAX];
-	struct ws_msg m;
+	struct ws_v1 m;
 	struct stream *s;
 	int has_id = 0, r;
 

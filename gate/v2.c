@@ -1,4 +1,5 @@
 #include <limits.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "gate/say.h"
@@ -15,87 +16,141 @@
 
 #define RUN_MAX 4		/* body messages read in one system call */
 
-/* --- writing messages */
+/* --- numbers */
 
-/* Readies m for a message about s. */
-static void
-msg_start(struct ws_msg *m, const struct stream *s, enum ws_type type)
+#define NUMBER_BUCKETS 2048
+
+static struct stream *numbered[NUMBER_BUCKETS];
+
+/* The numbers of a link rise one by one, and nobody chooses them. */
+static struct stream **
+number_bucket(const struct link *l, unsigned int number)
 {
-	memset(m, 0, offsetof(struct ws_msg, field));
-	m->type = type;
-	memcpy(m->id, s->id, 16);
+	return &numbered[(number + ((uintptr_t)l >> 4) * 31) % NUMBER_BUCKETS];
 }
 
-/* Puts m on link l.  Returns 0; -431 where it does not fit a message, -503
- * where there is no memory. */
-static int
-link_put_msg(struct link *l, const struct ws_msg *m)
+/* The stream of that number on l that is not freed, or NULL. */
+static struct stream *
+number_find(const struct link *l, unsigned int number)
 {
-	struct json_out o = { NULL, WS_V2_TEXT_MAX, 0, 0 };
+	struct stream *s = *number_bucket(l, number);
 
-	o.p = link_begin(l, WS_V2_TEXT_MAX);
-	if (o.p == NULL)
-		return -503;
-	ws_v2_put(&o, m);
-	if (o.len > o.cap)
-		return -431;
-	link_commit(l, WS_TEXT, 1, o.len);
+	while (s != NULL && (s->number != number || s->link != l))
+		s = s->number_next;
+	return s;
+}
+
+void
+v2_number(struct stream *s, unsigned int number)
+{
+	struct stream **at = number_bucket(s->link, number);
+
+	s->number = s->link->last_number = number;
+	s->number_next = *at;
+	*at = s;
+}
+
+static void
+v2_over(struct stream *s)
+{
+	struct stream **at = number_bucket(s->link, s->number);
+
+	if (s->number == 0)
+		return;			/* it failed before it had one */
+	while (*at != s)
+		at = &(*at)->number_next;
+	*at = s->number_next;
+}
+
+/* --- writing messages */
+
+/* Room on l for a message: its prefix, and n octets of what follows.  NULL: as
+ * link_begin(). */
+static unsigned char *
+msg_begin(struct link *l, size_t prefix, size_t n)
+{
+	return link_begin(l, prefix + n);
+}
+
+/* Makes the message m of the octets at p, where all but its prefix stands: n
+ * octets behind that. */
+static void
+msg_commit(struct link *l, const struct ws_msg *m, unsigned char *p, size_t n)
+{
+	link_commit(l, WS_BINARY, 1, ws_msg_put(p, m) + n);
+}
+
+/* Puts m, whose head is short, on l.  Returns 0, or -1: no memory. */
+static int
+msg_put(struct link *l, const struct ws_msg *m)
+{
+	unsigned char *p = msg_begin(l, WS_REQUEST_PREFIX, m->head.n);
+
+	if (p == NULL)
+		return -1;
+	if (m->head.n > 0)
+		memcpy(p + ws_msg_put(p, m), m->head.p, m->head.n);
+	msg_commit(l, m, p, m->head.n);
 	return 0;
+}
+
+int
+v2_refuse(struct link *l, unsigned int number, int status, int flags,
+    const char *why)
+{
+	struct ws_msg m = { .type = WS_RESET, .flags = flags,
+	    .stream = number, .status = status, .head = view_of(why) };
+
+	return msg_put(l, &m);
 }
 
 /* Without memory the reset stays due, for streams_retry(). */
 static void
 put_reset(struct stream *s)
 {
-	struct ws_msg m;
-
-	msg_start(&m, s, WS_MSG_RESET);
-	m.status = s->reset_status;
-	m.reason = view_of(s->reset_why);
-	if (link_put_msg(s->link, &m) == 0)
+	if (v2_refuse(s->link, s->number, s->reset_status,
+	    s->reset_flags, s->reset_why) == 0)
 		s->reset_why = NULL;
 }
 
 static void
 put_grant(struct stream *s)
 {
-	struct ws_msg m;
+	struct ws_msg m = { .type = WS_WINDOW, .stream = s->number };
 
 	s->grant_due = 0;
 	if (!half_is_open(&s->from_link.half))
 		return;
-	msg_start(&m, s, WS_MSG_WINDOW);
-	m.bytes = stream_window_grant(s);
-	if (m.bytes == 0)
+	m.window = stream_window_grant(s);
+	if (m.window == 0)
 		return;
-	if (link_put_msg(s->link, &m) == 0) {
-		ws_half_grant(&s->from_link.half, m.bytes);
+	if (msg_put(s->link, &m) == 0) {
+		ws_half_grant(&s->from_link.half, m.window);
 		return;
 	}
-	stream_window_use(s, (size_t)m.bytes);
+	stream_window_use(s, (size_t)m.window);
 	s->grant_due = 1;
 }
 
-/* Makes the n body octets at p + WS_V2_BODY_HEAD a message, and the half's
- * last where end is set. */
+/* Makes the n body octets at p + WS_PREFIX a message, and the half's last where
+ * end is set. */
 static void
 put_body(struct stream *s, unsigned char *p, size_t n, int end)
 {
+	struct ws_msg m = { .type = WS_BODY, .flags = end ? WS_END : 0,
+	    .stream = s->number };
+
 	must(ws_half_pass(&s->to_link.half, n, end) == 0);
-	p[0] = end != 0;
-	memcpy(p + 1, s->id, 16);
-	link_commit(s->link, WS_BINARY, 1, WS_V2_BODY_HEAD + n);
+	msg_commit(s->link, &m, p, n);
 	s->burst += (long long)n;
 }
 
 static void
 v2_leave(struct link *l)
 {
-	struct ws_msg m;
+	struct ws_msg m = { .type = WS_LEAVE };
 
-	memset(&m, 0, offsetof(struct ws_msg, field));
-	m.type = WS_MSG_LEAVE;
-	if (link_put_msg(l, &m) == 0)
+	if (msg_put(l, &m) == 0)
 		l->leave = LEAVE_SAID;
 }
 
@@ -110,27 +165,50 @@ no_room(struct stream *s)
 	return 0;
 }
 
+/* Puts the trailers f[0..n) on the link, which end the half.  Returns 0, or -1:
+ * no memory. */
+static int
+put_trailer_fields(struct stream *s, const struct http_field *f, size_t n)
+{
+	struct ws_msg m = { .type = WS_TRAILERS, .stream = s->number };
+	struct http_out o = { NULL, HTTP_HEAD_MAX, 0 };
+	unsigned char *p = msg_begin(s->link, WS_PREFIX, HTTP_HEAD_MAX);
+
+	if (p == NULL)
+		return -1;
+	o.p = p + WS_PREFIX;
+	http_fields_put(&o, f, n);
+	if (o.len > o.cap) {
+		o.len = 0;
+		http_fields_put(&o, NULL, 0);
+	}
+	must(ws_half_pass(&s->to_link.half, 0, 1) == 0);
+	msg_commit(s->link, &m, p, o.len);
+	return 0;
+}
+
 /* Passes the trailers on, if any, and ends the half.  Returns 1 if there may
  * be more at once. */
 static int
 put_trailers(struct stream *s)
 {
-	struct ws_msg m;
+	struct http_field f[HTTP_FIELDS_MAX];
 	unsigned char *p;
-	size_t size;
-	enum step step;
+	size_t size, n;
+	enum step step = source_trailers(s, f, &n, &size);
 
-	msg_start(&m, s, WS_MSG_TRAILERS);
-	step = source_trailers(s, m.field, &m.nfields, &size);
 	if (step != STEP_END)
 		return step == STEP_DATA;
-	m.nfields = http_trailers_filter(m.field, m.nfields);
-	if (m.nfields > 0 && link_put_msg(s->link, &m) == 0)
-		must(ws_half_pass(&s->to_link.half, 0, 1) == 0);
-	else if ((p = link_begin(s->link, WS_V2_BODY_HEAD)) != NULL)
+	n = http_trailers_filter(f, n);
+	if (n > 0) {
+		if (put_trailer_fields(s, f, n) == -1)
+			return no_room(s);
+	} else {
+		p = msg_begin(s->link, WS_PREFIX, 0);
+		if (p == NULL)
+			return no_room(s);
 		put_body(s, p, 0, 1);
-	else
-		return no_room(s);
+	}
 	buf_consume(&s->http->rx, size);
 	stream_passed_on(s);
 	return 0;
@@ -149,7 +227,7 @@ run_length(const struct stream *s)
 		return 0;
 	if (t->body.framing == HTTP_LENGTH)
 		n = min_time(n, t->body.left);
-	return (int)min_time(n / WS_V2_BODY_MAX, RUN_MAX);
+	return (int)min_time(n / WS_BODY_MAX, RUN_MAX);
 }
 
 /* Makes messages of the got octets that run_read() read: they lie where frames
@@ -161,8 +239,8 @@ run_put(struct stream *s, unsigned char *p, size_t got, size_t stride)
 	size_t n, used;
 
 	for (; got > 0; got -= n, p += stride) {
-		n = min_size(got, WS_V2_BODY_MAX);
-		http_body_next(&s->to_link.body, p + WS_V2_BODY_HEAD, n, &used,
+		n = min_size(got, WS_BODY_MAX);
+		http_body_next(&s->to_link.body, p + WS_PREFIX, n, &used,
 		    &data);
 		s->to_link.octets += (long long)n;
 		put_body(s, p, n, n == got && source_done(s));
@@ -177,35 +255,43 @@ static int
 run_read(struct stream *s, int run)
 {
 	struct iovec iov[RUN_MAX];
-	size_t got, stride = WS_V2_BODY_HEAD + WS_V2_BODY_MAX +
-	    ws_frame_head_size(WS_V2_BODY_MAX, s->link->masks);
+	size_t got, stride = WS_PREFIX + WS_BODY_MAX +
+	    ws_frame_head_size(WS_BODY_MAX, s->link->masks);
 	unsigned char *p = link_begin(s->link, stride * RUN_MAX);
 	int i;
 
 	if (p == NULL)
 		return no_room(s);
 	for (i = 0; i < run; i++) {
-		iov[i].iov_base = p + (size_t)i * stride + WS_V2_BODY_HEAD;
-		iov[i].iov_len = WS_V2_BODY_MAX;
+		iov[i].iov_base = p + (size_t)i * stride + WS_PREFIX;
+		iov[i].iov_len = WS_BODY_MAX;
 	}
 	if (conn_readv(s->http, iov, run, &got) != IO_DATA)
 		return s->http->rd_eof || s->http->rd_failed;
 	run_put(s, p, got, stride);
 	return half_is_open(&s->to_link.half) &&
-	    (got == (size_t)run * WS_V2_BODY_MAX || conn_end_is_known(s->http));
+	    (got == (size_t)run * WS_BODY_MAX || conn_end_is_known(s->http));
+}
+
+/* Whether there may be more of the body at once, after n octets came where cap
+ * had room. */
+static int
+source_has_more(const struct stream *s, size_t n, size_t cap)
+{
+	return n == cap || s->http->rx.len > 0 || conn_end_is_known(s->http);
 }
 
 /* One message of body.  Returns 1 if there may be more at once. */
 static int
 piece_read(struct stream *s)
 {
-	size_t n, cap = (size_t)min_time(WS_V2_BODY_MAX, s->to_link.half.credit);
-	unsigned char *p = link_begin(s->link, WS_V2_BODY_HEAD + cap);
+	size_t n, cap = (size_t)min_time(WS_BODY_MAX, s->to_link.half.credit);
+	unsigned char *p = msg_begin(s->link, WS_PREFIX, cap);
 	enum step step;
 
 	if (p == NULL)
 		return no_room(s);
-	step = source_step(s, p + WS_V2_BODY_HEAD, &n, cap);
+	step = source_step(s, p + WS_PREFIX, &n, cap);
 	if (step == STEP_WAIT || step == STEP_FAULT)
 		return 0;
 	if (n > 0 || step == STEP_END)
@@ -216,28 +302,32 @@ piece_read(struct stream *s)
 	}
 	if (step == STEP_TRAILERS)
 		return put_trailers(s);
-	return n == cap || s->http->rx.len > 0 || conn_end_is_known(s->http);
+	return source_has_more(s, n, cap);
 }
 
-/* Whether s has body to pass on now. */
+/* Passes on what there is of the half to the link: its head, else a piece of its
+ * body.  Returns 1 if there may be more at once. */
 static int
-v2_may_read(struct stream *s)
+v2_pass(struct stream *s)
 {
 	const struct to_link *t = &s->to_link;
+	int run;
 
 	if (!half_is_open(&t->half) || s->http == NULL)
 		return 0;
-	if (!t->head_passed && !s->role->head(s))
+	if (!t->head_passed) {
+		s->role->head(s);	/* has s wait for its turn if need be */
 		return 0;
-	return s->life == STREAM_JOINED && half_is_open(&t->half) &&
-	    t->half.credit > 0;
+	}
+	if (t->half.credit == 0)
+		return 0;
+	run = run_length(s);
+	return run > 1 ? run_read(s, run) : piece_read(s);
 }
 
 static enum turn
 v2_serve(struct stream *s)
 {
-	int run, more;
-
 	if (s->reset_why != NULL) {
 		put_reset(s);
 		stream_check(s);
@@ -245,51 +335,153 @@ v2_serve(struct stream *s)
 	}
 	if (s->grant_due)
 		put_grant(s);
-	if (!v2_may_read(s))
-		return TURN_DONE;
-	run = run_length(s);
-	more = run > 1 ? run_read(s, run) : piece_read(s);
-	return more ? TURN_AGAIN : TURN_DONE;
+	return v2_pass(s) ? TURN_AGAIN : TURN_DONE;
 }
 
-/* --- heads, and ends */
+/* --- heads */
 
-/* The halves begin here, with the credit that each side starts with. */
-static int
-v2_request(struct stream *s, struct ws_msg *m, const struct http_head *h)
+/* A message with a head that is being put on the link: its octets, and what
+ * reading the first of its body came to. */
+struct draft {
+	struct ws_msg m;
+	unsigned char *p;
+	enum step step;		/* STEP_DATA: there may be more */
+	size_t cap;		/* octets of body that there was room for */
+};
+
+/* Room for body behind a head that goes on the link with m, against credit.  Where
+ * the link is full the head goes alone. */
+static size_t
+draft_room(const struct ws_msg *m, const struct link *l, long long credit)
 {
-	long long window = window_first(budget_free());
-	int bodyless = h->framing == HTTP_NO_BODY, r;
+	if ((m->flags & WS_HAS_BODY) == 0 ||
+	    link_unwritten(l) >= LINK_BODY_ROOM)
+		return 0;
+	return (size_t)min_time(WS_BODY_MAX, credit);
+}
 
-	if (stream_window_open(s, window) == -1)
+/* Drafts head h, written by put, and what there is of its body where m says that
+ * it has one.  Returns 0; minus a status, as struct wire has it; or 1: the body
+ * cannot be read, of which the role was told. */
+static int
+draft_head(struct draft *d, struct stream *s, const struct http_head *h,
+    void (*put)(struct http_out *, const struct http_head *),
+    long long credit)
+{
+	size_t prefix = d->m.type == WS_REQUEST ? WS_REQUEST_PREFIX :
+	    WS_ANSWER_PREFIX;
+	struct http_out o = { NULL, 0, 0 };
+
+	put(&o, h);			/* to see how long it is */
+	if (o.len > HTTP_LINK_HEAD_MAX)
+		return -431;
+	d->cap = draft_room(&d->m, s->link, credit);
+	d->p = msg_begin(s->link, prefix, o.len + d->cap);
+	if (d->p == NULL)
 		return -503;
-	m->bytes = window;
-	m->end = bodyless && !s->upgrade;
-	r = link_put_msg(s->link, m);
-	if (r < 0)
-		return r;
-	half_open(&s->from_link.half, window, -1);
-	half_open(&s->to_link.half, s->link->window,
+	d->m.head.n = o.cap = o.len;
+	o.p = d->p + prefix;
+	o.len = 0;
+	put(&o, h);
+	if (d->cap == 0)
+		return 0;
+	d->step = source_step(s, o.p + o.len, &d->m.body.n, d->cap);
+	if (d->step == STEP_END)
+		d->m.flags |= WS_END;
+	return d->step == STEP_FAULT;
+}
+
+/* Puts it on the link.  The half that it begins is open. */
+static void
+draft_commit(struct draft *d, struct stream *s)
+{
+	size_t n = d->m.body.n;
+
+	d->m.stream = s->number;
+	if ((d->m.flags & (WS_HAS_BODY | WS_END)) != 0)
+		must(ws_half_pass(&s->to_link.half, n,
+		    d->m.flags & WS_END) == 0);
+	msg_commit(s->link, &d->m, d->p, d->m.head.n + n);
+	s->burst += (long long)n;
+	if ((d->m.flags & WS_HAS_BODY) != 0 && (d->step == STEP_TRAILERS ||
+	    (d->step == STEP_DATA && source_has_more(s, n, d->cap))))
+		turn_wait(s);
+}
+
+/* The last number of a link was taken: the client is to dial anew. */
+static void
+request_numbered(struct stream *s)
+{
+	v2_number(s, s->link->last_number + 1);
+	if (s->number == V2_NUMBER_MAX)
+		link_leave(s->link);
+}
+
+/* Opens the halves, with the credit that each side starts with. */
+static void
+request_opens(struct stream *s, const struct ws_msg *m,
+    const struct http_head *h)
+{
+	half_open(&s->from_link.half, m->window, -1);
+	half_open(&s->to_link.half, m->took,
 	    h->framing == HTTP_LENGTH ? h->length : -1);
-	if (m->end)
-		half_end(&s->to_link.half);
 	s->to_link.head_passed = !s->upgrade;
-	s->to_link.ended_ms = bodyless ? now_ms : 0;
-	return 0;
 }
 
 static int
-v2_answer(struct stream *s, struct ws_msg *m)
+v2_request(struct stream *s, const struct http_head *out,
+    const struct http_head *h)
 {
+	struct draft d = { .m = { .type = WS_REQUEST }, .step = STEP_DATA };
 	int r;
 
-	memcpy(m->id, s->id, 16);
-	r = link_put_msg(s->link, m);
-	if (r < 0)
+	d.m.took = s->link->window;
+	d.m.window = window_first(budget_free());
+	d.m.flags = s->upgrade ? WS_UPGRADE :
+	    h->framing == HTTP_NO_BODY ? WS_END : WS_HAS_BODY;
+	if (stream_window_open(s, d.m.window) == -1)
+		return -503;
+	r = draft_head(&d, s, out, http_link_request_put, d.m.took);
+	if (r != 0)
 		return r;
-	if (m->end)
-		half_end(&s->to_link.half);
+	request_numbered(s);
+	request_opens(s, &d.m, h);
+	draft_commit(&d, s);
+	if (h->framing == HTTP_NO_BODY)
+		s->to_link.ended_ms = now_ms;
+	else if (!half_is_open(&s->to_link.half))
+		stream_passed_on(s);
 	return 0;
+}
+
+static int
+put_answer(struct stream *s, const struct http_head *out, int flags)
+{
+	struct draft d = { .m = { .type = WS_ANSWER, .flags = flags },
+	    .step = STEP_DATA };
+	int r = draft_head(&d, s, out, http_link_answer_put,
+	    s->to_link.half.credit);
+
+	if (r == 0)
+		draft_commit(&d, s);
+	return r;
+}
+
+static int
+v2_answer(struct stream *s, const struct http_head *out,
+    const struct http_head *h)
+{
+	int bare = h->framing == HTTP_NO_BODY ||
+	    (h->framing == HTTP_LENGTH && h->length == 0);
+
+	return put_answer(s, out, h->framing == HTTP_RAW ? WS_UPGRADE :
+	    bare ? WS_END : WS_HAS_BODY);
+}
+
+static int
+v2_interim(struct stream *s, const struct http_head *out)
+{
+	return put_answer(s, out, WS_INTERIM);
 }
 
 static void
@@ -302,59 +494,74 @@ v2_reset(struct stream *s, int status, const char *why)
 
 const struct wire wire_v2 = {
 	.version = 2, .flows = 1, .request = v2_request, .answer = v2_answer,
-	.interim = v2_answer, .serve = v2_serve, .news = turn_wait,
-	.fail = stream_reset, .reset = v2_reset, .leave = v2_leave,
+	.interim = v2_interim, .serve = v2_serve, .news = turn_wait,
+	.fail = stream_reset, .reset = v2_reset, .over = v2_over,
+	.leave = v2_leave,
 };
-
-int
-v2_refuse(struct link *l, const unsigned char id[16], int status,
-    const char *why)
-{
-	struct ws_msg m;
-
-	memset(&m, 0, offsetof(struct ws_msg, field));
-	m.type = WS_MSG_RESET;
-	memcpy(m.id, id, 16);
-	m.status = status;
-	m.reason = view_of(why);
-	return link_put_msg(l, &m) == 0 ? 0 : -1;
-}
 
 /* --- messages that came */
 
-static void
-take_body(struct link *l, const unsigned char *p, size_t n)
+/* Whether flags that say that nothing follows the head now, or what follows it,
+ * agree with that head. */
+static int
+flags_agree(const struct ws_msg *m, const struct http_head *h)
 {
-	struct stream *s;
+	int bare = h->framing != HTTP_LENGTH || h->length == 0;
+	size_t n = m->body.n;
+
+	if ((m->flags & (WS_UPGRADE | WS_INTERIM)) != 0)
+		return (m->flags & (WS_END | WS_HAS_BODY)) == 0 && n == 0 &&
+		    bare;
+	if ((m->flags & WS_HAS_BODY) == 0)
+		return (m->flags & WS_END) != 0 && n == 0 && bare;
+	return (m->flags & WS_END) == 0 || h->framing != HTTP_LENGTH ||
+	    h->length == (long long)n;
+}
+
+int
+v2_head_ok(const struct ws_msg *m, const struct http_head *h)
+{
+	int is_request = m->type == WS_REQUEST;
+	int switches = is_request ? h->upgrade : h->status == 101;
+	int interim = !is_request && h->status < 200 && !switches;
+
+	return switches == ((m->flags & WS_UPGRADE) != 0) &&
+	    interim == ((m->flags & WS_INTERIM) != 0) &&
+	    (switches || !h->upgrade) && flags_agree(m, h);
+}
+
+void
+v2_take_octets(struct stream *s, const struct ws_msg *m)
+{
+	struct link *l = s->link;
 	int r;
 
-	if (n < WS_V2_BODY_HEAD || p[0] > 1) {
-		link_fail(l, -1002, "malformed body message");
-		return;
-	}
-	s = stream_find(p + 1);
-	if (s == NULL || s->link != l ||
-	    s->from_link.half.state == WS_HALF_RESET)
-		return;			/* late */
-	if (!s->from_link.head_passed) {
-		link_fail(l, -1002, "a body before its head");
-		return;
-	}
-	if (p[0])
-		r = stream_take_last(s, p + WS_V2_BODY_HEAD,
-		    n - WS_V2_BODY_HEAD, NULL, 0);
+	if ((m->flags & WS_END) != 0)
+		r = stream_take_last(s, m->body.p, m->body.n, NULL, 0);
 	else
-		r = stream_take(s, p + WS_V2_BODY_HEAD, n - WS_V2_BODY_HEAD);
+		r = stream_take(s, m->body.p, m->body.n);
 	if (r < 0)
 		link_fail(l, r, "a body past its credit or its end");
 }
 
 static void
+take_body(struct stream *s, const struct ws_msg *m)
+{
+	if (s->from_link.half.state == WS_HALF_RESET)
+		return;			/* late */
+	if (!s->from_link.head_passed)
+		link_fail(s->link, -1002, "a body before its head");
+	else
+		v2_take_octets(s, m);
+}
+
+static void
 take_window(struct stream *s, const struct ws_msg *m)
 {
+	stream_forget(s);
 	if (!half_is_open(&s->to_link.half))
 		return;
-	if (ws_half_grant(&s->to_link.half, m->bytes) < 0) {
+	if (ws_half_grant(&s->to_link.half, m->window) < 0) {
 		link_fail(s->link, -1002, "more credit than there can be");
 		return;
 	}
@@ -366,16 +573,37 @@ take_window(struct stream *s, const struct ws_msg *m)
 }
 
 static void
-take_trailers(struct stream *s, struct ws_msg *m)
+take_trailers(struct stream *s, const struct ws_msg *m)
 {
+	struct http_field f[HTTP_FIELDS_MAX];
+	size_t n, scanned = 0;
+	int r;
+
+	if (s->from_link.half.state == WS_HALF_RESET)
+		return;			/* late */
 	if (!half_is_open(&s->from_link.half) || !s->from_link.head_passed) {
 		link_fail(s->link, -1002, "trailers after the end");
 		return;
 	}
-	if (!http_fields_ok(m->field, m->nfields))
-		m->nfields = 0;
-	m->nfields = http_trailers_filter(m->field, m->nfields);
-	stream_take_last(s, NULL, 0, m->field, m->nfields);
+	r = http_trailers_parse(f, &n, m->head.p, m->head.n, &scanned);
+	if (r <= 0 || (size_t)r != m->head.n) {
+		stream_break(s, 502, "the trailers are not valid HTTP");
+		return;
+	}
+	stream_take_last(s, NULL, 0, f, http_trailers_filter(f, n));
+}
+
+/* The peer has not looked at the request.  Returns whether it is given out once
+ * more, and s is over. */
+static int
+take_refusal(struct stream *s)
+{
+	struct link *l = s->link;
+
+	if (!s->role->again(s))
+		return 0;
+	l->refused_ms = now_ms;
+	return 1;
 }
 
 static void
@@ -383,64 +611,76 @@ take_reset(struct stream *s, const struct ws_msg *m)
 {
 	char why[256];
 	int lost = half_is_open(&s->from_link.half);
-	int status = m->status >= 400 && m->status <= 599 ? m->status : 502;
 
-	text_safe(why, sizeof(why), m->reason);
+	if ((m->flags & WS_REFUSED) != 0 && lost && take_refusal(s))
+		return;
+	text_safe(why, sizeof(why), m->head);
 	stream_drop_halves(s);
 	s->reset_why = NULL;
 	if (lost)
-		s->role->lost(s, status, why);
+		s->role->lost(s, m->status, why);
 	stream_check(s);
 }
 
+/* A reset that meets ours, which waits for its turn, ends s at once: else the
+ * peer would open another stream while s still counts here. */
 static void
-take_for_stream(struct link *l, struct ws_msg *m)
+take_for_stream(struct stream *s, const struct ws_msg *m)
 {
-	struct stream *s = stream_find(m->id);
-
-	if (s == NULL || s->link != l || s->reset_why != NULL)
-		return;			/* late */
-	switch (m->type) {
-	case WS_MSG_WINDOW:
-		take_window(s, m);
-		break;
-	case WS_MSG_TRAILERS:
-		take_trailers(s, m);
-		break;
-	case WS_MSG_RESET:
+	if (m->type == WS_RESET)
 		take_reset(s, m);
-		break;
-	default:
+	else if (s->reset_why != NULL)
+		return;			/* late */
+	else if (m->type == WS_ANSWER)
 		s->role->message(s, m);
+	else if (m->type == WS_BODY)
+		take_body(s, m);
+	else if (m->type == WS_TRAILERS)
+		take_trailers(s, m);
+	else
+		take_window(s, m);
+}
+
+static int
+is_for_stream(const struct ws_msg *m)
+{
+	return m->type >= WS_ANSWER && m->type <= WS_RESET;
+}
+
+/* A message of a known type other than a request. */
+static void
+take_message(struct link *l, const struct ws_msg *m)
+{
+	struct stream *s;
+
+	if (m->type == WS_LEAVE) {
+		l->peer_left = 1;
+		link_leave(l);
+	} else if (m->type == WS_WINDOW && m->stream == 0) {
+		l->window = min_time(m->window, WINDOW_MAX);
+	} else if (is_for_stream(m)) {
+		s = number_find(l, m->stream);
+		if (m->stream == 0 || m->stream > l->last_number)
+			link_fail(l, -1002, "a message for no stream");
+		else if (s != NULL)
+			take_for_stream(s, m);
 	}
 }
 
-enum ws_type
-v2_take(struct link *l, int opcode, unsigned char *p, size_t n,
+int
+v2_take(struct link *l, int opcode, const unsigned char *p, size_t n,
     struct ws_msg *m)
 {
-	int r;
+	int r = opcode == WS_BINARY ? ws_msg_read(m, p, n) : -1003;
 
-	if (opcode != WS_TEXT) {
-		take_body(l, p, n);
-		return WS_MSG_UNKNOWN;
-	}
-	gather_write();
-	r = ws_v2_read(m, p, n);
 	if (r < 0) {
 		link_fail(l, r, "malformed message");
-		return WS_MSG_UNKNOWN;
+		return 0;
 	}
-	if (m->type == WS_MSG_LEAVE) {
-		link_stop_requests(l);
-		l->peer_left = 1;
-		if (l->leave == LEAVE_UNSAID)
-			l->leave = LEAVE_DUE;
-		link_later(l);
-	}
-	if (m->type == WS_MSG_REQUEST || m->type == WS_MSG_LEAVE)
-		return m->type;
-	if (m->type != WS_MSG_ACK && m->type != WS_MSG_UNKNOWN)
-		take_for_stream(l, m);
-	return WS_MSG_UNKNOWN;
+	if (m->type != WS_BODY)
+		gather_write();
+	if (m->type == WS_REQUEST)
+		return 1;
+	take_message(l, m);
+	return 0;
 }

@@ -15,16 +15,30 @@ struct wire;
 
 extern const struct wire wire_v2;
 
-/* Tells the peer that the request of that id, which has no stream here, is
- * refused.  Returns 0, or -1: no memory. */
-int v2_refuse(struct link *l, const unsigned char id[16], int status,
+#ifndef V2_NUMBER_MAX
+#define V2_NUMBER_MAX 0x7fffffffu	/* of the last request on a link */
+#endif
+
+/* Gives s, which is new on its link, that number: the one that is next. */
+void v2_number(struct stream *s, unsigned int number);
+
+/* Tells the peer that the request of that number, which has no stream here, is
+ * refused, with flags of a reset.  Returns 0, or -1: no memory. */
+int v2_refuse(struct link *l, unsigned int number, int status, int flags,
     const char *why);
 
-/* Takes a message that came on l, a link of this wire.  p[0..n) is written to.
- * Returns WS_MSG_REQUEST: a new request, which the caller takes from m, whose
- * views point into p; WS_MSG_LEAVE: l carries no new requests from now on; or
- * WS_MSG_UNKNOWN: the message was dealt with. */
-enum ws_type v2_take(struct link *l, int opcode, unsigned char *p, size_t n,
+/* Takes a message that came on l, a link of this wire.  Returns 1 where it is a
+ * request: the caller takes it from m, whose views point into p.  Else it was
+ * dealt with. */
+int v2_take(struct link *l, int opcode, const unsigned char *p, size_t n,
     struct ws_msg *m);
+
+/* Whether m's flags, and what body came with it, agree with its head h.  1 or
+ * 0. */
+int v2_head_ok(const struct ws_msg *m, const struct http_head *h);
+
+/* Takes the octets of body that came in m, and the end of the half where m says
+ * so.  The half from the link is open.  s may be over then. */
+void v2_take_octets(struct stream *s, const struct ws_msg *m);
 
 #endif

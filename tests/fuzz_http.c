@@ -1,7 +1,9 @@
 /*
  * Properties of http.c on any octets: feeding octet by octet comes to the
- * same as feeding the whole; what was accepted and is written again reads as
- * the same message; what passes http_fields_ok cannot break a head.
+ * same as feeding the whole; a head over a link is read as strictly as one
+ * from a connection; what was accepted and is written, for a link or a
+ * connection, reads as the same message; what passes http_fields_ok cannot
+ * break a head.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +19,11 @@ int fuzz_fields(const unsigned char *p, size_t n);
 
 static unsigned char space[SPACE];
 static unsigned char scratch[SPACE];
+static unsigned char link_space[SPACE];
 static struct http_head first, again;
-static struct http_field fields[HTTP_OUT_FIELDS];
+static struct http_head gone;		/* as it is to cross a link */
+static struct http_head linked;		/* as it was read there */
+static struct http_field fields[HTTP_LINK_FIELDS];
 
 static void
 must(int ok)
@@ -58,8 +63,7 @@ space_start(void)
 static int
 is_anew(const struct http_field *f)
 {
-	return http_equal_nocase(f->name, "te") ||
-	    http_equal_nocase(f->name, "connection") ||
+	return http_equal_nocase(f->name, "connection") ||
 	    http_equal_nocase(f->name, "transfer-encoding");
 }
 
@@ -68,50 +72,186 @@ is_anew(const struct http_field *f)
 static void
 must_carry(const struct http_head *h, const struct http_field *f, size_t n)
 {
-	size_t i, at = 0;
+	size_t i;
 
+	must(n <= h->nfields);
 	for (i = 0; i < n; i++) {
-		if (is_anew(&f[i]))
-			continue;
-		must(at < h->nfields);
-		must(same(f[i].name, h->field[at].name));
-		must(same(f[i].value, h->field[at].value));
-		at++;
+		must(same(f[i].name, h->field[i].name));
+		must(same(f[i].value, h->field[i].value));
 	}
-	for (; at < h->nfields; at++)
-		must(is_anew(&h->field[at]));
+	for (; i < h->nfields; i++)
+		must(is_anew(&h->field[i]));
 }
 
-/* Writes request h and reads it again. */
+/* Whether a field may not cross a link. */
+static int
+is_kept_off(const struct http_field *f)
+{
+	return is_anew(f) || http_equal_nocase(f->name, "keep-alive") ||
+	    http_equal_nocase(f->name, "proxy-connection") ||
+	    (http_equal_nocase(f->name, "te") &&
+	    !http_equal(f->value, "trailers"));
+}
+
+static int
+has_kept_off(const struct http_field *f, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (is_kept_off(&f[i]))
+			return 1;
+	return 0;
+}
+
+/* What linked says of p[0..n) is so, and no other octets are that head. */
 static void
-request_again(const struct http_head *h, const struct http_forwarding *how)
+must_be_linked(const unsigned char *p, size_t n)
+{
+	must(n <= HTTP_LINK_HEAD_MAX && linked.nfields <= HTTP_LINK_FIELDS);
+	must(linked.lines.p + linked.lines.n + 2 == p + n);
+	must(memcmp(p + n - 2, "\r\n", 2) == 0);
+	must(!has_kept_off(linked.field, linked.nfields));
+	must(http_fields_ok(linked.field, linked.nfields));
+	must(!linked.upgrade == (http_field_find(linked.field, linked.nfields,
+	    "upgrade") == NULL));
+	must(!linked.te_trailers == (http_field_find(linked.field,
+	    linked.nfields, "te") == NULL));
+	must(!linked.dated == (http_field_find(linked.field, linked.nfields,
+	    "date") == NULL));
+}
+
+/* p[0..n) with one octet more. */
+static const unsigned char *
+one_more(const unsigned char *p, size_t n)
+{
+	static unsigned char more[HTTP_LINK_HEAD_MAX + 1];
+
+	memcpy(more, p, n);
+	more[n] = p[n / 2];
+	return more;
+}
+
+/* Reads p[0..n) as a request over a link, into linked.  It is taken where it
+ * would be from a caller, but for the fields that may not cross, the absolute
+ * form, a missing Host, and the larger caps. */
+static int
+link_request(const unsigned char *p, size_t n)
+{
+	size_t scanned = 0;
+	int rc = http_link_request_parse(&linked, p, n);
+	int whole = http_request_parse(&again, p, n, &scanned);
+
+	if (rc == 0) {
+		must_be_linked(p, n);
+		must(http_method_ok(linked.method));
+		must(http_path_ok(linked.path));
+		must(whole == (int)n || whole == -431 || linked.host.n == 0);
+		must(http_link_request_parse(&again, p, n - 1) == -1);
+		must(http_link_request_parse(&again, one_more(p, n), n + 1) ==
+		    -1);
+		must(linked.framing != HTTP_CHUNKED);
+		return 0;
+	}
+	must(rc == -1);
+	must(n == 0 || whole != (int)n || p[0] == '\r' ||
+	    again.target.p[0] == 'h' || again.target.p[0] == 'H' ||
+	    has_kept_off(again.field, again.nfields));
+	return -1;
+}
+
+/* The same for an answer. */
+static int
+link_answer(const unsigned char *p, size_t n, struct view method)
+{
+	size_t scanned = 0;
+	int rc = http_link_answer_parse(&linked, p, n, method);
+	int whole = http_answer_parse(&again, p, n, &scanned, method);
+
+	if (rc == 0) {
+		must_be_linked(p, n);
+		must(whole == (int)n || n >= HTTP_HEAD_MAX ||
+		    linked.nfields > HTTP_FIELDS_MAX);
+		must(http_link_answer_parse(&again, p, n - 1, method) == -1);
+		must(http_link_answer_parse(&again, one_more(p, n), n + 1,
+		    method) == -1);
+		must(linked.framing != HTTP_CHUNKED && !linked.keep_alive);
+		return 0;
+	}
+	must(rc == -1);
+	must(n == 0 || whole != (int)n ||
+	    has_kept_off(again.field, again.nfields));
+	return -1;
+}
+
+/* Writes request linked for the service, and reads it there. */
+static void
+request_out(const char *base, int chunked)
 {
 	struct http_out o = space_start();
+	struct view path = linked.path, above = view_of(base);
 	size_t scanned = 0;
-	int count, rc;
+	int rc;
 
-	count = http_request_fields(fields, h, how, 1, scratch,
-	    sizeof(scratch));
-	must(count > 0 && count <= HTTP_OUT_FIELDS);
-	must(http_link_request_fault(h->method, h->path, fields,
-	    (size_t)count, 0) == NULL);
-	http_request_put(&o, h->method, view_of(""), h->path, fields,
-	    (size_t)count, h->framing, h->upgrade);
+	http_request_put(&o, &linked, above, chunked);
 	must(o.len <= o.cap);
 	rc = http_request_parse(&again, space, o.len, &scanned);
-	if (rc == -431)
-		return;		/* what we add may pass a cap */
-	if (h->host.n == 0) {
-		must(rc == -400);	/* an empty Host, which HTTP/1.1 knows */
+	if (linked.host.n == 0) {
+		/* an empty Host, which HTTP/1.1 knows */
+		must(rc == -400 || rc == -431 || rc == -414);
+		return;
+	}
+	if (rc < 0) {			/* what is added may pass a cap */
+		must(o.len > HTTP_HEAD_MAX || linked.nfields + 2 >
+		    HTTP_FIELDS_MAX || path.n + above.n > HTTP_TARGET_MAX);
 		return;
 	}
 	must(rc == (int)o.len);
-	must(same(again.method, h->method) && same(again.path, h->path));
-	must(same(again.host, h->host));
-	must(again.framing == h->framing && again.length == h->length);
-	must(again.upgrade == h->upgrade);
-	must(again.te_trailers == h->te_trailers);
-	must_carry(&again, fields, (size_t)count);
+	must(same(again.method, linked.method));
+	if (path.p[0] == '/') {
+		must(again.path.n == above.n + path.n);
+		must(memcmp(again.path.p, above.p, above.n) == 0);
+		again.path.p += above.n;
+		again.path.n -= above.n;
+	}
+	must(same(again.path, path) && same(again.host, linked.host));
+	must(again.framing == (chunked ? HTTP_CHUNKED : linked.framing));
+	must(again.length == linked.length);
+	must(again.upgrade == linked.upgrade);
+	must(again.te_trailers == linked.te_trailers);
+	must_carry(&again, linked.field, linked.nfields);
+}
+
+/* Puts request h on a link, and from there out again. */
+static void
+request_again(const struct http_head *h, const struct http_forwarding *how)
+{
+	struct http_out o = { link_space, sizeof(link_space), 0 };
+	int count, rc;
+
+	count = http_request_fields(gone.field, h, how, 1, scratch,
+	    sizeof(scratch));
+	must(count > 0 && count <= HTTP_LINK_FIELDS);
+	gone.method = h->method;
+	gone.path = h->path;
+	gone.nfields = (size_t)count;
+	http_link_request_put(&o, &gone);
+	must(o.len <= o.cap);
+	rc = link_request(link_space, o.len);
+	if (o.len > HTTP_LINK_HEAD_MAX) {
+		must(rc == -1);
+		return;
+	}
+	must(rc == 0);
+	must(same(linked.method, h->method) && same(linked.path, h->path));
+	must(same(linked.host, h->host));
+	must(linked.framing == (h->framing == HTTP_LENGTH ? HTTP_LENGTH :
+	    HTTP_NO_BODY) && linked.length == h->length);
+	must(linked.upgrade == h->upgrade);
+	must(linked.te_trailers == h->te_trailers);
+	must(linked.nfields == gone.nfields);
+	must_carry(&linked, gone.field, gone.nfields);
+	request_out("", h->framing == HTTP_CHUNKED);
 }
 
 int
@@ -122,6 +262,8 @@ fuzz_request(const unsigned char *p, size_t n)
 	size_t scanned = 0, i;
 	int rc, whole;
 
+	if (link_request(p, n) == 0)
+		request_out("/base", 0);
 	whole = http_request_parse(&first, p, n, &scanned);
 	must(whole <= (int)n);
 	scanned = 0;
@@ -147,37 +289,68 @@ fuzz_request(const unsigned char *p, size_t n)
 	return 0;
 }
 
-/* Writes answer h and reads it again. */
+/* Writes answer linked for a caller, and reads it there. */
 static void
-answer_again(const struct http_head *h, struct view method)
+answer_out(enum http_framing framing, int minor, int keep_alive,
+    struct view method)
 {
 	struct http_out o = space_start();
 	struct http_answer_shape shape;
-	size_t scanned = 0, count;
+	size_t scanned = 0;
 	int rc;
 
 	memset(&shape, 0, sizeof(shape));
-	shape.status = h->status;
-	shape.reason = h->reason;
-	shape.framing = h->framing;
-	shape.minor = 1;
-	shape.keep_alive = h->keep_alive;
+	shape.framing = framing;
+	shape.minor = minor;
+	shape.keep_alive = keep_alive;
 	shape.date = -1;
-	count = http_answer_fields(fields, h);
-	must(count <= h->nfields && http_fields_ok(fields, count));
-	http_answer_put(&o, &shape, fields, count);
+	http_answer_put(&o, &shape, &linked);
 	must(o.len <= o.cap);
-	if (o.len > HTTP_HEAD_MAX)
-		return;
 	rc = http_answer_parse(&again, space, o.len, &scanned, method);
-	must(rc == (int)o.len || h->nfields + 2 > HTTP_FIELDS_MAX);
-	if (rc < 0)
+	if (rc < 0) {			/* what is added may pass a cap */
+		must(o.len > HTTP_HEAD_MAX ||
+		    linked.nfields + 2 > HTTP_FIELDS_MAX);
 		return;
-	must(again.status == h->status && again.framing == h->framing);
-	must(h->reason.n == 0 || same(again.reason, h->reason));
-	must(h->framing != HTTP_LENGTH || again.length == h->length);
-	must(h->status < 200 || again.keep_alive == h->keep_alive);
-	must_carry(&again, fields, count);
+	}
+	must(rc == (int)o.len && again.nfields <= linked.nfields + 2);
+	must(again.status == linked.status && again.framing == framing);
+	must(linked.reason.n == 0 || same(again.reason, linked.reason));
+	must(framing != HTTP_LENGTH || again.length == linked.length);
+	must(again.status < 200 || again.keep_alive == (keep_alive &&
+	    framing != HTTP_UNTIL_CLOSE));
+	if (again.length == linked.length)
+		must_carry(&again, linked.field, linked.nfields);
+}
+
+/* Puts answer h on a link, and from there out again. */
+static void
+answer_again(const struct http_head *h, struct view method)
+{
+	struct http_out o = { link_space, sizeof(link_space), 0 };
+	int rc;
+
+	gone.status = h->status;
+	gone.reason = h->reason;
+	gone.nfields = http_answer_fields(gone.field, h);
+	must(gone.nfields <= h->nfields);
+	must(http_fields_ok(gone.field, gone.nfields));
+	http_link_answer_put(&o, &gone);
+	must(o.len <= o.cap);
+	rc = link_answer(link_space, o.len, method);
+	if (o.len > HTTP_LINK_HEAD_MAX) {
+		must(rc == -1);
+		return;
+	}
+	must(rc == 0);
+	must(linked.status == h->status);
+	must(same(linked.reason, h->reason.n > 0 ? h->reason :
+	    view_of(http_reason(h->status))));
+	must(linked.framing == (h->framing == HTTP_CHUNKED ?
+	    HTTP_UNTIL_CLOSE : h->framing));
+	must(h->framing != HTTP_LENGTH || linked.length == h->length);
+	must(linked.nfields == gone.nfields);
+	must_carry(&linked, gone.field, gone.nfields);
+	answer_out(h->framing, 1, h->keep_alive, method);
 }
 
 int
@@ -192,6 +365,9 @@ fuzz_answer(const unsigned char *p, size_t n)
 		p++;
 		n--;
 	}
+	if (link_answer(p, n, method) == 0 &&
+	    linked.framing != HTTP_UNTIL_CLOSE)
+		answer_out(linked.framing, 1, 1, method);
 	whole = http_answer_parse(&first, p, n, &scanned, method);
 	must(whole <= (int)n);
 	must(whole >= 0 || whole == -502);
@@ -348,54 +524,75 @@ cut(const unsigned char *p, size_t n)
 	return count;
 }
 
-/* Whether GET / with fields[0..count) has nothing wrong, and a Host that says
- * something. */
-static int
-is_clean_request(size_t count)
+/* As a request, put on a link and taken from there. */
+static void
+fields_ask(size_t count, int chunked)
 {
-	return http_link_request_fault(view_of("GET"), view_of("/"), fields,
-	    count, 0) == NULL &&
-	    http_field_find(fields, count, "host")->value.n > 0;
+	struct http_out o = { link_space, sizeof(link_space), 0 };
+
+	gone.method = view_of("GET");
+	gone.path = view_of("/");
+	memcpy(gone.field, fields, count * sizeof(*fields));
+	gone.nfields = count;
+	http_link_request_put(&o, &gone);
+	must(o.len <= HTTP_LINK_HEAD_MAX);
+	if (link_request(link_space, o.len) == -1)
+		must(http_field_find(fields, count, "host") != NULL ||
+		    http_field_find(fields, count, "expect") != NULL ||
+		    has_kept_off(fields, count));
+	else if (linked.nfields != count)
+		must(0);
+	else
+		request_out("/base", chunked && linked.length < 0);
 }
 
-/* Fields of a hostile peer on the link: what passes the check gives a head
- * that ends where it was meant to, with no field that was not there. */
+/* As an answer.  Returns what reading it came to. */
+static int
+fields_answer(size_t count, int status, struct view reason)
+{
+	struct http_out o = { link_space, sizeof(link_space), 0 };
+	int rc;
+
+	gone.status = status;
+	gone.reason = reason;
+	memcpy(gone.field, fields, count * sizeof(*fields));
+	gone.nfields = count;
+	http_link_answer_put(&o, &gone);
+	must(o.len <= HTTP_LINK_HEAD_MAX);
+	rc = link_answer(link_space, o.len, view_of("GET"));
+	must(rc == -1 || (linked.nfields == count &&
+	    linked.status == status));
+	return rc;
+}
+
+/* Fields of a hostile peer that did not come as text: what passes the check
+ * gives a head that ends where it was meant to, with no field that was not
+ * there; and what is left of them by the filter can cross a link. */
 int
 fuzz_fields(const unsigned char *p, size_t n)
 {
-	struct http_out o = space_start();
-	struct http_answer_shape shape;
-	size_t count, scanned = 0;
-	int rc;
+	enum http_framing framing;
+	struct view reason;
+	size_t count;
+	int minor;
 
 	if (n < 4 || n > HTTP_HEAD_MAX / 2)
 		return 0;
-	memset(&shape, 0, sizeof(shape));
-	shape.status = 200 + p[0];
-	shape.reason.p = p + 4;
-	shape.reason.n = p[1] < n - 4 ? p[1] : n - 4;
-	shape.framing = p[2] % 2 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
-	shape.minor = p[3] % 2;
-	shape.keep_alive = p[3] / 2 % 2;
-	shape.date = -1;
+	reason.p = p + 1;		/* also what may not stand there */
+	reason.n = p[1] < n - 1 ? p[1] : n - 1;
 	count = cut(p + 4, n - 4);
 	if (!http_fields_ok(fields, count))
 		return 0;
-	http_answer_put(&o, &shape, fields, count);
-	rc = http_answer_parse(&again, space, o.len, &scanned,
-	    view_of("GET"));
-	must(rc == (int)o.len && again.nfields <= count + 2);
-	must(again.status == shape.status);
-	must(again.framing == HTTP_NO_BODY || again.framing ==
-	    (shape.minor ? shape.framing : HTTP_UNTIL_CLOSE));
-	o = space_start();
-	scanned = 0;
-	http_request_put(&o, view_of("GET"), view_of("/base"), view_of("/"),
-	    fields, count, p[2] % 2 ? HTTP_CHUNKED : HTTP_NO_BODY, p[3] % 2);
-	rc = http_request_parse(&again, space, o.len, &scanned);
-	must(rc == (int)o.len || rc == -400 || rc == -417);
-	must(rc != -400 || !is_clean_request(count));
-	must(rc < 0 || (again.nfields <= count + 3 && again.framing ==
-	    (p[2] % 2 ? HTTP_CHUNKED : HTTP_NO_BODY)));
+	fields_ask(count, p[2] % 2);
+	fields_answer(count, 200 + p[0], reason);
+	count = http_fields_filter(fields, count);
+	must(!has_kept_off(fields, count));
+	fields_ask(count, p[2] % 2);
+	must(fields_answer(count, 200 + p[0], reason) == 0);
+	minor = p[3] % 2;
+	framing = p[2] % 2 && minor ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
+	if (linked.framing == HTTP_NO_BODY)
+		framing = HTTP_NO_BODY;
+	answer_out(framing, minor, p[3] / 2 % 2, view_of("GET"));
 	return 0;
 }

@@ -954,40 +954,150 @@ def upgrade_octets(target, fields=(), key=None, leave_out=()):
             "".join("%s: %s\r\n" % f for f in lines) + "\r\n").encode("latin-1")
 
 
+# ------------------------------------------------------- messages of v2
+# As doc/wire has them.
+
+V2 = "pipegate.2"       # its name among WebSocket's protocols
+REQUEST, ANSWER, BODY, TRAILERS, WINDOW, RESET, LEAVE, NOTE, ACK = 1, 2, 3, 4, 5, 6, 7, 8, 128
+END, HAS_BODY, UPGRADE, INTERIM = 1, 2, 4, 8    # flags of a request or an answer
+UNREACHED, REFUSED = 1, 2                       # flags of a reset
+NAMES = {REQUEST: "request", ANSWER: "answer", BODY: "body", TRAILERS: "trailers", WINDOW: "window",
+         RESET: "reset", LEAVE: "leave", NOTE: "note", ACK: "ack"}
+PREFIX = 6      # octets: type, flags, stream
+BODY_MAX = 16384
+
+
+def message(kind, stream=0, payload=b"", flags=0):
+    return struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def lines(fields):
+    return "".join("%s: %s\r\n" % tuple(f) for f in fields) + "\r\n"
+
+
+def body_flags(end, body):
+    """Flags of a head: with end and no body, none follows; else there is one."""
+    return END if end and not body else HAS_BODY | END if end else HAS_BODY
+
+
+def request_message(stream, target="/", method="GET", fields=(), end=True, window=65536, took=65536, host="h",
+                    body=b"", flags=None, head=None):
+    fields = [list(f) for f in fields]
+    if host is not None and not any(str(f[0]).lower() == "host" for f in fields):
+        fields.insert(0, ["Host", host])
+    head = ("%s %s HTTP/1.1\r\n" % (method, target) + lines(fields)).encode("latin-1") if head is None else head
+    flags = body_flags(end, body) if flags is None else flags
+    return message(REQUEST, stream, struct.pack(">IIH", took, window, len(head)) + head + body, flags)
+
+
+def answer_message(stream, status=200, fields=(), end=True, reason="OK", body=b"", flags=None, head=None):
+    head = ("HTTP/1.1 %s %s\r\n" % (status, reason) + lines(fields)).encode("latin-1") if head is None else head
+    if flags is None:
+        flags = UPGRADE if status == 101 else INTERIM if 100 <= status < 200 else body_flags(end, body)
+    return message(ANSWER, stream, struct.pack(">H", len(head)) + head + body, flags)
+
+
+def read_fields(text):
+    check(text.endswith("\r\n\r\n") or text == "\r\n", "no empty line ends %r" % text)
+    return [line.split(": ", 1) for line in text.split("\r\n") if line]
+
+
+def read_head(said, octets):
+    first, _, rest = octets.decode("latin-1").partition("\r\n")
+    words = first.split(" ", 2)
+    if said["type"] == "request":
+        said["method"], said["target"] = words[:2]
+        equal(words[2:], ["HTTP/1.1"], "version in " + first)
+    else:
+        equal(words[0], "HTTP/1.1", "version in " + first)
+        said["status_code"], said["reason"] = int(words[1]), words[2]
+    said["headers"] = read_fields(rest)
+    said["head"] = octets
+
+
+def read_message(payload):
+    """A message as a dict: "type", "stream" and "flags", and what its type has."""
+    kind, flags, stream = struct.unpack(">BBI", payload[:PREFIX])
+    said = {"type": NAMES[kind], "stream": stream, "flags": flags}
+    rest = payload[PREFIX:]
+    if kind == REQUEST:
+        said["took"], said["window"], n = struct.unpack(">IIH", rest[:10])
+        read_head(said, rest[10:10 + n])
+        said["body"] = rest[10 + n:]
+    elif kind == ANSWER:
+        n, = struct.unpack(">H", rest[:2])
+        read_head(said, rest[2:2 + n])
+        said["body"] = rest[2 + n:]
+    elif kind == BODY:
+        said["body"] = rest
+    elif kind == TRAILERS:
+        said["headers"] = read_fields(rest.decode("latin-1"))
+    elif kind == WINDOW:
+        said["bytes"], = struct.unpack(">I", rest)
+    elif kind == RESET:
+        said["status_code"], = struct.unpack(">H", rest[:2])
+        said["reason"] = rest[2:].decode()
+    elif kind == NOTE:
+        said["note"] = json.loads(rest)
+    check(len(said.get("body", b"")) <= BODY_MAX, "more than 16 KiB of body in a message")
+    said["end"] = bool(flags & END) if kind in (REQUEST, ANSWER, BODY) else kind == TRAILERS
+    return said
+
+
 class Peer(WebSocket):
     """What both raw tunnel ends share: messages of either protocol."""
 
-    credit = 65536
+    def __init__(self, conn, masks):
+        WebSocket.__init__(self, conn, masks)
+        self.waiting = []       # bodies that came with a head, as messages of their own
+        self.last = 0           # number of the last request that we sent
 
-    def send_request(self, target="/", method="GET", fields=(), end=True,
-                     window=65536, stream=None, host="h", **more):
-        stream = stream or str(uuid.uuid4())
-        fields = list(fields)
-        if host is not None and not any(str(f[0]).lower() == "host" for f in fields):
-            fields.insert(0, ["Host", host])
-        message = {"type": "request", "correlation_id": stream, "method": method,
-                   "target": target, "headers": [list(f) for f in fields],
-                   "window": window, "end": end}
-        message.update(more)
-        self.send_json(message)
+    def send_message(self, kind, stream=0, payload=b"", flags=0):
+        self.send(BINARY_FRAME, message(kind, stream, payload, flags))
+
+    def send_request(self, *args, stream=None, **how):
+        """Returns the request's number."""
+        if stream is None:
+            self.last += 1
+        stream = self.last if stream is None else stream
+        self.send(BINARY_FRAME, request_message(stream, *args, **how))
         return stream
 
-    def send_response(self, stream, status=200, fields=(), end=True, reason="OK", **more):
-        message = {"type": "response", "correlation_id": stream, "status_code": status,
-                   "reason": reason, "headers": [list(f) for f in fields], "end": end}
-        message.update(more)
-        self.send_json(message)
+    def send_response(self, stream, *args, **how):
+        self.send(BINARY_FRAME, answer_message(stream, *args, **how))
 
-    def send_body(self, stream, data=b"", end=True, first=None):
-        flag = bytes([1 if end else 0]) if first is None else first
-        self.send(BINARY_FRAME, flag + uuid.UUID(stream).bytes + data)
+    def send_body(self, stream, data=b"", end=True):
+        self.send_message(BODY, stream, data, END if end else 0)
+
+    def send_trailers(self, stream, fields):
+        self.send_message(TRAILERS, stream, lines(fields).encode("latin-1"))
 
     def send_window(self, stream, n):
-        self.send_json({"type": "window", "correlation_id": stream, "bytes": n})
+        self.send_message(WINDOW, stream, struct.pack(">I", n))
 
-    def send_reset(self, stream, status=504, reason="broken"):
-        self.send_json({"type": "reset", "correlation_id": stream,
-                        "status_code": status, "reason": reason})
+    def send_reset(self, stream, status=504, reason="broken", flags=0):
+        self.send_message(RESET, stream, struct.pack(">H", status) + reason.encode(), flags)
+
+    def recv_whole(self, seconds=10):
+        """The next message, as read_message() has it."""
+        opcode, payload = self.recv(seconds)
+        equal(opcode, BINARY_FRAME, "opcode")
+        return read_message(payload)
+
+    def split(self, said):
+        """A head, and what came of its body with it as a message that waits to be received."""
+        if said["flags"] & HAS_BODY and said["type"] in ("request", "answer"):
+            if said["body"] or said["end"]:
+                self.waiting.append({"type": "body", "stream": said["stream"], "flags": said["flags"] & END,
+                                     "body": said["body"], "end": said["end"]})
+            said.update(flags=said["flags"] & ~END, end=False, body=b"")
+        return said
+
+    def recv_message(self, seconds=10):
+        """The next message; a body that comes with a head counts as one of its own."""
+        if self.waiting:
+            return self.waiting.pop(0)
+        return self.split(self.recv_whole(seconds))
 
     def send_answer_v1(self, stream, status=200, fields=None, body=b""):
         self.send_json({"correlation_id": stream, "headers": json.dumps(fields or {}),
@@ -1002,30 +1112,27 @@ class Peer(WebSocket):
         return stream
 
     def recv_type(self, kind, seconds=10):
-        """The next text message of a type; acks, windows and bodies are
-        passed over unless asked for."""
+        """The next message of a type; windows and the like are passed over,
+        bodies where an answer may go on meanwhile."""
         while True:
-            opcode, payload = self.recv(seconds)
-            if opcode != TEXT:
-                check(kind in ("leave", "reset", "window", "ack"), "body before %s" % kind)
-                continue
-            message = json.loads(payload)
-            if message.get("type") == kind:
-                return message
-            check(message.get("type") in ("ack", "window", "leave", "reset"),
-                  "expected %s, got %s" % (kind, brief(message)))
+            said = self.recv_message(seconds)
+            if said["type"] == kind:
+                return said
+            passed = ("ack", "window", "leave", "reset", "note")
+            check(said["type"] in passed or (said["type"] == "body" and kind in passed),
+                  "expected %s, got %s" % (kind, brief(said)))
 
     def said(self):
-        """The text messages that come before the peer has answered two pings."""
+        """The messages other than bodies that come before the peer has answered two pings."""
         messages = []
         for word in (b"one", b"two"):
             self.send(PING, word)
             opcode = None
             while opcode != PONG:
                 _, opcode, payload = self.recv_any()
-                if opcode == TEXT:
-                    messages.append(json.loads(payload))
-        return messages
+                if opcode == BINARY_FRAME:
+                    messages.append(read_message(payload))
+        return [m for m in messages if m["type"] != "body"]
 
     def recv_request(self, seconds=10):
         return self.recv_type("request", seconds)
@@ -1033,23 +1140,17 @@ class Peer(WebSocket):
     def recv_body(self, stream, seconds=10, grant=True):
         """The rest of a half: (octets, how it ended), granting as it comes."""
         got = []
-        want = uuid.UUID(stream).bytes
         while True:
-            opcode, payload = self.recv(seconds)
-            if opcode == BINARY_FRAME:
-                check(len(payload) <= 17 + 16384, "body message over 16 KiB")
-                equal(payload[1:17], want, "uuid")
-                got.append(payload[17:])
-                if payload[0] == 1:
+            said = self.recv_message(seconds)
+            if said["type"] == "body":
+                equal(said["stream"], stream, "stream")
+                got.append(said["body"])
+                if said["end"]:
                     return b"".join(got), "end"
-                if grant and payload[17:]:
-                    self.send_window(stream, len(payload) - 17)
-                continue
-            message = json.loads(payload)
-            if message.get("correlation_id") != stream:
-                continue
-            if message["type"] in ("trailers", "reset"):
-                return b"".join(got), message
+                if grant and said["body"]:
+                    self.send_window(stream, len(said["body"]))
+            elif said["stream"] == stream and said["type"] in ("trailers", "reset"):
+                return b"".join(got), said
 
 
 class TunnelClient(Peer):
@@ -1061,7 +1162,7 @@ class TunnelClient(Peer):
         more = list(fields)
         self.instance = instance or str(uuid.uuid4())
         if v2:
-            more += [("Sec-WebSocket-Protocol", "pipegate.v2"),
+            more += [("Sec-WebSocket-Protocol", V2),
                      ("X-PipeGate", json.dumps({
                          "instance": self.instance, "received": 0,
                          "streams": streams, "window": window}))]
@@ -1072,8 +1173,8 @@ class TunnelClient(Peer):
         self.answer = conn.head()
         equal(self.answer.status, 101, "handshake")
         equal(self.answer.get("sec-websocket-accept"), accept_of(key), "accept key")
-        self.v2 = self.answer.get("sec-websocket-protocol") == "pipegate.v2"
-        WebSocket.__init__(self, conn, masks=True)
+        self.v2 = self.answer.get("sec-websocket-protocol") == V2
+        Peer.__init__(self, conn, masks=True)
         self.one_frame = self.v2
 
 
@@ -1104,7 +1205,7 @@ class TunnelServer:
         conn = self.dialled(seconds)
         more = list(fields)
         if v2:
-            more += [("Sec-WebSocket-Protocol", "pipegate.v2"),
+            more += [("Sec-WebSocket-Protocol", V2),
                      ("X-PipeGate", '{"received":0}')]
         conn.send(switch_octets(conn.handshake, more))
         peer = Peer(conn, masks=False)
@@ -1211,9 +1312,9 @@ class Scenario:
         process.status = process.wait_exit(seconds)
         return process
 
-    def server(self, *args, env=None, nofile=None, port=0, ready=True, under=()):
+    def server(self, *args, env=None, nofile=None, port=0, ready=True, under=(), program=BINARY):
         """under: a program before ours, such as valgrind with its options."""
-        argv = list(under) + [BINARY, "server", "--port", str(port)] + list(args)
+        argv = list(under) + [program, "server", "--port", str(port)] + list(args)
         if "--host" not in args:
             argv += ["--host", "127.0.0.1"]
         server = self.spawn(argv, counted(env), "server", nofile)
@@ -1226,12 +1327,12 @@ class Scenario:
             server.url = "ws://127.0.0.1:%d/" % server.port
         return server
 
-    def client(self, server, target, sub="demo", env=None, ready=True, args=(), nofile=None, under=()):
+    def client(self, server, target, sub="demo", env=None, ready=True, args=(), nofile=None, under=(), program=BINARY):
         """server: what t.server() gave, a TunnelServer, or a URL."""
         url = server if isinstance(server, str) else server.url
         changes = {"PIPEGATE_TOKEN": token(sub)}
         changes.update(env or {})
-        argv = list(under) + [BINARY, "client"] + list(args) + [getattr(target, "url", target), url]
+        argv = list(under) + [program, "client"] + list(args) + [getattr(target, "url", target), url]
         client = self.spawn(argv, counted(changes), "client", nofile)
         if ready:
             client.wait_out("http://127.0.0.1:%d/%s/" % (server.port, sub))

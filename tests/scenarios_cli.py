@@ -475,7 +475,7 @@ def same_instance_id_for_a_process(t):
 
 @scenario(quick=True)
 def client_dials_as_the_wire_says(t):
-    """The handshake is a GET of 1.1 with a fresh key, version 13, pipegate.v2 and X-PipeGate, and no extension."""
+    """The handshake is a GET of 1.1 with a fresh key, version 13, pipegate.2 and X-PipeGate, and no extension."""
     server, origin = t.tunnel_server(), t.origin()
     t.client(server, origin, ready=False)
     first = server.dialled()
@@ -486,7 +486,7 @@ def client_dials_as_the_wire_says(t):
     equal(head.get("connection").lower(), "upgrade", "Connection")
     equal(head.get("sec-websocket-version"), "13", "version")
     equal(len(harness.base64.b64decode(head.get("sec-websocket-key"))), 16, "key")
-    equal(head.get("sec-websocket-protocol"), "pipegate.v2", "protocol")
+    equal(head.get("sec-websocket-protocol"), harness.V2, "protocol")
     equal(head.all("sec-websocket-extensions"), [], "extensions")
     offer = harness.json.loads(head.get("x-pipegate"))
     for name in ("instance", "received", "streams", "window"):

@@ -1,5 +1,4 @@
 """What goes wrong around a tunnel: origins, links, callers, limits, signals."""
-import json
 import os
 import resource
 import signal
@@ -260,7 +259,7 @@ def client_that_said_goodbye(t):
         conn = ask(t, server)
         conn.silent(0.5)
         peer = t.tunnel(server)
-        peer.send_response(peer.recv_request()["correlation_id"], 204)
+        peer.send_response(peer.recv_request()["stream"], 204)
         equal(conn.answer().status, 204, "after the return")
         conn.close()
         peer.close()
@@ -278,7 +277,7 @@ def queue_full(t):
         check(answer.get("retry-after"), "no Retry-After")
     peer = t.tunnel(server)
     for _ in conns:
-        peer.send_response(peer.recv_request()["correlation_id"])
+        peer.send_response(peer.recv_request()["stream"])
     equal([c.answer().status for c in conns], [200] * 3, "those that waited")
 
 
@@ -288,12 +287,12 @@ def queue_of_a_slow_client(t):
     server = t.server(env={"PIPEGATE_MAX_QUEUE_DEPTH": "2"})
     peer = t.tunnel(server, streams=1)
     conns = [ask(t, server) for _ in range(3)]
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     t.get(server, "/healthz")
     equal(t.get(server, "/demo/x", seconds=3).status, 503, "past the queue")
     for _ in range(2):
         peer.send_response(stream)
-        stream = peer.recv_request()["correlation_id"]
+        stream = peer.recv_request()["stream"]
     peer.send_response(stream)
     equal([c.answer().status for c in conns], [200] * 3, "those that waited")
 
@@ -373,7 +372,7 @@ def server_ends_with_requests(t):
         server = t.server()
         peer = t.tunnel(server)
         pending, begun, queued = ask(t, server), ask(t, server), ask(t, server, "/nobody/x")
-        streams = [peer.recv_request()["correlation_id"] for _ in range(2)]
+        streams = [peer.recv_request()["stream"] for _ in range(2)]
         which = {s: c for s, c in zip(streams, (pending, begun))}
         peer.send_response(streams[1], end=False, fields=[("content-length", "100")])
         which[streams[1]].head()
@@ -500,7 +499,7 @@ def few_descriptors_still_take_tunnels(t):
     t.get(server, "/healthz")
     peer = t.tunnel(server)
     conn = ask(t, server)
-    peer.send_response(peer.recv_request()["correlation_id"], 204)
+    peer.send_response(peer.recv_request()["stream"], 204)
     equal(conn.answer().status, 204, "status")
 
 
@@ -557,22 +556,19 @@ def small_behind_a_full_link(t):
     raw.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client = t.client(raw, origin, ready=False)
     peer = raw.accept()
-    large = peer.send_request("/size/80000000", window=1 << 40)
-    peer.recv_type("response")
+    large = peer.send_request("/size/80000000", window=(1 << 32) - 1)
+    peer.recv_type("answer")
     client.settle()
     small = peer.send_request("/204")
     origin.wait_seen("/204")
     client.settle()
     before = 0
     while True:
-        opcode, payload = peer.recv()
-        if opcode == harness.BINARY_FRAME:
-            before += len(payload) - 17
-            continue
-        message = json.loads(payload)
-        if message["type"] == "response":
+        message = peer.recv_message()
+        if message["type"] == "answer":
             break
-    equal((message["correlation_id"], message["status_code"]), (small, 204), "the small one")
+        before += len(message.get("body", b""))
+    equal((message["stream"], message["status_code"]), (small, 204), "the small one")
     check(before < 1 << 20, "%d octets of the large one came first" % before)
     peer.send_reset(large)
 

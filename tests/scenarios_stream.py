@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
 
 import harness
 from harness import scenario, equal, check, ask, wait, pattern, request_octets, Failed
@@ -328,21 +327,19 @@ def a_small_answer_goes_first(t):
     client = t.client(tunnel, origin, ready=False)
     peer = tunnel.accept()
     t.defer(peer.close)
-    large = [uuid.UUID(peer.send_request("/endless", window=1 << 30)).bytes for _ in range(20)]
+    large = [peer.send_request("/endless", window=1 << 30) for _ in range(20)]
     got = dict.fromkeys(large, 0)
 
     def message():
         """The next one: (its stream, its octets of body)."""
-        opcode, payload = peer.recv()
-        if opcode == harness.BINARY_FRAME:
-            return payload[1:17], len(payload) - 17
-        return uuid.UUID(json.loads(payload)["correlation_id"]).bytes, 0
+        said = peer.recv_whole()
+        return said["stream"], len(said.get("body", b""))
     while min(got.values()) < 65536:
         stream, n = message()
         got[stream] += n
         check(sum(got.values()) < 40 * MIB, "a large answer has no turn")
     client.settle()
-    small = uuid.UUID(peer.send_request("/size/10")).bytes
+    small = peer.send_request("/size/10")
     origin.wait_seen("/size/10")
     client.settle()
     far, near = peer.conn.sock.getpeername()[1], peer.conn.sock.getsockname()[1]
@@ -554,7 +551,7 @@ def fewest_streams_first_newest_among_equals(t):
     for k in (2, 1, 0, 2, 1, 0):
         caller = ask(t, server)
         request = peers[k].recv_request()
-        taken.setdefault(k, []).append((caller, request["correlation_id"]))
+        taken.setdefault(k, []).append((caller, request["stream"]))
     caller, stream = taken[0].pop()
     peers[0].send_response(stream, 204)
     equal(caller.answer().status, 204, "status")

@@ -104,7 +104,7 @@ def ends_without_a_sleep(t):
     server = t.server(env=injection.environment())
     peer = t.tunnel(server)
     conn = ask(t, server)
-    peer.send_response(peer.recv_request()["correlation_id"], 204)
+    peer.send_response(peer.recv_request()["stream"], 204)
     equal(conn.answer().status, 204, "status")
     conn.close()
     server.send_signal(signal.SIGTERM)

@@ -246,7 +246,7 @@ def v1_and_v2_side_by_side(t):
     old, new = v1(t, server), t.tunnel(server)
     conns = [ask(t, server) for _ in range(2)]
     old.send_answer_v1(request_of(old)["correlation_id"])
-    new.send_response(new.recv_request()["correlation_id"])
+    new.send_response(new.recv_request()["stream"])
     equal([c.answer().status for c in conns], [200, 200], "answers")
 
 

@@ -1,22 +1,20 @@
 """The v2 wire, each end of it met by a peer written by hand."""
 import json
+import os
 import re
 import signal
 import struct
 import time
-import uuid
 
 import harness
 from harness import (scenario, equal, contains, check, ask, ended, pattern, token, Closed, Failed,
-                     TEXT, BINARY_FRAME, CLOSE, PING, PONG)
-
-GOOD = {"type": "window", "correlation_id": str(uuid.UUID(int=1)), "bytes": 1}
+                     TEXT, BINARY_FRAME, CLOSE, PING, PONG, message, request_message, answer_message)
 
 
-def exchange(t, server, peer, answer=b"answer"):
+def exchange(t, server, peer, answer=b"answer", target="/demo/x"):
     """One whole request and answer, to see that the link is alive."""
-    conn = ask(t, server)
-    stream = peer.recv_request()["correlation_id"]
+    conn = ask(t, server, target)
+    stream = peer.recv_request()["stream"]
     peer.send_response(stream, end=False)
     peer.send_body(stream, answer)
     equal(conn.answer().body, answer, "answer")
@@ -35,8 +33,9 @@ def server_selects_v2(t):
     check(peer.v2, "not selected")
     hello = json.loads(peer.answer.get("x-pipegate"))
     equal(hello["received"], 0, "received")
-    peer = t.tunnel(server, sub="other", v2=False)
-    equal(peer.answer.all("sec-websocket-protocol") + peer.answer.all("x-pipegate"), [], "without the offer")
+    for fields in ((), [("Sec-WebSocket-Protocol", "pipegate.v2"), ("X-PipeGate", "{}")]):
+        peer = t.tunnel(server, sub="other", v2=False, fields=fields)
+        equal(peer.answer.all("sec-websocket-protocol") + peer.answer.all("x-pipegate"), [], "without the offer")
 
 
 @scenario(quick=True)
@@ -91,7 +90,7 @@ def token_that_runs_out(t):
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
     peer = t.tunnel(server, bearer=token(exp=int(time.time()) + 3))
     conn = ask(t, server)
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     peer.recv_type("leave", 10)
     peer.send_response(stream)
     equal(conn.answer().status, 200, "the stream that was open")
@@ -127,37 +126,33 @@ FRAMES = {
     "close with 1005": (lambda p: p.frame(CLOSE, struct.pack(">H", 1005)), 1002),
     "close with 999": (lambda p: p.frame(CLOSE, struct.pack(">H", 999)), 1002),
     "close not UTF-8": (lambda p: p.frame(CLOSE, struct.pack(">H", 1000) + b"\xff"), 1007),
-    "text not UTF-8": (lambda p: p.frame(TEXT, b'{"type":"\xff"}'), 1007),
-    "text too long": (lambda p: p.frame(TEXT, b"", length=131073), 1009),
-    "text of 2^62": (lambda p: p.frame(TEXT, b"", length=1 << 62), 1009),
-    "binary too long": (lambda p: p.frame(BINARY_FRAME, b"", length=17 + 16385), 1009),
+    "text": (lambda p: p.frame(TEXT, b"{}"), 1003),
+    "text not UTF-8": (lambda p: p.frame(TEXT, b"\xff"), 1003),
+    "too long": (lambda p: p.frame(BINARY_FRAME, b"", length=16 + 36864 + 16385), 1009),
+    "2^62 octets": (lambda p: p.frame(BINARY_FRAME, b"", length=1 << 62), 1009),
+    "in fragments": (lambda p: p.frame(BINARY_FRAME, message(harness.NOTE, 0, b"{}"), fin=0), 1002),
 }
 MESSAGES = {
-    "not JSON": b"{",
-    "a list": b"[]",
-    "a number": b"1",
     "empty": b"",
-    "byte order mark": b"\xef\xbb\xbf{}",
-    "lone surrogate": b'{"type":"\\ud800"}',
-    "two values": b"{}{}",
-    "type a number": b'{"type":1}',
-    "response without id": b'{"type":"response","status_code":200,"reason":"","headers":[],"end":true}',
-    "window without bytes": json.dumps({"type": "window", "correlation_id": str(uuid.uuid4())}).encode(),
-    "window below zero": json.dumps(dict(GOOD, bytes=-1)).encode(),
-    "window as text": json.dumps(dict(GOOD, bytes="1")).encode(),
-    "window of a fraction": json.dumps(dict(GOOD, bytes=1.5)).encode(),
-    "id not a uuid": json.dumps(dict(GOOD, correlation_id="x")).encode(),
-    "id a number": json.dumps(dict(GOOD, correlation_id=1)).encode(),
-    "deep": b'{"type":' + b"[" * 60000 + b"]" * 60000 + b"}",
-    "wide": b'{"type":"x","a":[' + b"1," * 60000 + b"1]}",
-    "a request from the client": json.dumps({
-        "type": "request", "correlation_id": str(uuid.uuid4()), "method": "GET", "target": "/",
-        "headers": [], "window": 1, "end": True}).encode(),
+    "too short": message(harness.LEAVE)[:5],
+    "a window without octets": message(harness.WINDOW, 0, b"\0\0\0"),
+    "a reset without a status": message(harness.RESET, 0, b"\1"),
+    "an answer that is cut off": message(harness.ANSWER, 0, b"\0"),
+    "a head longer than the message": message(harness.ANSWER, 0, b"\0\5abcd"),
+    "a note that is no JSON": message(harness.NOTE, 0, b"{"),
+    "a note that is no object": message(harness.NOTE, 0, b"[]"),
+    "a note too deep": message(harness.NOTE, 0, b'{"a":' + b"[" * 8000 + b"]" * 8000 + b"}"),
+    "a body for no stream": message(harness.BODY, 0, b"x"),
+    "a window for a stream that is not open yet": message(harness.WINDOW, 1, b"\0\0\0\1"),
+    "a reset for a stream that is not open yet": message(harness.RESET, 1 << 31, b"\1\xf8"),
+    "an answer for the last number": answer_message((1 << 32) - 1),
+    "a request from the client": request_message(1),
 }
-BODIES = {
-    "binary too short": b"\x01" + b"x" * 15,
-    "first octet 2": b"\x02" + uuid.uuid4().bytes + b"x",
-    "empty binary": b"",
+TOO_LONG = {
+    "a body": message(harness.BODY, 0, bytes(16385)),
+    "a reason": message(harness.RESET, 0, b"\1\xf8" + b"x" * 1025),
+    "a note": message(harness.NOTE, 0, b"{" + b" " * 16384 + b"}"),
+    "a leave": message(harness.LEAVE, 0, b"x"),
 }
 
 
@@ -179,35 +174,36 @@ def server_refuses_bad_frames(t):
         peer = t.tunnel(server)
         refused(peer, name, make(peer), code)
     conn = ask(t, server, "/other/x")
-    other.send_response(other.recv_request()["correlation_id"])
+    other.send_response(other.recv_request()["stream"])
     equal(conn.answer().status, 200, "another tunnel")
 
 
 @scenario(quick=True)
 def server_refuses_bad_messages(t):
-    """Malformed messages close the link with 1002."""
+    """Malformed messages close the link with 1002, those longer than their type may be with 1009."""
     server = t.server()
-    cases = [(n, TEXT, m) for n, m in MESSAGES.items()]
-    cases += [(n, BINARY_FRAME, b) for n, b in BODIES.items()]
-    for name, opcode, payload in cases:
-        peer = t.tunnel(server)
-        refused(peer, name, peer.frame(opcode, payload), 1002)
+    for cases, code in ((MESSAGES, 1002), (TOO_LONG, 1009)):
+        for name, payload in cases.items():
+            peer = t.tunnel(server)
+            refused(peer, name, peer.frame(BINARY_FRAME, payload), code)
 
 
 @scenario()
 def server_ignores_what_it_does_not_know(t):
-    """Unknown types and fields, late messages and unknown ids change nothing."""
+    """Unknown types, flags and members, and late messages change nothing."""
     server = t.server()
     peer = t.tunnel(server)
-    peer.send_json({"type": "weather", "rain": True, "deep": {"er": [1, None]}})
-    peer.send_json({"type": "ack", "received": 3, "more": 1})
-    peer.send_window(str(uuid.uuid4()), 5)
-    peer.send_reset(str(uuid.uuid4()))
-    peer.send_response(str(uuid.uuid4()))
-    peer.send_body(str(uuid.uuid4()), b"late")
+    peer.send_message(harness.ACK, 0, b"\0\0\0\3")
+    peer.send_message(9, 5, b"weather")
+    peer.send_message(255)
+    peer.send_message(harness.NOTE, 0, b'{"rain":true,"deep":{"er":[1,null]}}')
+    peer.send_message(harness.WINDOW, 0, b"\0\0\1\0", flags=0xff)
     stream = exchange(t, server, peer)
-    peer.send_body(stream, b"later still")
+    peer.send_window(stream, 5)
+    peer.send_reset(stream)
+    peer.send_body(stream, b"late")
     peer.send_response(stream)
+    peer.send_trailers(stream, [])
     exchange(t, server, peer)
 
 
@@ -290,17 +286,20 @@ def ping_floods(t):
 
 
 @scenario(quick=True)
-def request_message(t):
+def a_request(t):
     """A request message has exactly what the wire description says."""
     server = t.server()
     peer = t.tunnel(server)
     ask(t, server, "/demo/a%2Fb?x=1&x=2", method="POST", body=b"hello", fields=[("X-\x7eA", "\xe4\xff"), ("x-b", "1")])
-    message = peer.recv_request()
-    uuid.UUID(message["correlation_id"])
-    equal((message["method"], message["target"], message["end"]), ("POST", "/a%2Fb?x=1&x=2", False), "message")
-    check(16384 <= message["window"] <= 262144, "window %d" % message["window"])
-    contains([[n.lower(), v] for n, v in message["headers"]], ["x-~a", "\u00e4\u00ff"], "headers")
-    equal(peer.recv_body(message["correlation_id"]), (b"hello", "end"), "body")
+    said = peer.recv_whole()
+    equal((said["type"], said["stream"], said["flags"]), ("request", 1, harness.HAS_BODY | harness.END), "message")
+    equal((said["method"], said["target"], said["body"]), ("POST", "/a%2Fb?x=1&x=2", b"hello"), "request")
+    equal(said["took"], 65536, "credit of its body")
+    check(16384 <= said["window"] <= 262144, "window %d" % said["window"])
+    fields = {n.lower(): v for n, v in said["headers"]}
+    equal((fields["x-~a"], fields["x-b"], fields["content-length"]), ("\u00e4\u00ff", "1", "5"), "fields")
+    check(re.fullmatch("[0-9a-f]{32}", fields["x-pipegate-correlation-id"]), "correlation id")
+    equal({"connection", "keep-alive", "transfer-encoding", "upgrade"} & set(fields), set(), "what concerns a connection")
 
 
 @scenario(quick=True)
@@ -309,10 +308,10 @@ def request_credit(t):
     server = t.server()
     peer = t.tunnel(server, window=1000)
     conn = ask(t, server, method="POST", body=pattern(5000))
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     got = b""
     while len(got) < 1000:
-        got += peer.recv()[1][17:]
+        got += peer.recv_message()["body"]
     equal(len(got), 1000, "octets on the first credit")
     peer.conn.silent(0.5)
     peer.send_window(stream, 4000)
@@ -328,7 +327,7 @@ def no_credit_at_all(t):
     server = t.server()
     peer = t.tunnel(server, window=0)
     ask(t, server, method="POST", body=b"x")
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     peer.conn.silent(0.3)
     peer.send_window(stream, 1)
     equal(peer.recv_body(stream), (b"x", "end"), "body")
@@ -340,8 +339,8 @@ def body_past_the_credit(t):
     server = t.server()
     peer = t.tunnel(server)
     conn = ask(t, server)
-    message = peer.recv_request()
-    stream = message["correlation_id"]
+    said = peer.recv_request()
+    stream = said["stream"]
     peer.send_response(stream, end=False, fields=[("content-length", "99999999")])
     conn.head()
     conn.sock.setsockopt(harness.socket.SOL_SOCKET, harness.socket.SO_RCVBUF, 4096)
@@ -365,8 +364,8 @@ def credit_is_given_back(t):
     server = t.server()
     peer = t.tunnel(server)
     conn = ask(t, server)
-    message = peer.recv_request()
-    stream, credit = message["correlation_id"], message["window"]
+    said = peer.recv_request()
+    stream, credit = said["stream"], said["window"]
     body, at = pattern(3000000), 0
     peer.send_response(stream, end=False)
     reader = t.background(lambda: conn.answer(seconds=30))
@@ -394,8 +393,8 @@ def credit_counts_what_waits(t):
     peer.answers_pings = False      # no round trip is known
     conn = t.reluctant(server).send(harness.request_octets("GET", "/demo/x"))
     near = conn.sock.getsockname()[1]
-    message = peer.recv_request()
-    stream, window = message["correlation_id"], message["window"]
+    said = peer.recv_request()
+    stream, window = said["stream"], said["window"]
     equal(window, 16384, "the first window, which is the smallest")
     peer.send_response(stream, end=False, fields=[("content-length", "99999999")])
     conn.head()
@@ -435,8 +434,8 @@ def a_tight_window_grows(t):
     time.sleep(trip)    # a long wire
     peer.send(PONG, payload)
     conn = ask(t, server)
-    message = peer.recv_request()
-    stream, half = message["correlation_id"], message["window"] // 2
+    said = peer.recv_request()
+    stream, half = said["stream"], said["window"] // 2
     peer.send_response(stream, end=False)
     t.background(lambda: conn.rest())
     for _ in range(20):
@@ -464,12 +463,12 @@ def breaks(t, tell, note, before_head=(502, 504)):
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
     peer = t.tunnel(server)
     conn = ask(t, server)
-    tell(peer, peer.recv_request()["correlation_id"])
+    tell(peer, peer.recv_request()["stream"])
     check(conn.answer().status in before_head, note + " before the head")
     for fields in ((), [("content-length", "100")]):
         peer = t.tunnel(server)
         conn = ask(t, server)
-        stream = peer.recv_request()["correlation_id"]
+        stream = peer.recv_request()["stream"]
         peer.send_response(stream, end=False, fields=fields)
         peer.send_body(stream, b"half", end=False)
         conn.head()
@@ -505,7 +504,7 @@ def length_that_is_not_kept(t):
     peer = t.tunnel(server)
     for body in (b"short", b"x" * 11):
         conn = ask(t, server, fields=[("Connection", "close")])
-        stream = peer.recv_request()["correlation_id"]
+        stream = peer.recv_request()["stream"]
         peer.send_response(stream, end=False, fields=[("content-length", "10")])
         peer.send_body(stream, body)
         left = conn.rest()
@@ -514,51 +513,91 @@ def length_that_is_not_kept(t):
     exchange(t, server, peer)
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
 HEADS = {
-    "CR LF in a value": dict(fields=[["x-a", "b\r\nSet-Cookie: evil=1"]]),
+    "CR in a value": dict(fields=[["x-a", "b\rSet-Cookie: evil=1"]]),
     "LF in a value": dict(fields=[["x-a", "b\nSet-Cookie: evil=1"]]),
     "NUL in a value": dict(fields=[["x-a", "b\0"]]),
-    "CR LF in a name": dict(fields=[["x-a: b\r\nSet-Cookie", "evil=1"]]),
     "empty name": dict(fields=[["", "evil"]]),
     "space in a name": dict(fields=[["Set-Cookie ", "evil=1"]]),
-    "CR LF in the reason": dict(reason="OK\r\nSet-Cookie: evil=1"),
+    "a folded line": dict(head=OK + b"X-A: b\r\n Set-Cookie: evil=1\r\n\r\n"),
+    "LF in the reason": dict(reason="OK\nSet-Cookie: evil=1"),
     "two lengths": dict(fields=[["content-length", "1"], ["content-length", "2"]]),
     "length not a number": dict(fields=[["content-length", "x"]]),
     "status 99": dict(status=99), "status 600": dict(status=600), "status 0": dict(status=0),
-    "101 unasked": dict(status=101), "headers an object": dict(headers={}),
-    "value above Latin-1": dict(fields=[["x-a", "\u20ac"]]),
-    "a triple": dict(headers=[["a", "b", "c"]]),
-    "too many": dict(fields=[["a", "b"]] * 400),
-    "a huge one": dict(fields=[["a", "b" * 60000]]),
+    "101 unasked": dict(status=101), "too many": dict(fields=[["a", "b"]] * 137),
+    "HTTP/2": dict(head=b"HTTP/2.0 200 OK\r\n\r\n"), "nothing": dict(head=b""), "half of one": dict(head=OK),
+    "octets behind it": dict(head=OK + b"\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    "Connection": dict(fields=[["Connection", "x-a"]]), "Keep-Alive": dict(fields=[["Keep-Alive", "timeout=5"]]),
+    "Transfer-Encoding": dict(fields=[["Transfer-Encoding", "chunked"]], end=False),
+    "Upgrade": dict(fields=[["Upgrade", "raw"]]),
+    "an interim that is final": dict(flags=harness.INTERIM), "a final that is interim": dict(status=103, flags=harness.END),
+    "neither a body nor an end": dict(flags=0), "a switch that is none": dict(flags=harness.UPGRADE),
+    "a body without its flag": dict(flags=harness.END, body=b"x"),
+    "an end before its length": dict(fields=[["content-length", "5"]], flags=harness.END),
+    "an end within its length": dict(fields=[["content-length", "5"]], body=b"four"),
+    "an end past its length": dict(fields=[["content-length", "5"]], body=b"six..."),
+    "more than its length": dict(fields=[["content-length", "5"]], body=b"six...", end=False),
 }
 
 
 @scenario(quick=True)
 def hostile_answer_heads(t):
-    """A head that is not fit for HTTP never reaches the caller: 502, or the link is closed."""
-    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
+    """A head that is not fit for HTTP, or not what its flags say, never reaches the caller, who gets 502; the client
+    gets a reset, and its link stands."""
+    server = t.server()
+    peer = t.tunnel(server)
     for name, how in HEADS.items():
-        peer = t.tunnel(server)
         conn = ask(t, server)
-        peer.send_response(peer.recv_request()["correlation_id"], **how)
+        stream = peer.recv_request()["stream"]
+        peer.send_response(stream, **how)
         answer = conn.answer()
-        check(answer.status == 502 or "reason" in name, "%s: %d" % (name, answer.status))
-        equal(answer.all("set-cookie"), [], name)
-        peer.close()
+        equal((answer.status, answer.all("set-cookie")), (502, []), name)
+        equal(peer.recv_type("reset")["stream"], stream, name)
+        conn.close()
+    exchange(t, server, peer)
 
 
 @scenario()
-def hop_by_hop_of_a_hostile_answer(t):
-    """Framing fields in an answer message are not written to the caller."""
+def the_largest_head(t):
+    """A head of 136 fields and near 36 KiB crosses the link both ways."""
+    origin, server, _ = t.trio()
+    fields = [("x-%d" % i, "y" * 240) for i in range(124)]
+    answer = t.get(server, "/demo/echo", fields=fields)
+    equal(answer.status, 200, "status")
+    equal(len([n for n, _ in origin.requests[0].fields if n.lower().startswith("x-")]), 124 + 6, "fields at the service")
+    peer = t.tunnel(server, sub="other")
+    conn = ask(t, server, "/other/x")
+    peer.send_response(peer.recv_request()["stream"], fields=[("x-%d" % i, "y" * 260) for i in range(136)])
+    equal(len([n for n, _ in conn.answer().fields if n.lower().startswith("x-")]), 136 + 1, "fields at the caller")
+
+
+@scenario(quick=True)
+def body_with_the_head(t):
+    """What there is of a body comes in one message with its head, both ways: at most 16 KiB and the credit of it."""
     server = t.server()
-    peer = t.tunnel(server)
-    conn = ask(t, server)
-    stream = peer.recv_request()["correlation_id"]
-    peer.send_response(stream, end=False, fields=[["Transfer-Encoding", "identity"], ["Connection", "x-a"], ["X-A", "1"]])
-    peer.send_body(stream, b"hello")
-    answer = conn.answer()
-    equal((answer.status, answer.body), (200, b"hello"), "answer")
-    check(answer.get("transfer-encoding") != "identity", "passed on")
+    peer = t.tunnel(server, window=1000)
+    for n, first in ((0, 0), (5, 5), (1000, 1000), (5000, 1000)):
+        conn = ask(t, server, method="POST", body=pattern(n))
+        said = peer.recv_whole()
+        equal((said["took"], said["body"]), (1000, pattern(n)[:first]), "%d octets" % n)
+        equal(said["end"], n == first, "end of %d octets" % n)
+        peer.send_response(said["stream"], body=b"x" * n)
+        if n != first:
+            equal(peer.recv_type("reset")["stream"], said["stream"], "what is left of the request")
+        equal(conn.answer().body, b"x" * n, "answer of %d octets" % n)
+        conn.close()
+    origin = t.origin()
+    raw, _, origin, _ = link(t, origin)
+    for n, first in ((0, 0), (10, 10), (16384, 16384), (20000, 16384)):
+        raw.send_request("/size/%d" % n, window=100000)
+        said = raw.recv_whole()
+        check(len(said["body"]) <= first, "%d octets in one message" % len(said["body"]))
+        body, how = (said["body"], "end") if said["end"] else raw.recv_body(said["stream"])
+        equal((said["body"] * (not said["end"]) + body, how), (pattern(n), "end"), "answer of %d octets" % n)
+        raw.send_request("/echo", method="POST", body=pattern(n)[:16384], fields=[["content-length", str(min(n, 16384))]])
+        raw.recv_body(raw.recv_type("answer")["stream"])
+        equal(origin.requests[-1].body, pattern(n)[:16384], "request of %d octets" % n)
 
 
 @scenario()
@@ -567,25 +606,27 @@ def too_many_interim_answers(t):
     server = t.server()
     peer = t.tunnel(server)
     conn = ask(t, server)
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     for _ in range(16):
-        peer.send_response(stream, 103, end=False)
+        peer.send_response(stream, 103)
     peer.send_response(stream)
     equal(len(conn.answer().interim), 16, "interim answers")
     conn = ask(t, server, fields=[("Connection", "close")])
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     for _ in range(17):
-        peer.send_response(stream, 103, end=False)
+        peer.send_response(stream, 103)
     check(b"HTTP/1.1 200" not in conn.rest(), "passed on")
 
 
 @scenario()
 def answers_for_others(t):
-    """A client cannot answer, feed or reset a request of another tunnel, nor of another link."""
+    """A client cannot answer, feed or reset a request of another tunnel, nor of another link: numbers are a link's own."""
     server = t.server()
     victim, thief = t.tunnel(server), t.tunnel(server, sub="thief")
+    exchange(t, server, thief, target="/thief/x")
     conn = ask(t, server)
-    stream = victim.recv_request()["correlation_id"]
+    stream = victim.recv_request()["stream"]
+    equal(stream, 1, "number")
     thief.send_response(stream, end=False)
     thief.send_body(stream, b"evil")
     thief.send_reset(stream)
@@ -601,12 +642,12 @@ def two_answers(t):
     server = t.server()
     peer = t.tunnel(server)
     conn = ask(t, server)
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     peer.send_response(stream)
     equal(conn.answer().status, 200, "first")
     conn.send(harness.request_octets("GET", "/demo/second"))
     peer.send_response(stream, 500)
-    second = peer.recv_request()["correlation_id"]
+    second = peer.recv_request()["stream"]
     peer.send_response(second, 204)
     equal(conn.answer().status, 204, "second request on that connection")
 
@@ -618,9 +659,9 @@ def caller_leaves(t):
     peer = t.tunnel(server)
     for leave in ("abort", "close"):
         conn = ask(t, server)
-        stream = peer.recv_request()["correlation_id"]
+        stream = peer.recv_request()["stream"]
         getattr(conn, leave)()
-        equal(peer.recv_type("reset")["correlation_id"], stream, leave)
+        equal(peer.recv_type("reset")["stream"], stream, leave)
     exchange(t, server, peer)
 
 
@@ -630,7 +671,7 @@ def caller_leaves_the_body(t):
     server = t.server()
     peer = t.tunnel(server)
     conn = t.conn(server).send("POST /demo/x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     conn.half_close()
     body, how = peer.recv_body(stream)
     check(how != "end" and how["type"] == "reset", "ended with %r" % (how,))
@@ -655,12 +696,238 @@ def a_link_takes_as_many_as_agreed(t):
     first = [peer.recv_request() for _ in range(2)]
     server.settle()
     peer.conn.silent(0.3)
-    peer.send_response(first[0]["correlation_id"])
+    peer.send_response(first[0]["stream"])
     third = peer.recv_request()
     equal({m["target"] for m in first + [third]}, {"/0", "/1", "/2"}, "requests")
-    for message in (first[1], third):
-        peer.send_response(message["correlation_id"])
+    for said in (first[1], third):
+        peer.send_response(said["stream"])
     equal([c.answer().status for c in conns], [200] * 3, "answers")
+
+
+UPLOADS = {
+    "none": (dict(), b""), "a short one": (dict(method="POST", body=b"hello"), b"hello"),
+    "past the first message": (dict(method="POST", body=pattern(50000)), pattern(50000)),
+}
+
+
+@scenario(quick=True)
+def refused_requests_are_given_out_again(t):
+    """A request that a client refuses without having looked at it goes, whole, to another client of the id; the one
+    that refused gets no new one until a stream of it has ended, or a second has passed."""
+    server = t.server()
+    other, full = t.tunnel(server), t.tunnel(server)
+    for name, (how, body) in UPLOADS.items():
+        conn = ask(t, server, "/demo/x?" + name.replace(" ", "-"), **how)
+        said = full.recv_whole()
+        while said["type"] != "request":
+            said = full.recv_whole()    # the rest of a body that it has refused
+        equal(said["body"], body[:16384], "what came with the head")
+        server.settle()
+        full.send_reset(said["stream"], 503, "full", harness.REFUSED)
+        again = other.recv_request()
+        equal((again["method"], again["target"]), (said["method"], said["target"]), name)
+        if body:
+            equal(other.recv_body(again["stream"]), (body, "end"), "its body")
+        next_one = ask(t, server, "/demo/next")
+        also = other.recv_request()
+        equal(also["target"], "/next", "the next request goes to the other too")
+        for stream in (also["stream"], again["stream"]):
+            other.send_response(stream, 204)
+        equal([c.answer().status for c in (conn, next_one)], [204, 204], "answers")
+        check(all(m["type"] != "request" for m in full.said()), "a request for the one that refused")
+        time.sleep(1.1 * harness.SLOW)
+
+
+@scenario()
+def a_chunked_request_is_given_out_again(t):
+    """So does one whose body is in chunks, with trailers, and what its caller has sent behind it."""
+    server = t.server()
+    peer = t.tunnel(server)
+    octets = (b"POST /demo/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+              b"4;a=b\r\nbody\r\n0\r\nX-T: 1\r\n\r\nGET /demo/behind HTTP/1.1\r\nHost: h\r\n\r\n")
+    conn = t.conn(server).send(octets)
+    stream = peer.recv_request()["stream"]
+    for i in range(2):
+        equal(peer.recv_message()["body"], b"body", "its body")
+        said = peer.recv_message()
+        equal((said["type"], said["headers"]), ("trailers", [["X-T", "1"]]), "its trailers")
+        if i == 0:
+            peer.send_reset(stream, 503, "full", harness.REFUSED)
+            stream = peer.recv_request()["stream"]
+    peer.send_response(stream, body=b"first")
+    equal(conn.answer().body, b"first", "answer")
+    said = peer.recv_request()
+    equal(said["target"], "/behind", "the one behind it")
+    peer.send_response(said["stream"], body=b"second")
+    equal(conn.answer().body, b"second", "its answer")
+
+
+@scenario()
+def refused_too_late(t):
+    """A request of which the client has taken something is not given out again: 503."""
+    server = t.server()
+    peer = t.tunnel(server, window=10)
+    for take in (lambda s: peer.send_window(s, 5), lambda s: peer.send_response(s, 103)):
+        conn = ask(t, server, method="POST", body=b"x" * 100)
+        said = peer.recv_whole()
+        while said["type"] != "request":
+            said = peer.recv_whole()
+        stream = said["stream"]
+        take(stream)
+        peer.send_reset(stream, 503, "full after all", harness.REFUSED)
+        equal(conn.answer().status, 503, "status")
+        conn.close()
+    peer.ping()
+
+
+@scenario()
+def a_client_that_refuses_for_ever(t):
+    """A client that refuses all that it gets is asked once a second, not over and over; its caller may leave."""
+    server = t.server()
+    peer = t.tunnel(server)
+    conn = ask(t, server)
+    end, n = time.monotonic() + 2.5, 0
+    while time.monotonic() < end:
+        try:
+            said = peer.recv_message(0.1)
+        except Closed:
+            raise
+        except Failed:
+            continue
+        n += said["type"] == "request"
+        peer.send_reset(said["stream"], 503, "no", harness.REFUSED)
+    check(2 <= n <= 4, "asked %d times in 2.5 s" % n)
+    conn.abort()
+    exchange(t, server, peer)
+
+
+@scenario()
+def resets_cross_at_the_cap(t):
+    """A client with as many streams as it takes, of which one waits to say that it is broken off, has room as soon as
+    the server resets that one: nothing that two honest ends can do breaks the protocol."""
+    peer, client, origin, _ = link(t, nofile=48)
+    cap = json.loads(peer.handshake.get("x-pipegate"))["streams"]
+    equal(cap, 24, "streams")
+    peer.conn.sock.setsockopt(harness.socket.SOL_SOCKET, harness.socket.SO_RCVBUF, 4096)
+    large = peer.send_request("/size/80000000", window=1 << 31)
+    broken = peer.send_request("/gate/broken")
+    held = [peer.send_request("/gate/open") for _ in range(cap - 2)]
+    origin.wait_seen("/gate/open", cap - 2)
+    client.settle()     # the link is full of the large one
+    origin.seen("/gate/broken")[0].conn.abort()
+    client.settle()
+    peer.send_reset(broken)
+    small = peer.send_request("/204")
+    origin.wait_seen("/204")
+    peer.send_reset(large)
+    status = None
+    while status is None:
+        said = peer.recv_message()
+        check(said["type"] != "reset" or said["stream"] in (large, broken), "%r is refused" % said)
+        status = said["status_code"] if said["stream"] == small else None
+    equal(status, 204, "the one that took its place")
+    origin.gate("open").set()
+    answered = set()
+    while len(answered) < len(held):
+        said = peer.recv_message()
+        answered |= {said["stream"]} if said["type"] == "answer" else set()
+    equal(answered, set(held), "the others")
+
+
+@scenario()
+def callers_that_come_and_go_at_the_cap(t):
+    """Callers that leave while the client is at its cap break no link, and those that stay are all answered."""
+    origin, server = t.origin(), t.server(env={"PIPEGATE_MAX_QUEUE_DEPTH": "1000"})
+    t.client(server, origin, nofile=48)
+    stay = [ask(t, server, "/demo/gate/stay") for _ in range(5)]
+    origin.wait_seen("/gate/stay", 5)
+    for _ in range(5):
+        slow = [t.conn(server).send("POST /demo/raw HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nhalf")
+                for _ in range(60)]
+        server.settle()
+        for conn in slow[::2]:
+            conn.abort()
+        stay.append(ask(t, server, "/demo/size/10"))
+        for conn in slow[1::2]:
+            conn.abort()
+    origin.gate("stay").set()
+    equal([c.answer(seconds=20).status for c in stay], [200] * len(stay), "answers")
+    equal(server.count("link-fault"), 0, "faults on the link")
+
+
+@scenario(quick=True)
+def a_breach_right_behind_the_head(t):
+    """Where nothing of an answer has been written yet when its client breaks the protocol, or breaks off, the caller
+    gets 502, not half of an answer."""
+    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
+    behind = {
+        "a body past its length": lambda s: message(harness.BODY, s, b"x" * 6, harness.END),
+        "a body before its length": lambda s: message(harness.BODY, s, b"x" * 4, harness.END),
+        "bad trailers": lambda s: message(harness.TRAILERS, s, b"a b\r\n\r\n"),
+        "trailers without their end": lambda s: message(harness.TRAILERS, s, b"a: b\r\n"),
+        "trailers of nothing": lambda s: message(harness.TRAILERS, s),
+        "a reset": lambda s: message(harness.RESET, s, b"\1\xf6broken"),
+        "a second head": lambda s: answer_message(s),
+        "half of a message": lambda s: b"",
+        "a request": lambda s: request_message(s + 1),
+    }
+    for name, make in behind.items():
+        for fields in ([["content-length", "5"]], []):
+            if not fields and name.endswith("length"):
+                continue
+            peer = t.tunnel(server)
+            conn = t.conn(server)
+            conn.send(harness.request_octets("GET", "/demo/first"))
+            first = peer.recv_request()["stream"]
+            conn.send(harness.request_octets("GET", "/demo/x"))
+            stream = first + 1
+            peer.conn.send(peer.frame(BINARY_FRAME, answer_message(first, body=b"whole")))
+            equal(conn.answer().body, b"whole", "the answer before it")
+            equal(peer.recv_request()["stream"], stream, "the next request")
+            peer.conn.send(b"".join(peer.frame(BINARY_FRAME, m) for m in (
+                answer_message(stream, fields=fields, end=False), make(stream))))
+            answer = conn.answer()
+            equal(answer.status, 502, name)
+            peer.close()
+
+
+@scenario()
+def later_requests_start_with(t):
+    """A window on stream 0 is the credit with which later requests start, and each says what it took."""
+    server = t.server()
+    peer = t.tunnel(server, window=10)
+    for window in (10, 0, 3, 100000):
+        peer.send_window(0, window)
+        peer.ping()
+        conn = ask(t, server, method="POST", body=b"x" * 20)
+        said = peer.recv_whole()
+        equal((said["took"], len(said["body"])), (window, min(window, 20)), "a request")
+        peer.send_response(said["stream"])
+        conn.close()
+        while said["type"] != "reset" and window < 20:
+            said = peer.recv_message()
+    peer.send_window(0, (1 << 32) - 1)
+    peer.ping()
+    ask(t, server)
+    equal(peer.recv_request()["took"], 8 << 20, "at most 8 MiB")
+
+
+@scenario()
+def numbers_run_out(t):
+    """A link whose numbers are used up takes no more requests, the client dials anew, and what is open there ends
+    well: no request fails."""
+    few = harness.built("pipegate-few")
+    origin, server = t.origin(), t.server(program=few)
+    client = t.client(server, origin, program=few)
+    for i in range(3):
+        slow = ask(t, server, "/demo/gate/%d" % i)
+        origin.wait_seen("/gate/%d" % i)
+        equal([t.get(server, "/demo/size/5").status for _ in range(3)], [200] * 3, "answers")
+        origin.gate(str(i)).set()
+        equal(slow.answer().status, 200, "the slow one")
+    equal(server.count("client-connected"), 1 + 12 // 5, "links")
+    equal(server.count("link-fault"), 0, "faults on the link")
+    check("asks for a new connection" in client.out(), "no word about it")
 
 
 @scenario()
@@ -669,7 +936,7 @@ def waiting_caller_may_leave(t):
     server = t.server()
     peer = t.tunnel(server, streams=1)
     first = ask(t, server, "/demo/1")
-    stream = peer.recv_request()["correlation_id"]
+    stream = peer.recv_request()["stream"]
     gone = ask(t, server, "/demo/gone")
     t.get(server, "/healthz")
     gone.abort()
@@ -677,9 +944,9 @@ def waiting_caller_may_leave(t):
     last = ask(t, server, "/demo/3")
     peer.send_response(stream)
     equal(first.answer().status, 200, "first")
-    message = peer.recv_request()
-    equal(message["target"], "/3", "next request")
-    peer.send_response(message["correlation_id"])
+    said = peer.recv_request()
+    equal(said["target"], "/3", "next request")
+    peer.send_response(said["stream"])
     equal(last.answer().status, 200, "last")
 
 
@@ -689,8 +956,8 @@ def leave(t):
     server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
     peer = t.tunnel(server)
     conn = ask(t, server)
-    stream = peer.recv_request()["correlation_id"]
-    peer.send_json({"type": "leave"})
+    stream = peer.recv_request()["stream"]
+    peer.send_message(harness.LEAVE)
     peer.recv_type("leave")
     other = t.tunnel(server)
     late = ask(t, server, "/demo/late")
@@ -705,9 +972,10 @@ def several_clients_share(t):
     """Of several clients of one id, each request goes to the one with the fewest streams; one's end is not another's."""
     server = t.server()
     peers = [t.tunnel(server) for _ in range(3)]
-    conns = [ask(t, server) for _ in range(6)]
-    streams = [[p.recv_request()["correlation_id"] for _ in range(2)] for p in peers]
-    equal(len(set(sum(streams, []))), 6, "different requests")
+    conns = [ask(t, server, "/demo/%d" % i) for i in range(6)]
+    requests = [[p.recv_request() for _ in range(2)] for p in peers]
+    streams = [[r["stream"] for r in own] for own in requests]
+    equal({r["target"] for r in sum(requests, [])}, {"/%d" % i for i in range(6)}, "requests")
     peers[0].conn.abort()
     for peer, own in zip(peers[1:], streams[1:]):
         for stream in own:
@@ -721,7 +989,7 @@ def a_client_that_comes_back(t):
     server = t.server()
     old = t.tunnel(server)
     conn = ask(t, server)
-    stream = old.recv_request()["correlation_id"]
+    stream = old.recv_request()["stream"]
     new = t.tunnel(server, instance=old.instance)
     equal(conn.answer().status, 502, "the old one's caller")
     try:
@@ -748,16 +1016,15 @@ def upgrade_streams(t):
     server = t.server()
     peer = t.tunnel(server)
     conn = ask(t, server, fields=[("Connection", "Upgrade"), ("Upgrade", "raw")])
-    message = peer.recv_request()
-    stream = message["correlation_id"]
-    equal(message["end"], False, "end")
-    peer.send_response(stream, 101, [["Upgrade", "raw"]], end=False, reason="Switching Protocols")
+    said = peer.recv_request()
+    stream = said["stream"]
+    equal(said["flags"], harness.UPGRADE, "flags")
+    peer.send_response(stream, 101, [["Upgrade", "raw"]], reason="Switching Protocols")
     equal(conn.head().status, 101, "status")
     conn.send(b"to the origin")
     got = b""
     while len(got) < 13:
-        opcode, payload = peer.recv()
-        got += payload[17:]
+        got += peer.recv_message()["body"]
     equal(got, b"to the origin", "up")
     conn.half_close()
     body, how = peer.recv_body(stream)
@@ -769,11 +1036,11 @@ def upgrade_streams(t):
 # ---------------------------------------------------- the client's side
 
 
-def link(t, origin=None, **env):
+def link(t, origin=None, nofile=None, **env):
     """A raw server with our client at it: (peer, client, origin, server)."""
     origin = origin or t.origin()
     server = t.tunnel_server()
-    client = t.client(server, origin, ready=False, env=env)
+    client = t.client(server, origin, ready=False, env=env, nofile=nofile)
     return server.accept(), client, origin, server
 
 
@@ -783,8 +1050,8 @@ def client_serves_requests(t):
     peer, _, origin, _ = link(t)
     stream = peer.send_request("/echo?a=1&a=2", "POST", [["Host", "pub.test"], ["X-A", "1"], ["x-a", "\u00e4"]], end=False)
     peer.send_body(stream, b"hello")
-    head = peer.recv_type("response")
-    equal((head["status_code"], head["reason"], head["end"]), (200, "OK", False), "head")
+    head = peer.recv_type("answer")
+    equal((head["status_code"], head["reason"], head["flags"]), (200, "OK", harness.HAS_BODY), "head")
     body, how = peer.recv_body(stream)
     equal((json.loads(body)["target"], how), ("/echo?a=1&a=2", "end"), "body")
     got = origin.requests[0]
@@ -796,10 +1063,10 @@ def client_keeps_to_the_window(t):
     """No more of an answer comes than the credit that was given."""
     peer, _, _, _ = link(t)
     stream = peer.send_request("/size/5000", window=1000)
-    peer.recv_type("response")
+    peer.recv_type("answer")
     got = b""
     while len(got) < 1000:
-        got += peer.recv()[1][17:]
+        got += peer.recv_message()["body"]
     equal(len(got), 1000, "octets on the first credit")
     peer.conn.silent(0.5)
     peer.send_window(stream, 4000)
@@ -813,9 +1080,9 @@ def client_serves_side_by_side(t):
     peer, _, origin, _ = link(t)
     slow = peer.send_request("/gate/a")
     quick = peer.send_request("/204")
-    equal(peer.recv_type("response")["correlation_id"], quick, "first answer")
+    equal(peer.recv_type("answer")["stream"], quick, "first answer")
     origin.gate("a").set()
-    equal(peer.recv_type("response")["correlation_id"], slow, "second answer")
+    equal(peer.recv_type("answer")["stream"], slow, "second answer")
 
 
 @scenario()
@@ -847,53 +1114,94 @@ def client_refuses_masked_frames(t):
 def client_refuses_bad_messages(t):
     """A malformed message from the server closes the link with 1002."""
     origin, server = t.origin(), t.tunnel_server()
-    for name in ("not JSON", "deep", "wide", "window below zero", "id not a uuid"):
+    for name in ("empty", "a head longer than the message", "a note too deep", "a body for no stream",
+                 "a reset for a stream that is not open yet"):
         client = t.client(server, origin, ready=False)
         peer = server.accept()
-        peer.send(TEXT, MESSAGES[name])
+        peer.send(BINARY_FRAME, MESSAGES[name])
         peer.wait_close(1002)
         client.terminate()
 
 
+@scenario()
+def numbers_out_of_turn(t):
+    """A request whose number is not the next one, or that took more credit than was offered, closes the link: 1002."""
+    origin, server = t.origin(), t.tunnel_server()
+    for name, how in (("not the first", dict(stream=2)), ("none", dict(stream=0)), ("an old one", dict(stream=1)),
+                      ("the last one", dict(stream=(1 << 31) - 1)), ("past it", dict(stream=1 << 31)),
+                      ("more credit", dict(took=65537)), ("an answer", None)):
+        client = t.client(server, origin, ready=False)
+        peer = server.accept()
+        if name == "an old one":
+            peer.send_request("/204")
+            peer.recv_type("answer")
+        if how is None:
+            peer.send_request("/never")
+            peer.send_response(1)
+        else:
+            peer.send_request("/204", **how)
+        try:
+            peer.wait_close(1002)
+        except Failed as failed:
+            raise Failed("%s: %s" % (name, failed))
+        client.terminate()
+
+
+def evil(first, fields="Host: h\r\n"):
+    return dict(head=("%s\r\n%s\r\n" % (first, fields)).encode())
+
+
 HOSTILE_REQUESTS = {
-    "CR LF in the target": dict(target="/x HTTP/1.1\r\nEvil: 1\r\n\r\nGET /evil"),
+    "LF in the target": dict(target="/x HTTP/1.1\nEvil: 1\n\nGET /evil"),
     "space in the target": dict(target="/x /evil"),
     "no slash": dict(target="evil"), "absolute": dict(target="http://evil/"), "empty target": dict(target=""),
-    "CR LF in the method": dict(method="GET /evil HTTP/1.1\r\n\r\nGET"), "empty method": dict(method=""),
-    "CR LF in a value": dict(fields=[["a", "b\r\nEvil: 1"]]), "CR LF in a name": dict(fields=[["a\r\nEvil", "1"]]),
+    "absolute, of its own host": dict(target="http://h/"), "a star": dict(target="*"),
+    "LF in the method": dict(method="GET /evil HTTP/1.1\n\nGET"), "empty method": dict(method=""),
+    "CONNECT": dict(method="CONNECT", target="h:80"), "TRACE": dict(method="TRACE"),
+    "LF in a value": dict(fields=[["a", "b\nEvil: 1"]]), "CR in a name": dict(fields=[["a\rEvil", "1"]]),
     "two lengths": dict(fields=[["content-length", "1"], ["content-length", "2"]], end=False),
     "bare LF": dict(fields=[["a", "b\n\nGET /evil HTTP/1.1"]]),
+    "a second request": evil("GET /x HTTP/1.1", "Host: h\r\n\r\nGET /evil HTTP/1.1\r\nHost: h\r\n"),
+    "two Hosts": evil("GET / HTTP/1.1", "Host: a\r\nHost: a\r\n"), "a bad Host": evil("GET / HTTP/1.1", "Host: a b\r\n"),
+    "an empty Host": evil("GET / HTTP/1.1", "Host:\r\n"), "HTTP/0.9": dict(head=b"GET /\r\n\r\n"),
+    "an empty line first": dict(head=b"\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), "nothing": dict(head=b""),
+    "too many": dict(fields=[["a", "b"]] * 136),
+    "Transfer-Encoding": dict(fields=[["Transfer-Encoding", "chunked"]], method="POST", end=False),
+    "Connection": dict(fields=[["Connection", "close"]]), "Proxy-Connection": dict(fields=[["Proxy-Connection", "close"]]),
+    "Upgrade without its flag": dict(fields=[["Upgrade", "raw"]]), "its flag without Upgrade": dict(flags=harness.UPGRADE),
+    "Upgrade with a length": dict(fields=[["Upgrade", "raw"], ["content-length", "5"]], flags=harness.UPGRADE),
+    "TE": dict(fields=[["TE", "gzip"]]), "an interim request": dict(flags=harness.INTERIM),
+    "neither a body nor an end": dict(flags=0), "a body without its flag": dict(flags=harness.END, body=b"x"),
+    "an end before its length": dict(method="POST", fields=[["content-length", "5"]], flags=harness.END),
+    "an end within its length": dict(method="POST", fields=[["content-length", "5"]], body=b"four"),
 }
 
 
 @scenario()
 def hostile_requests(t):
-    """A request that is not fit for HTTP never reaches the origin."""
-    origin, server = t.origin(), t.tunnel_server()
-    for name, how in HOSTILE_REQUESTS.items():
-        client = t.client(server, origin, ready=False)
-        peer = server.accept()
-        peer.send_request(**how)
-        try:
-            opcode, payload = peer.recv()
-            message = json.loads(payload)
-            check(message["type"] == "reset" or message["status_code"] >= 400, "%s: %r" % (name, message))
-        except Closed as closed:
-            equal(closed.code, 1002, name)
-        client.terminate()
-    equal([r.line for r in origin.requests], [], "what the origin saw")
-
-
-@scenario(quick=True)
-def framing_fields_of_a_hostile_request(t):
-    """Framing in a request's fields does not decide the framing at the origin."""
+    """A request that is not fit for HTTP, or not what its flags say, never reaches the origin: it is reset, and the
+    link stands."""
     peer, _, origin, _ = link(t)
-    stream = peer.send_request("/raw", "POST", [["Transfer-Encoding", "identity"], ["Connection", "close"]], end=False)
-    peer.send_body(stream, b"GET /evil HTTP/1.1\r\n\r\n")
-    equal(peer.recv_type("response")["status_code"], 200, "status")
-    got = origin.requests[0]
-    equal(len(got.all("transfer-encoding")) + len(got.all("content-length")), 1, "framings")
-    equal(len(origin.requests), 1, "requests")
+    for name, how in HOSTILE_REQUESTS.items():
+        stream = peer.send_request(**how)
+        said = peer.recv_message()
+        equal((said["type"], said.get("stream"), said.get("status_code")), ("reset", stream, 400), name)
+    equal([r.line for r in origin.requests], [], "what the origin saw")
+    peer.send_request("/204")
+    equal(peer.recv_type("answer")["status_code"], 204, "a good one")
+
+
+@scenario()
+def a_body_that_is_not_its_length(t):
+    """A request's body that goes past its Content-Length, or ends before it, is broken off at the origin."""
+    peer, _, origin, _ = link(t)
+    for octets in (b"four", b"six..."):
+        stream = peer.send_request("/raw", "POST", [["content-length", "5"]], end=False)
+        peer.send_body(stream, octets)
+        equal(peer.recv_type("reset")["stream"], stream, "%d octets" % len(octets))
+    peer.send_request("/204")
+    equal(peer.recv_type("answer")["status_code"], 204, "a good one")
+    equal([r.line for r in origin.requests if len(r.body or b"") != 0 and r.line.startswith("POST")], [], "whole requests")
 
 
 @scenario()
@@ -967,11 +1275,9 @@ def frames_behind_the_101(t):
     t.client(server, t.origin(), ready=False)
     conn = server.dialled()
     peer = harness.Peer(conn, masks=False)
-    message = {"type": "request", "correlation_id": str(uuid.uuid4()), "method": "GET", "target": "/204",
-               "headers": [["Host", "h"]], "window": 65536, "end": True}
-    conn.send(harness.switch_octets(conn.handshake, [("Sec-WebSocket-Protocol", "pipegate.v2"), ("X-PipeGate", "{}")]) +
-              peer.frame(TEXT, json.dumps(message)))
-    equal(peer.recv_type("response")["status_code"], 204, "status")
+    conn.send(harness.switch_octets(conn.handshake, [("Sec-WebSocket-Protocol", harness.V2), ("X-PipeGate", "{}")]) +
+              peer.frame(BINARY_FRAME, request_message(1, "/204")))
+    equal(peer.recv_type("answer")["status_code"], 204, "status")
 
 
 @scenario()
@@ -993,7 +1299,7 @@ def reset_by_the_server(t):
     peer.send_reset(stream, 499, "caller left")
     t.wait(lambda: ended(conn), "the end of the origin connection")
     peer.send_request("/204")
-    equal(peer.recv_type("response")["status_code"], 204, "another request")
+    equal(peer.recv_type("answer")["status_code"], 204, "another request")
 
 
 @scenario()
@@ -1007,12 +1313,12 @@ def link_lost_drops_origins(t):
     t.wait(lambda: ended(conn), "the end of the origin connection")
     fresh = server.accept()
     fresh.send_request("/204")
-    equal(fresh.recv_type("response")["status_code"], 204, "a request on the new link")
+    equal(fresh.recv_type("answer")["status_code"], 204, "a request on the new link")
 
 
 @scenario(quick=True)
-def client_refuses_an_open_id(t):
-    """A request with the id of an open one closes the link with 1002."""
+def client_refuses_an_open_number(t):
+    """A request with the number of an open one closes the link with 1002."""
     peer, _, origin, _ = link(t)
     stream = peer.send_request("/never")
     origin.wait_seen("/never")
@@ -1026,10 +1332,104 @@ def client_answers_leave(t):
     peer, _, origin, _ = link(t)
     stream = peer.send_request("/gate/a")
     origin.wait_seen("/gate/a")
-    peer.send_json({"type": "leave"})
+    peer.send_message(harness.LEAVE)
     peer.recv_type("leave")
     origin.gate("a").set()
-    equal(peer.recv_type("response")["correlation_id"], stream, "answer")
+    equal(peer.recv_type("answer")["stream"], stream, "answer")
+
+
+@scenario(quick=True)
+def client_dials_anew_when_asked_to_leave(t):
+    """After the server's leave the client dials another link at once, finishes on the old one, and closes that."""
+    peer, client, origin, server = link(t)
+    stream = peer.send_request("/gate/a")
+    origin.wait_seen("/gate/a")
+    peer.send_message(harness.LEAVE)
+    peer.recv_type("leave")
+    fresh = server.accept(seconds=5)
+    fresh.send_request("/204")
+    equal(fresh.recv_type("answer")["status_code"], 204, "a request on the new link")
+    late = peer.send_request("/204")
+    equal(peer.recv_type("answer")["stream"], late, "one that was on its way on the old link")
+    origin.gate("a").set()
+    equal(peer.recv_type("answer")["stream"], stream, "the one that was open")
+    peer.recv_body(stream)
+    peer.wait_close(1001)
+    fresh.send_message(harness.LEAVE)
+    server.accept(seconds=5).ping()
+    client.terminate()
+
+
+@scenario()
+def resets_say_what_was_reached(t):
+    """A reset says whether nothing of the request reached the service: where no connection was made, and only there."""
+    origin = t.origin()
+    origin.on("/broken", lambda request, conn, origin: conn.abort())
+    peer, _, _, _ = link(t, origin)
+    peer.send_request("/broken", "POST", body=b"x")
+    said = peer.recv_type("reset")
+    equal((said["flags"], said["status_code"]), (0, 502), "a service that breaks off")
+    peer.send_reset(peer.send_request("/never"))
+    dead = harness.free_port()
+    server = t.tunnel_server()
+    t.client(server, "http://127.0.0.1:%d" % dead, ready=False)
+    peer = server.accept()
+    for how in (dict(), dict(method="POST", body=b"x" * 100), dict(method="POST", end=False)):
+        peer.send_request("/x", **how)
+        said = peer.recv_type("reset")
+        equal((said["flags"], said["status_code"]), (harness.UNREACHED, 504), "a service that is not there")
+
+
+def described():
+    """The exchanges in doc/wire: (who, octets) in their order."""
+    with open(os.path.join(harness.ROOT, "doc", "wire")) as f:
+        text = f.read().split("v2: two exchanges", 1)[1].split("\nv1\n", 1)[0]
+    said = []
+    for who, octets in re.findall(r"^  (server|client|      )  ((?:[0-9a-f]{2} ?)+)(?:  |$)", text, re.M):
+        if who.strip():
+            said.append((who, b""))
+        said[-1] = (said[-1][0], said[-1][1] + bytes.fromhex(octets))
+    return said
+
+
+@scenario()
+def exchanges_of_the_description(t):
+    """The exchanges that doc/wire shows in hex are those that this program has."""
+    shown = described()
+    equal([who for who, _ in shown].count("client"), 4, "messages of the client")
+    bare = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    origin = t.origin().on("/x", lambda request, conn, origin: conn.send(bare))
+    origin.on("/up", lambda request, conn, origin: conn.send(b"HTTP/1.1 204 No Content\r\n\r\n"))
+    peer, _, _, _ = link(t, origin)
+    for who, octets in shown[:-2]:
+        if who == "server":
+            peer.send(BINARY_FRAME, octets)
+        elif octets[0] == harness.WINDOW:
+            peer.recv_type("window")        # it gives more at once
+        else:
+            said = peer.recv()[1]
+            while said[0] == harness.WINDOW:
+                said = peer.recv()[1]
+            equal(said, octets, "what the client says")
+    server = t.server()
+    raw = t.tunnel(server, window=4)
+    requests = [harness.read_message(octets) for _, octets in shown if octets[0] == harness.REQUEST]
+    for target, want in zip(("/demo/x?a=1", "/demo/up", "/demo/y"), requests):
+        ask(t, server, target, want["method"], body=b"abcdef" if want["method"] == "POST" else None)
+        got = raw.recv_whole()
+        for part in ("stream", "flags", "method", "target", "body"):
+            equal(got[part], want[part], "%s of %s" % (part, target))
+
+
+@scenario()
+def client_ignores_what_it_does_not_know(t):
+    """Unknown types and notes from a server change nothing."""
+    peer, _, _, _ = link(t)
+    for kind, octets in ((harness.NOTE, b'{"urls":["https://x.test/demo/"],"more":1}'), (harness.ACK, b"\0\0\0\1"), (77, b"x"),
+                         (200, b""), (harness.WINDOW, b"\0\0\0\1")):
+        peer.send_message(kind, 0, octets)
+    peer.send_request("/204")
+    equal(peer.recv_type("answer")["status_code"], 204, "status")
 
 
 @scenario()

@@ -803,6 +803,37 @@ test_fill_max(void)
 	}
 }
 
+/* What comes is copied in the order in which it came, until there is no room for
+ * it: then all of the copy goes. */
+static void
+test_copy(void)
+{
+	struct buf copy = { 0 };
+	unsigned char a[3], b[100];
+	struct iovec iov[2] = { { a, sizeof(a) }, { b, sizeof(b) } };
+	size_t n;
+
+	own_open(&own, CONN_STREAM);
+	conn_copy_to(own.c, &copy, 60);
+	peer_write(own.peer, 0, 10);
+	conn_readv(own.c, iov, 2, &n);
+	peer_write(own.peer, 10, 10);
+	conn_fill(own.c, MEM_BLOCK);
+	peer_write(own.peer, 20, 40);
+	conn_read(own.c, b, sizeof(b), &n);
+	CHECK(copy.len == 60 && memcmp(buf_view(&copy).p, octets, 60) == 0,
+	    "%zu of 60 octets", copy.len);
+	conn_copy_to(own.c, NULL, 0);
+	peer_write(own.peer, 0, 1);
+	conn_read(own.c, b, sizeof(b), &n);
+	CHECK(copy.len == 60, "copied to nowhere");
+	conn_copy_to(own.c, &copy, 60);
+	peer_write(own.peer, 0, 1);
+	CHECK(conn_read(own.c, b, sizeof(b), &n) == IO_DATA && n == 1 &&
+	    copy.cap == 0 && own.c->copy == NULL, "one more than it may hold");
+	own_close(&own);
+}
+
 /* Memory of what was read is given back between requests, but not by a link,
  * which reads again at once. */
 static void
@@ -1227,6 +1258,7 @@ test_conn(void)
 	test_end_not_watched();
 	test_fill();
 	test_fill_max();
+	test_copy();
 	test_rx_given_back();
 	test_arrived();
 	test_write_at_once();

@@ -376,6 +376,9 @@ chain_split(size_t k, size_t n)
 	chain_consume(&q, k);
 	CHECK(chain_is(&q, octets + k, n - k), "%zu of %zu consumed", k, n);
 	chain_put(&q, octets + n, k);
+	chain_put(&q, octets, k);
+	chain_cut(&q, n);
+	CHECK(chain_is(&q, octets + k, n), "%zu cut off behind %zu", k, n);
 	chain_take(&q, out, n);
 	CHECK(memcmp(out, octets + k, n) == 0 && chain_is(&q, octets, 0),
 	    "%zu taken behind %zu", n, k);

@@ -505,18 +505,87 @@ test_label(void)
 	streams_close(1);
 }
 
-static void
-test_length(void)
-{
-	struct http_field f = field_of("content-length", "0");
+/* ------------------------------------------------------------ given out again */
 
-	CHECK(length_of(NULL) == -1 && length_of(&f) == 0, "none, and 0");
-	f.value = view_of("1234567890123");
-	CHECK(length_of(&f) == 1234567890123LL, "%lld", length_of(&f));
-	f.value = view_of("999999999999999999");
-	CHECK(length_of(&f) == 999999999999999999LL, "%lld", length_of(&f));
-	f.value = view_of("9999999999999999999");
-	CHECK(length_of(&f) == -1, "%lld", length_of(&f));
+/* Ties a stream to the end of a pair of sockets, whose other end is *far. */
+static struct conn *
+stream_tie(struct stream *s, int *far)
+{
+	static const struct kind kind = {
+		.name = "tied", .events = always_readable,
+		.deadline = no_deadline
+	};
+	int fd[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0, "no pair");
+	fd_prepare(fd[0]);
+	*far = fd[1];
+	s->http = conn_new(&kind, NULL, fd[0], CONN_STREAM);
+	CHECK(s->http != NULL, "no conn");
+	return s->http;
+}
+
+/* What was read of a request can be put back, up to a limit; nothing of it stays
+ * once that is out of the question. */
+static void
+test_unread(void)
+{
+	unsigned char sink[100];
+	struct conn *c;
+	size_t n, i;
+	int far;
+
+	streams_open(1);
+	c = stream_tie(stream[0], &far);
+	CHECK(!stream_unread(stream[0]), "nothing was kept");
+	CHECK(write(far, "head body", 9) == 9, "write");
+	conn_fill(c, MEM_BLOCK);
+	stream_keep(stream[0]);
+	buf_consume(&c->rx, 5);
+	CHECK(write(far, " and more", 9) == 9, "write");
+	conn_read(c, sink, sizeof(sink), &n);
+	CHECK(stream_unread(stream[0]) && c->rx.len == 18 &&
+	    memcmp(buf_view(&c->rx).p, "head body and more", 18) == 0,
+	    "%zu octets", c->rx.len);
+	CHECK(!stream_unread(stream[0]), "put back twice");
+	stream_keep(stream[0]);
+	stream_forget(stream[0]);
+	CHECK(c->copy == NULL && !stream_unread(stream[0]), "forgotten");
+	stream_keep(stream[0]);
+	for (i = 0; i < 128 << 10; i += n) {
+		CHECK(write(far, sink, sizeof(sink)) > 0, "write");
+		conn_read(c, sink, sizeof(sink), &n);
+	}
+	CHECK(!stream_unread(stream[0]) && stream[0]->kept.cap == 0,
+	    "more was kept than may be");
+	stream_detach(stream[0]);
+	conn_kill(c);
+	conns_bury();
+	close(far);
+	streams_close(1);
+	CHECK(budget_free() == budget_max(), "something is still charged");
+}
+
+/* With three quarters of the budget held nothing is kept. */
+static void
+test_unread_full(void)
+{
+	struct conn *c;
+	int far;
+
+	streams_open(1);
+	c = stream_tie(stream[0], &far);
+	CHECK(write(far, "head", 4) == 4, "write");
+	conn_fill(c, MEM_BLOCK);
+	budget_set_max(20000);
+	stream_keep(stream[0]);
+	CHECK(!stream_unread(stream[0]), "kept");
+	budget_set_max(64 << 20);
+	stream_detach(stream[0]);
+	conn_kill(c);
+	conns_bury();
+	close(far);
+	streams_close(1);
 }
 
 void
@@ -534,5 +603,6 @@ test_stream(void)
 	test_window();
 	test_window_full();
 	test_label();
-	test_length();
+	test_unread();
+	test_unread_full();
 }
