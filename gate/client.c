@@ -51,7 +51,6 @@ static void
 client_second(void)
 {
 	pool_trim();
-	links_trim();
 	streams_retry();
 	uplink_second(uplink);
 }

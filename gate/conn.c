@@ -292,8 +292,7 @@ conn_free(struct conn *c)
 	conn_spare(c);
 }
 
-/* Between turns a conn holds no memory for what it has not read yet.  One that
- * is open reads all the time and keeps it. */
+/* Between turns a conn holds no memory for what it has not read yet. */
 static void
 touched_ask(void)
 {
@@ -304,7 +303,7 @@ touched_ask(void)
 		c->touched = 0;
 		if (conn_is_dead(c))
 			continue;
-		if (c->rx.len == 0 && c->rx.cap > 0 && c->state != CONN_OPEN)
+		if (c->rx.len == 0 && c->rx.cap > 0)
 			buf_free(&c->rx);
 		pollset_want(&c->watch, conn_events(c));
 		timer_set(&c->timer, conn_deadline(c));
@@ -369,9 +368,11 @@ conn_copy_to(struct conn *c, struct buf *b, size_t max)
 static void
 conn_copy(struct conn *c, const struct iovec *iov, int k, size_t n)
 {
-	unsigned char *to = buf_space(c->copy, n, c->copy_max);
+	unsigned char *to = NULL;
 	size_t piece;
 
+	if (budget_has_spare())
+		to = buf_space(c->copy, n, c->copy_max);
 	if (to == NULL) {
 		buf_free(c->copy);
 		conn_copy_to(c, NULL, 0);

@@ -97,7 +97,7 @@ void conn_give(struct conn *c, const struct kind *kind, void *of);
 void conn_state(struct conn *c, enum conn_state s);
 
 /* Has the state's events and deadline asked anew at the end of the turn, when an
- * empty rx gives its memory back too (but for CONN_OPEN). */
+ * empty rx gives its memory back too. */
 void conn_touch(struct conn *c);
 
 /* Ends c at once.  conn_abort() does it with an RST, so that the peer does not
@@ -145,8 +145,8 @@ enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
 enum io conn_fill(struct conn *c, size_t max);
 
 /* From now on copies what comes to the end of b, which is the caller's and holds
- * at most max octets.  Where it finds no room there, b is freed, and nothing is
- * copied any more.  b NULL: copies nothing. */
+ * at most max octets.  Where it finds no room there, or memory is short, b is freed,
+ * and nothing is copied any more.  b NULL: copies nothing. */
 void conn_copy_to(struct conn *c, struct buf *b, size_t max);
 
 /* Octets that have come and were not taken: in rx, and in the socket as far as

@@ -480,6 +480,7 @@ link_ready(struct conn *c, short revents)
 	io = conn_fill(c, LINK_RX_MAX);
 	err = errno;
 	link_input(l);
+	buf_fit(&c->rx);
 	if (io == IO_EOF)
 		link_lost(l, "the other side closed the connection");
 	else if (io == IO_ERROR)
@@ -568,6 +569,8 @@ link_flush(struct link *l)
 	}
 	l->tx_ms = now_ms;
 	buf_consume(&l->tx, (size_t)n);
+	if (l->tx.len < l->tx.cap / 4)
+		buf_fit(&l->tx);
 	return l->tx.len == 0;
 }
 
@@ -612,17 +615,4 @@ link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
 	list_add(&all_links, &l->place, l);
 	conn_give(c, &link_kind, l);
 	link_set_socket(c->watch.fd);
-}
-
-void
-links_trim(void)
-{
-	struct link *l;
-
-	for (l = link_first(); l != NULL; l = link_next(l)) {
-		if (l->tx.len == 0 && now_ms - l->tx_ms >= 1000)
-			buf_free(&l->tx);
-		if (l->c->rx.len == 0 && now_ms - l->c->rx_ms >= 1000)
-			buf_free(&l->c->rx);
-	}
 }

@@ -12,7 +12,7 @@
 #include "gate/list.h"
 #include "gate/mem.h"
 
-#define LINK_RX_MAX (128 << 10)		/* the largest v2 message and a read behind it */
+#define LINK_RX_MAX MEM_READ			/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
 #define LINK_BODY_ROOM (64 << 10)	/* body octets go in while less is unwritten */
 #define LINK_HEAD_ROOM (256 << 10)	/* heads of requests go in while less is */
@@ -197,8 +197,5 @@ int link_flush(struct link *l);
 
 /* After a flush: ends TCP where both close frames have passed. */
 void link_close_due(struct link *l);
-
-/* Once a second: frees the empty buffers of links that are quiet. */
-void links_trim(void);
 
 #endif

@@ -11,10 +11,12 @@
 #define TRIM_FROM (256 << 10)	/* octets given back that make glibc's heap worth a trim */
 #define POOL_SHARE 32		/* a free list keeps at most one such part of the budget */
 
-enum pool_class { POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_CLASSES };
+enum pool_class {
+	POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_READ, POOL_CLASSES
+};
 
 static const size_t pool_size[POOL_CLASSES] = {
-	MEM_SMALL, MEM_BLOCK, MEM_LARGE
+	MEM_SMALL, MEM_BLOCK, MEM_LARGE, MEM_READ
 };
 
 struct pool_item {
@@ -65,6 +67,12 @@ size_t
 budget_free(void)
 {
 	return budget.used < budget.max ? budget.max - budget.used : 0;
+}
+
+int
+budget_has_spare(void)
+{
+	return budget_free() >= budget.max / 2;
 }
 
 size_t
@@ -268,10 +276,12 @@ buf_space(struct buf *b, size_t n, size_t max)
 void
 buf_fit(struct buf *b)
 {
+	enum pool_class k = pool_class_of(b->len);
+
 	if (b->len == 0)
 		buf_free(b);
-	else if (b->cap > MEM_SMALL && b->len <= MEM_SMALL)
-		buf_resize(b, MEM_SMALL);
+	else if (k < POOL_CLASSES && pool_size[k] < b->cap)
+		buf_resize(b, pool_size[k]);
 }
 
 static void
@@ -328,10 +338,12 @@ chain_cut(struct chain *q, size_t n)
 	}
 }
 
+/* Adds a block to hold n octets, or some of them. */
 static struct block *
-chain_add_block(struct chain *q)
+chain_add_block(struct chain *q, size_t n)
 {
-	size_t size = MEM_BLOCK;
+	size_t size = n + sizeof(struct block) <= MEM_SMALL ? MEM_SMALL :
+	    MEM_BLOCK;
 	struct block *b = mem_take(&size);
 
 	if (b == NULL)
@@ -358,7 +370,7 @@ chain_put(struct chain *q, const void *p, size_t n)
 		size_t k;
 
 		if (room == 0) {
-			if ((b = chain_add_block(q)) == NULL)
+			if ((b = chain_add_block(q, n)) == NULL)
 				return -1;
 			room = b->size - sizeof(*b);
 		}

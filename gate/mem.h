@@ -17,6 +17,7 @@
 #define MEM_SMALL 2048
 #define MEM_BLOCK 16384
 #define MEM_LARGE 36864
+#define MEM_READ (128 << 10)
 
 /* --- the budget */
 
@@ -26,6 +27,9 @@ size_t budget_max(void);
 
 /* Octets that nobody holds. */
 size_t budget_free(void);
+
+/* Whether there is enough for what could be done without. */
+int budget_has_spare(void);
 
 /* Octets that bodies which are held whole (v1) may still take: they leave a
  * quarter of the budget alone, so that streams always find some. */
@@ -91,8 +95,8 @@ unsigned char *buf_space(struct buf *b, size_t n, size_t max);
  * old memory goes only when the new one is filled; 0 where n fits already. */
 size_t buf_cost(const struct buf *b, size_t n, size_t max);
 
-/* Before a long wait: frees the memory of an empty b, and moves octets that are
- * few into a small block.  Without memory for that b stays as it is. */
+/* Before a wait: frees the memory of an empty b, and moves octets that fit a
+ * smaller block into one.  Without memory for that b stays as it is. */
 void buf_fit(struct buf *b);
 
 /* --- chains */

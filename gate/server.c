@@ -69,7 +69,6 @@ static void
 server_second(void)
 {
 	pool_trim();
-	links_trim();
 	links_expire();
 	streams_retry();
 	callers_unclog();

@@ -834,8 +834,7 @@ test_copy(void)
 	own_close(&own);
 }
 
-/* Memory of what was read is given back between requests, but not by a link,
- * which reads again at once. */
+/* Memory of what was read is given back between turns. */
 static void
 test_rx_given_back(void)
 {
@@ -852,7 +851,7 @@ test_rx_given_back(void)
 		buf_consume(&own.c->rx, 10);
 		conn_touch(own.c);
 		conns_bury();
-		CHECK((own.c->rx.cap > 0) == (state[i] == CONN_OPEN),
+		CHECK(own.c->rx.cap == 0,
 		    "state %d keeps %zu", (int)state[i], own.c->rx.cap);
 		own_close(&own);
 	}
