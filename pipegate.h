@@ -389,7 +389,7 @@ struct http_answer_shape {
 };
 
 /* Writes the answer's head h, which came over a link or is our own (with
- * status, reason, fields and nfields alone): status line, fields less what
+ * status, reason and fields, and a length of 0 where that is in them): status line, fields less what
  * framing forbids, then what shape adds.  Connection: close is written, and the
  * connection must be closed, also where framing is until close.  A 101 gets
  * Connection: Upgrade. */

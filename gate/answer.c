@@ -19,6 +19,8 @@
 #include "gate/tunnel.h"
 #include "gate/answer.h"
 
+#define AGAIN_MS 10000		/* for so long a request that clients refuse is given out again */
+
 void
 answer_attach(struct stream *s, struct caller *w)
 {
@@ -92,15 +94,20 @@ answer_refuse(struct stream *s, const char *why)
 	stream_reset(s, 502, why);
 }
 
-/* Whatever was read of the request is handled as if it came only now. */
+/* Whatever was read of the request is handled as if it came only now; not for
+ * ever. */
 static int
 server_again(struct stream *s)
 {
 	struct caller *w;
 
-	if (s->http == NULL || !stream_unread(s))
+	if (s->http == NULL)
 		return 0;
 	w = caller_of(s);
+	if (w->refused_ms == 0)
+		w->refused_ms = now_ms;
+	if (now_ms - w->refused_ms >= AGAIN_MS || !stream_unread(s))
+		return 0;
 	log_event(LEVEL_DEBUG, "event=again id=%s request=\"%s\"",
 	    s->tunnel->id, s->label);
 	stream_detach(s);

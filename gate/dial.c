@@ -130,6 +130,14 @@ backoff_ms(int failures)
 	return span / 2 + (long long)(r % (unsigned int)(span / 2 + 1));
 }
 
+/* How long to wait before the next dial, which counts as one that failed until a
+ * link has stood for a while. */
+static long long
+redial_wait_ms(struct uplink *u)
+{
+	return backoff_ms(u->failures < 16 ? u->failures++ : u->failures);
+}
+
 static void
 uplink_redial(struct uplink *u, const char *why)
 {
@@ -142,9 +150,7 @@ uplink_redial(struct uplink *u, const char *why)
 		return;
 	}
 	helper_end(u->helper);
-	ms = backoff_ms(u->failures);
-	if (u->failures < 16)
-		u->failures++;
+	ms = redial_wait_ms(u);
 	person_note("%s; trying again in %lld.%lld s", why, ms / 1000,
 	    ms % 1000 / 100);
 	timer_set(&u->redial, now_ms + ms);
@@ -184,21 +190,55 @@ token_lasts(const struct uplink *u)
 	    claims.exp - clock_wall() > LEAVE_TOKEN_S;
 }
 
-/* The link finishes what it has, and another is dialled meanwhile. */
+/* Whether the link has stood so long that it counts as no failure. */
+static void
+dial_steady(struct uplink *u)
+{
+	if (now_ms - u->up_ms >= STEADY_MS)
+		u->failures = 0;
+}
+
+/* The older link is no more, and its helper with it. */
+static void
+dial_forget_leaving(struct uplink *u)
+{
+	u->leaving = NULL;
+	helper_end(helper_other(u));
+}
+
+/* The link finishes what it has, and another is dialled meanwhile: at once, but
+ * for a server that asks for it over and over. */
 static void
 dial_left(struct link *l)
 {
 	struct uplink *u = uplink_of(l);
+	long long wait_ms = 0;
 
 	if (u->link != l || u->close_code != 0 || !token_lasts(u))
 		return;
-	if (u->leaving != NULL)
-		link_close(u->leaving, 1001, "");
+	if (u->leaving != NULL) {
+		link_lost(u->leaving, "another link is leaving");
+		dial_forget_leaving(u);
+	}
+	dial_steady(u);
+	if (u->failures > 0)
+		wait_ms = redial_wait_ms(u);
+	else
+		u->failures = 1;
 	u->leaving = l;
 	u->link = NULL;
 	u->helper = helper_other(u);
 	person_note("the server asks for a new connection");
-	timer_set(&u->redial, now_ms);
+	timer_set(&u->redial, now_ms + wait_ms);
+}
+
+static void
+dial_freed(struct link *l)
+{
+	struct uplink *u = uplink_of(l);
+
+	if (u->leaving == l)
+		dial_forget_leaving(u);
 }
 
 static void
@@ -208,10 +248,6 @@ dial_gone(struct link *l, int code, const char *why)
 	char text[512];
 
 	streams_orphan(l, "the link to the server broke");
-	if (u->leaving == l) {
-		u->leaving = NULL;
-		helper_end(helper_other(u));
-	}
 	if (u->link != l)
 		return;
 	u->link = NULL;
@@ -220,8 +256,7 @@ dial_gone(struct link *l, int code, const char *why)
 		uplink_give_up(why);
 		return;
 	}
-	if (now_ms - u->up_ms >= STEADY_MS)
-		u->failures = 0;
+	dial_steady(u);
 	snprintf(text, sizeof(text), "disconnected: %s", why[0] != '\0' ? why :
 	    code == 1001 ? "the server is going away" : "the link was closed");
 	uplink_redial(u, text);
@@ -229,7 +264,7 @@ dial_gone(struct link *l, int code, const char *why)
 
 static const struct link_ops dial_ops_v2 = {
 	.message = request_v2, .handled = gather_write,
-	.left = dial_left, .gone = dial_gone, .alone_ms = LINK_ALONE_MS,
+	.left = dial_left, .gone = dial_gone, .freed = dial_freed, .alone_ms = LINK_ALONE_MS,
 };
 
 static const struct link_ops dial_ops_v1 = {
@@ -383,7 +418,7 @@ dial_next(struct uplink *u, const char *why)
 {
 	char text[1024];
 
-	while (u->address < u->server.n) {
+	while (u->address < u->server.n && u->close_code == 0) {
 		int fd = endpoint_connect(&u->server, u->address++);
 
 		if (fd == -1)
@@ -629,6 +664,8 @@ uplink_drain(struct uplink *u)
 	u->close_code = 1001;
 	u->drain_ms = now_ms + DRAIN_MS;
 	timer_set(&u->redial, NEVER);
+	if (u->dialling != NULL)
+		dial_over(u, u->dialling);
 	if (l == NULL)
 		return;
 	if (l->streams.n > 0)
@@ -688,7 +725,8 @@ uplink_settle(struct uplink *u)
 {
 	if (u->link != NULL && !u->is_told && uplink_is_accepted(u))
 		uplink_tell(u);
-	if (u->leaving != NULL && link_is_idle(u->leaving))
+	if (u->leaving != NULL && link_is_live(u->leaving) &&
+	    link_is_idle(u->leaving))
 		link_close(u->leaving, 1001, "");
 	if (u->drain_ms > 0 && !loop_is_stopping() && uplink_has_drained(u))
 		uplink_end(u, u->close_code);

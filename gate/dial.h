@@ -67,7 +67,7 @@ void uplink_drain(struct uplink *u);
 /* Closes the link with close_code, and stops the loop. */
 void uplink_end(struct uplink *u, int close_code);
 
-/* After the loop: ends the helper.  Returns the exit status: 1 where the server
+/* After the loop: ends the helpers.  Returns the exit status: 1 where the server
  * refused the client for good, else 0. */
 int uplink_finish(struct uplink *u);
 

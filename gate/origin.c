@@ -145,9 +145,12 @@ origin_unreachable(struct stream *s, int err)
 {
 	struct target *t = target_of(s);
 
-	s->reset_flags = WS_UNREACHED;
-	if (err == EMFILE || err == ENFILE) {
-		s->reset_flags |= WS_REFUSED;
+	int crowded = err == EMFILE || err == ENFILE;
+
+	if (!s->reached)
+		s->reset_flags = crowded ? WS_UNREACHED | WS_REFUSED :
+		    WS_UNREACHED;
+	if (crowded) {
 		client_fail(s, 503, "the client has too many open files");
 		return;
 	}
@@ -272,6 +275,7 @@ origin_retry(struct stream *s)
 	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
 		return 0;
 	memset(&old->again, 0, sizeof(old->again));
+	s->reached = 1;
 	origin_drop(s);
 	s->from_link.dropped = 0;
 	o = origin_connect(s);
@@ -390,6 +394,7 @@ client_switched(struct stream *s)
 	s->from_link.head_passed = 1;
 	s->from_link.framing = HTTP_RAW;
 	conn_guard(s->http, 1);
+	stream_news(s);			/* some may have come behind the head */
 }
 
 /* After anything else the request has ended. */

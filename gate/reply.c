@@ -141,6 +141,7 @@ caller_answered(struct caller *w)
 {
 	struct conn *c = w->c;
 
+	w->refused_ms = 0;
 	if (conn_is_dead(c))
 		return;
 	if (!w->keep_alive) {

@@ -31,7 +31,8 @@ struct caller {
 	unsigned char served;	/* has sent a request */
 	unsigned char tunnel_only;	/* came in over the cap: may only join */
 	unsigned char hung_up;	/* sends no more, seen while its body was not read */
-	size_t unsent;		/* octets of tx that are of earlier answers */
+	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
+	size_t unsent;		/* octets of tx that stand before the final answer */
 	unsigned char answer_out;	/* a part of the answer behind them has been written */
 	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned char minor, head_only, html, keep_alive;
@@ -71,8 +72,8 @@ void caller_answer_begins(struct caller *w);
 /* w's socket took n octets. */
 void caller_took(struct caller *w, size_t n);
 
-/* Takes back the answer that has begun, if none of it has been written.  Returns
- * 1, or 0. */
+/* Takes back the answer for which that was called last, if none of it has been
+ * written.  Returns 1, or 0. */
 int caller_answer_undo(struct caller *w);
 
 /* The answer to w is queued: its connection ends, or waits for the next

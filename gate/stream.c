@@ -303,7 +303,7 @@ stream_keep(struct stream *s)
 	struct view in = buf_view(&s->http->rx);
 	unsigned char *to;
 
-	if (budget_free() < budget_max() / 4)
+	if (!budget_has_spare())
 		return;
 	to = buf_space(&s->kept, in.n, KEPT_MAX);
 	if (to == NULL)
@@ -333,6 +333,7 @@ stream_unread(struct stream *s)
 	memset(&s->kept, 0, sizeof(s->kept));
 	buf_free(&s->http->rx);
 	s->http->rx = kept;
+	s->http->scanned = 0;
 	return 1;
 }
 

@@ -7,7 +7,8 @@
  *
  * Events only mark a stream.  It then waits for its turn at the link (not to be
  * confused with a turn of the loop), and only in its turn do its octets, ends,
- * resets and grants go to the link.
+ * resets and grants go to the link; but a head goes at once, with what there is of
+ * its body.
  *
  * A stream that is over is freed at once, but its memory lasts until the end of
  * settling: whoever called something that may end s looks at s->life.
@@ -43,8 +44,8 @@ enum source_fault {
 struct role {
 	int answer_comes;		/* the answer comes from the link: the server's */
 	/* Passes on the head of the half that goes to the link, once the conn
-	 * has all of it.  Returns 1 when the head was passed on; 0 when not:
-	 * more must come, or s has failed. */
+	 * has all of it.  Returns 1 when the head was passed on (v1 reads its
+	 * body then); 0 when not: more must come, or s has failed. */
 	int (*head)(struct stream *);
 	/* The half that goes to the link cannot be read to its end.  s may be
 	 * over then. */
@@ -169,6 +170,7 @@ struct stream {
 	int status;			/* of the answer, for the log; 0: none */
 	int informational;		/* answers 1xx so far */
 	unsigned char named;		/* has a correlation id, and is found by it */
+	unsigned char reached;		/* client: the service may have got the request */
 	unsigned char reset_flags;	/* client: what a reset says besides, as in struct ws_msg */
 	unsigned char grant_due;	/* the peer is to hear of more credit */
 	unsigned char upgrade;		/* asks for a protocol switch */

@@ -64,14 +64,6 @@ v2_over(struct stream *s)
 
 /* --- writing messages */
 
-/* Room on l for a message: its prefix, and n octets of what follows.  NULL: as
- * link_begin(). */
-static unsigned char *
-msg_begin(struct link *l, size_t prefix, size_t n)
-{
-	return link_begin(l, prefix + n);
-}
-
 /* Makes the message m of the octets at p, where all but its prefix stands: n
  * octets behind that. */
 static void
@@ -84,7 +76,7 @@ msg_commit(struct link *l, const struct ws_msg *m, unsigned char *p, size_t n)
 static int
 msg_put(struct link *l, const struct ws_msg *m)
 {
-	unsigned char *p = msg_begin(l, WS_REQUEST_PREFIX, m->head.n);
+	unsigned char *p = link_begin(l, WS_REQUEST_PREFIX + m->head.n);
 
 	if (p == NULL)
 		return -1;
@@ -95,7 +87,7 @@ msg_put(struct link *l, const struct ws_msg *m)
 }
 
 int
-v2_refuse(struct link *l, unsigned int number, int status, int flags,
+v2_put_reset(struct link *l, unsigned int number, int status, int flags,
     const char *why)
 {
 	struct ws_msg m = { .type = WS_RESET, .flags = flags,
@@ -108,7 +100,7 @@ v2_refuse(struct link *l, unsigned int number, int status, int flags,
 static void
 put_reset(struct stream *s)
 {
-	if (v2_refuse(s->link, s->number, s->reset_status,
+	if (v2_put_reset(s->link, s->number, s->reset_status,
 	    s->reset_flags, s->reset_why) == 0)
 		s->reset_why = NULL;
 }
@@ -172,7 +164,7 @@ put_trailer_fields(struct stream *s, const struct http_field *f, size_t n)
 {
 	struct ws_msg m = { .type = WS_TRAILERS, .stream = s->number };
 	struct http_out o = { NULL, HTTP_HEAD_MAX, 0 };
-	unsigned char *p = msg_begin(s->link, WS_PREFIX, HTTP_HEAD_MAX);
+	unsigned char *p = link_begin(s->link, WS_PREFIX + HTTP_HEAD_MAX);
 
 	if (p == NULL)
 		return -1;
@@ -204,7 +196,7 @@ put_trailers(struct stream *s)
 		if (put_trailer_fields(s, f, n) == -1)
 			return no_room(s);
 	} else {
-		p = msg_begin(s->link, WS_PREFIX, 0);
+		p = link_begin(s->link, WS_PREFIX);
 		if (p == NULL)
 			return no_room(s);
 		put_body(s, p, 0, 1);
@@ -286,7 +278,7 @@ static int
 piece_read(struct stream *s)
 {
 	size_t n, cap = (size_t)min_time(WS_BODY_MAX, s->to_link.half.credit);
-	unsigned char *p = msg_begin(s->link, WS_PREFIX, cap);
+	unsigned char *p = link_begin(s->link, WS_PREFIX + cap);
 	enum step step;
 
 	if (p == NULL)
@@ -376,7 +368,7 @@ draft_head(struct draft *d, struct stream *s, const struct http_head *h,
 	if (o.len > HTTP_LINK_HEAD_MAX)
 		return -431;
 	d->cap = draft_room(&d->m, s->link, credit);
-	d->p = msg_begin(s->link, prefix, o.len + d->cap);
+	d->p = link_begin(s->link, prefix + o.len + d->cap);
 	if (d->p == NULL)
 		return -503;
 	d->m.head.n = o.cap = o.len;
@@ -389,6 +381,14 @@ draft_head(struct draft *d, struct stream *s, const struct http_head *h,
 	if (d->step == STEP_END)
 		d->m.flags |= WS_END;
 	return d->step == STEP_FAULT;
+}
+
+/* Whether no octet of body follows head h. */
+static int
+has_no_octets(const struct http_head *h)
+{
+	return h->framing == HTTP_NO_BODY ||
+	    (h->framing == HTTP_LENGTH && h->length == 0);
 }
 
 /* Puts it on the link.  The half that it begins is open. */
@@ -433,12 +433,11 @@ v2_request(struct stream *s, const struct http_head *out,
     const struct http_head *h)
 {
 	struct draft d = { .m = { .type = WS_REQUEST }, .step = STEP_DATA };
-	int r;
+	int r, bare = has_no_octets(h);
 
 	d.m.took = s->link->window;
 	d.m.window = window_first(budget_free());
-	d.m.flags = s->upgrade ? WS_UPGRADE :
-	    h->framing == HTTP_NO_BODY ? WS_END : WS_HAS_BODY;
+	d.m.flags = s->upgrade ? WS_UPGRADE : bare ? WS_END : WS_HAS_BODY;
 	if (stream_window_open(s, d.m.window) == -1)
 		return -503;
 	r = draft_head(&d, s, out, http_link_request_put, d.m.took);
@@ -447,7 +446,7 @@ v2_request(struct stream *s, const struct http_head *out,
 	request_numbered(s);
 	request_opens(s, &d.m, h);
 	draft_commit(&d, s);
-	if (h->framing == HTTP_NO_BODY)
+	if (bare)
 		s->to_link.ended_ms = now_ms;
 	else if (!half_is_open(&s->to_link.half))
 		stream_passed_on(s);
@@ -471,11 +470,8 @@ static int
 v2_answer(struct stream *s, const struct http_head *out,
     const struct http_head *h)
 {
-	int bare = h->framing == HTTP_NO_BODY ||
-	    (h->framing == HTTP_LENGTH && h->length == 0);
-
 	return put_answer(s, out, h->framing == HTTP_RAW ? WS_UPGRADE :
-	    bare ? WS_END : WS_HAS_BODY);
+	    has_no_octets(h) ? WS_END : WS_HAS_BODY);
 }
 
 static int
@@ -593,33 +589,33 @@ take_trailers(struct stream *s, const struct ws_msg *m)
 	stream_take_last(s, NULL, 0, f, http_trailers_filter(f, n));
 }
 
-/* The peer has not looked at the request.  Returns whether it is given out once
- * more, and s is over. */
-static int
-take_refusal(struct stream *s)
-{
-	struct link *l = s->link;
-
-	if (!s->role->again(s))
-		return 0;
-	l->refused_ms = now_ms;
-	return 1;
-}
-
 static void
-take_reset(struct stream *s, const struct ws_msg *m)
+take_break(struct stream *s, const struct ws_msg *m)
 {
 	char why[256];
 	int lost = half_is_open(&s->from_link.half);
 
-	if ((m->flags & WS_REFUSED) != 0 && lost && take_refusal(s))
-		return;
 	text_safe(why, sizeof(why), m->head);
 	stream_drop_halves(s);
 	s->reset_why = NULL;
 	if (lost)
 		s->role->lost(s, m->status, why);
 	stream_check(s);
+}
+
+/* A request that the peer has not looked at is given out once more, if it can
+ * be. */
+static void
+take_reset(struct stream *s, const struct ws_msg *m)
+{
+	struct link *l = s->link;
+	int refused = (m->flags & WS_REFUSED) != 0;
+
+	if (!refused || !half_is_open(&s->from_link.half) ||
+	    !s->role->again(s))
+		take_break(s, m);
+	if (refused)
+		l->refused_ms = now_ms;
 }
 
 /* A reset that meets ours, which waits for its turn, ends s at once: else the

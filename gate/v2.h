@@ -22,9 +22,9 @@ extern const struct wire wire_v2;
 /* Gives s, which is new on its link, that number: the one that is next. */
 void v2_number(struct stream *s, unsigned int number);
 
-/* Tells the peer that the request of that number, which has no stream here, is
- * refused, with flags of a reset.  Returns 0, or -1: no memory. */
-int v2_refuse(struct link *l, unsigned int number, int status, int flags,
+/* Resets the stream of that number on l: a request that gets no stream here is
+ * refused so.  Returns 0, or -1: no memory. */
+int v2_put_reset(struct link *l, unsigned int number, int status, int flags,
     const char *why);
 
 /* Takes a message that came on l, a link of this wire.  Returns 1 where it is a

@@ -15,7 +15,7 @@ static void
 request_refuse(struct link *l, const struct ws_msg *m, int status, int flags,
     const char *why)
 {
-	if (v2_refuse(l, m->stream, status, flags, why) == -1)
+	if (v2_put_reset(l, m->stream, status, flags, why) == -1)
 		link_close(l, 1013, "the client is out of memory");
 }
 
@@ -24,15 +24,15 @@ request_refuse(struct link *l, const struct ws_msg *m, int status, int flags,
 static int
 request_opens(struct stream *s, const struct ws_msg *m)
 {
-	int bare = (m->flags & (WS_HAS_BODY | WS_UPGRADE)) == 0;
+	int bodyless = (m->flags & (WS_HAS_BODY | WS_UPGRADE)) == 0;
 
 	s->upgrade = (m->flags & WS_UPGRADE) != 0;
 	s->from_link.head_passed = !s->upgrade;
 	half_open(&s->to_link.half, m->window, -1);
 	half_open(&s->from_link.half, m->took, -1);
-	if (bare)
+	if (bodyless)
 		half_end(&s->from_link.half);
-	if (bare || stream_window_open(s, m->took) == 0)
+	if (bodyless || stream_window_open(s, m->took) == 0)
 		return 0;
 	client_fail(s, 503, client_no_memory);
 	return -1;
@@ -69,7 +69,7 @@ request_take(struct link *l, const struct ws_msg *m)
 		    "more credit than was offered");
 		return;
 	}
-	l->last_number = m->stream;
+	l->last_number = m->stream;	/* it is used, whatever becomes of it */
 	if (l->streams.n >= l->max_streams)
 		request_refuse(l, m, 503, WS_REFUSED,
 		    "too many requests at once for this client");

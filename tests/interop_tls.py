@@ -211,7 +211,7 @@ def connect_command_whose_server_dies(t):
         pids = client.children()
         equal(len(pids), 1, "children")
         peer.send_request("/204")
-        equal(peer.recv_type("response")["status_code"], 204, "status")
+        equal(peer.recv_type("answer")["status_code"], 204, "status")
         peer.close()
         t.wait(lambda: not set(client.children()) & set(pids), "the end of the command")
     contains(client.out(), "/demo/", "stdout")

@@ -763,6 +763,41 @@ def a_chunked_request_is_given_out_again(t):
 
 
 @scenario()
+def given_out_again_inside_its_trailers(t):
+    """A request that is refused while its trailers are half there is read from its beginning."""
+    server = t.server()
+    peer = t.tunnel(server)
+    conn = t.conn(server).send("POST /demo/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                               "4\r\nbody\r\n0\r\nX-T: 1\r\n")
+    stream = peer.recv_request()["stream"]
+    equal(peer.recv_message()["body"], b"body", "its body")
+    server.settle()
+    peer.send_reset(stream, 503, "full", harness.REFUSED)
+    stream = peer.recv_request()["stream"]
+    equal(peer.recv_message()["body"], b"body", "its body again")
+    conn.send(b"\r\n")
+    equal(peer.recv_type("trailers")["headers"], [["X-T", "1"]], "its trailers")
+    peer.send_response(stream, 204)
+    equal(conn.answer().status, 204, "status")
+
+
+@scenario()
+def copies_of_uploads_leave_room(t):
+    """What is kept of requests that could be given out again takes no memory from others: bodies to a client that
+    grants nothing leave another id alone."""
+    server = t.server(env={"PIPEGATE_MAX_MEMORY": str(16 << 20)})
+    origin = t.origin()
+    t.client(server, origin, "other")
+    peer = t.tunnel(server, sub="deaf", streams=1024, window=100000)
+    t.background(lambda: [peer.recv(20) for _ in range(1000)])
+    uploads = [t.conn(server).send(harness.request_octets("POST", "/deaf/x", body=pattern(100000))) for _ in range(250)]
+    server.settle()
+    equal([t.get(server, "/other/size/100").status for _ in range(20)], [200] * 20, "another id")
+    for conn in uploads:
+        conn.close()
+
+
+@scenario()
 def refused_too_late(t):
     """A request of which the client has taken something is not given out again: 503."""
     server = t.server()
@@ -799,6 +834,27 @@ def a_client_that_refuses_for_ever(t):
     check(2 <= n <= 4, "asked %d times in 2.5 s" % n)
     conn.abort()
     exchange(t, server, peer)
+
+
+@scenario()
+def a_caller_waits_not_for_ever(t):
+    """A request that is refused for longer than 10 s is 503; the next one of that caller is asked for anew."""
+    clock = harness.Clock(t)
+    server = t.server(env=clock.env)
+    peer = t.tunnel(server)
+    for _ in range(2):
+        conn = t.conn(server)
+        conn.send(harness.request_octets("GET", "/demo/x"))
+        n = 0
+        while not harness.came(conn):
+            for said in peer.said():
+                if said["type"] == "request":
+                    n += 1
+                    peer.send_reset(said["stream"], 503, "no", harness.REFUSED)
+            clock.go(1.1)
+            server.settle()
+        equal(conn.answer().status, 503, "status")
+        check(8 <= n <= 14, "asked %d times" % n)
 
 
 @scenario()
@@ -889,6 +945,16 @@ def a_breach_right_behind_the_head(t):
             answer = conn.answer()
             equal(answer.status, 502, name)
             peer.close()
+
+
+@scenario()
+def nothing_needs_no_credit(t):
+    """A body of no octets ends with its head, where there is no credit at all."""
+    server = t.server()
+    peer = t.tunnel(server, window=0)
+    ask(t, server, method="POST", fields=[("Content-Length", "0")])
+    said = peer.recv_whole()
+    equal((said["flags"], dict(said["headers"])["Content-Length"]), (harness.END, "0"), "request")
 
 
 @scenario()
@@ -1008,6 +1074,24 @@ def eight_links_of_an_id(t):
     t.tunnel(server).wait_close(1013)
     for peer in peers:
         peer.ping()
+
+
+@scenario(quick=True)
+def a_service_that_speaks_first(t):
+    """Octets that come right behind a 101 pass at once, both ways."""
+    origin, server = t.origin(), t.server()
+
+    def switch(request, conn, origin):
+        conn.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\nConnection: upgrade\r\n\r\nhello")
+        conn.until(b"bye", 20)
+        return True
+    origin.on("/switch", switch)
+    t.client(server, origin)
+    conn = ask(t, server, "/demo/switch", fields=[("Upgrade", "raw"), ("Connection", "upgrade")])
+    equal(conn.head().status, 101, "status")
+    equal(conn.take(5), b"hello", "what the service says first")
+    conn.send(b"bye")
+    equal(conn.rest(), b"", "the end")
 
 
 @scenario()
@@ -1360,6 +1444,81 @@ def client_dials_anew_when_asked_to_leave(t):
     client.terminate()
 
 
+RELAY = """
+import os, select, socket, sys, time
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+while True:
+    for f in select.select([0, sock], [], [])[0]:
+        data = os.read(0, 4096) if f == 0 else sock.recv(65536)
+        if not data:
+            sys.exit()
+        if f == 0:
+            time.sleep(0.01)        # a wire of its own
+            sock.sendall(data)
+        else:
+            os.write(1, data)
+"""
+
+
+@scenario()
+def leaving_over_a_helper_loses_nothing(t):
+    """The helper of a link that leaves carries what is under way to its end, before it is ended itself."""
+    path = os.path.join(t.folder, "relay.py")
+    with open(path, "w") as f:
+        f.write(RELAY)
+    origin, server = t.origin(), t.tunnel_server()
+    client = t.client(server, origin, ready=False, args=("--connect", "%s %s %%h %%p" % (harness.sys.executable, path)))
+    peer = server.accept()
+    stream = peer.send_request("/size/150000", window=200000)
+    origin.wait_seen("/size/150000")
+    peer.send_message(harness.LEAVE)
+    fresh = server.accept()
+    equal(peer.recv_type("answer")["stream"], stream, "answer")
+    check(peer.recv_body(stream, grant=False) == (pattern(150000), "end"), "its body")
+    peer.wait_close(1001)
+    peer.send_close(1001)
+    fresh.send_request("/204")
+    equal(fresh.recv_type("answer")["status_code"], 204, "a request on the new link")
+    t.wait(lambda: len(client.children()) == 1, "the end of the older helper")
+
+
+@scenario()
+def a_server_that_asks_to_leave_over_and_over(t):
+    """It is dialled at once, and then with a back-off."""
+    server = t.tunnel_server()
+    client = t.client(server, t.origin(), ready=False)
+    peers = []
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        if not server.undialled(0.1):
+            peers.append(server.accept())
+            peers[-1].send_message(harness.LEAVE)
+    check(2 <= len(peers) <= 5, "%d dials in 3 s" % len(peers))
+    check(client.running(), "it gave up")
+
+
+@scenario()
+def told_to_end_while_it_dials_anew(t):
+    """A client that gets SIGTERM after the server's leave finishes what is under way, takes no new link, and ends."""
+    peer, client, origin, server = link(t)
+    stream = peer.send_request("/gate/a")
+    origin.wait_seen("/gate/a")
+    peer.send_message(harness.LEAVE)
+    conn = server.dialled()
+    client.send_signal(signal.SIGTERM)
+    equal(conn.rest(), b"", "what is said on the new connection")
+    origin.gate("a").set()
+    while True:
+        said = peer.recv_message()
+        if said["type"] == "body" and said["end"]:
+            break
+    equal(said["stream"], stream, "the one under way")
+    peer.wait_close(1001)
+    peer.send_close(1001)
+    peer.close()
+    equal(client.wait_exit(), 0, "exit")
+
+
 @scenario()
 def resets_say_what_was_reached(t):
     """A reset says whether nothing of the request reached the service: where no connection was made, and only there."""
@@ -1369,7 +1528,16 @@ def resets_say_what_was_reached(t):
     peer.send_request("/broken", "POST", body=b"x")
     said = peer.recv_type("reset")
     equal((said["flags"], said["status_code"]), (0, 502), "a service that breaks off")
-    peer.send_reset(peer.send_request("/never"))
+
+    def last(request, conn, origin):
+        origin.stop()
+        conn.abort()
+    origin.on("/last", last)
+    peer.send_request("/204")
+    equal(peer.recv_type("answer")["status_code"], 204, "so that a connection is kept")
+    peer.send_request("/last")
+    said = peer.recv_type("reset")
+    equal((said["flags"], said["status_code"]), (0, 504), "a service that got it, and is not there for the second try")
     dead = harness.free_port()
     server = t.tunnel_server()
     t.client(server, "http://127.0.0.1:%d" % dead, ready=False)
@@ -1396,7 +1564,7 @@ def described():
 def exchanges_of_the_description(t):
     """The exchanges that doc/wire shows in hex are those that this program has."""
     shown = described()
-    equal([who for who, _ in shown].count("client"), 4, "messages of the client")
+    equal([who for who, _ in shown].count("client"), 5, "messages of the client")
     bare = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
     origin = t.origin().on("/x", lambda request, conn, origin: conn.send(bare))
     origin.on("/up", lambda request, conn, origin: conn.send(b"HTTP/1.1 204 No Content\r\n\r\n"))
@@ -1404,6 +1572,8 @@ def exchanges_of_the_description(t):
     for who, octets in shown[:-2]:
         if who == "server":
             peer.send(BINARY_FRAME, octets)
+        elif octets[:6] == message(harness.WINDOW, 0):
+            continue                        # ours offers more
         elif octets[0] == harness.WINDOW:
             peer.recv_type("window")        # it gives more at once
         else:

@@ -566,7 +566,7 @@ test_unread(void)
 	CHECK(budget_free() == budget_max(), "something is still charged");
 }
 
-/* With three quarters of the budget held nothing is kept. */
+/* With half of the budget held nothing is kept. */
 static void
 test_unread_full(void)
 {
