@@ -161,7 +161,7 @@ note_request(struct link *l, const struct ws_msg *m)
 	    http_link_request_parse(&h, m->head.p, m->head.n) == -1 ||
 	    !v2_head_ok(m, &h)) {
 		note_number(400);
-		if (v2_refuse(l, m->stream, 400, 0, "not so") == -1)
+		if (v2_put_reset(l, m->stream, 400, 0, "not so") == -1)
 			link_close(l, 1013, "");
 		return;
 	}
