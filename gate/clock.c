@@ -13,19 +13,13 @@
 
 long long now_ms;
 
-long long
-clock_us(void)
+void
+clock_turn(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-void
-clock_turn(void)
-{
-	now_ms = clock_us() / 1000;
+	now_ms = (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 long long

@@ -13,9 +13,6 @@ extern long long now_ms;
 /* Reads the monotonic clock into now_ms. */
 void clock_turn(void);
 
-/* Asks the monotonic clock, in microseconds: for what a turn is too coarse. */
-long long clock_us(void);
-
 /* Seconds since the epoch. */
 long long clock_wall(void);
 

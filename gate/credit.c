@@ -2,34 +2,78 @@
 #include "gate/credit.h"
 
 #define WINDOW_MIN (16 << 10)
-#define WINDOW_FIRST_MAX (256 << 10)
-
-long long
-window_first(size_t free_octets)
-{
-	return clamp((long long)(free_octets / 1024), WINDOW_MIN,
-	    WINDOW_FIRST_MAX);
-}
+#define WINDOW_GROWN_MIN (64 << 10)
+#define GRANT_MIN (16 << 10)	/* less is worth no message, but for half of a window */
+#define FLOW_MIN (16 << 10)	/* octets that call for a ping */
+#define FLOW_MAX (1 << 20)
+#define WINDOW_UNKNOWN (1 << 20)	/* to start with while the path is not known */
 
 int
-window_is_half_gone(const struct window *w)
+path_is_due(const struct path *p)
 {
-	return w->gone >= w->size / 2;
+	return !p->ping_is_out && p->came - p->ponged_at >=
+	    clamp(path_octets(p) / 2, FLOW_MIN, FLOW_MAX);
+}
+
+void
+path_pinged(struct path *p)
+{
+	must(!p->ping_is_out);
+	p->ping_is_out = 1;
+	p->pinged_at = p->came;
+}
+
+/* A pong that is held back would make the path as wide as its sender likes. */
+void
+path_ponged(struct path *p)
+{
+	must(p->ping_is_out);
+	p->ping_is_out = 0;
+	p->ponged_at = p->came;
+	p->sample[p->samples++ % PATH_SAMPLES] =
+	    min_time(p->came - p->pinged_at, WINDOW_MAX);
 }
 
 long long
-window_next(const struct window *w, long long at_ms, long long rtt_us,
-    int plenty)
+path_octets(const struct path *p)
 {
-	long long rtt = rtt_us > 1000 ? rtt_us : 1000;
-	long long took = (at_ms - w->granted_ms) * 1000;
-	long long brisk = 3 * rtt * w->gone;
+	long long most = 0;
+	size_t i;
 
-	if (took * w->size <= brisk && plenty)
-		return min_time(w->size * 2, WINDOW_MAX);
-	if (took * w->size > 2 * brisk)
+	for (i = 0; i < PATH_SAMPLES; i++)
+		if (p->sample[i] > most)
+			most = p->sample[i];
+	return most;
+}
+
+long long
+window_first(long long path, size_t free_octets, long long streams)
+{
+	long long most = (long long)(free_octets / 16) / (4 + streams);
+
+	return clamp(min_time(path > 0 ? path : WINDOW_UNKNOWN, most),
+	    WINDOW_MIN, WINDOW_MAX);
+}
+
+/* By halves, what came of one and not of the other would wait for the next round
+ * trip. */
+int
+window_is_used(const struct window *w)
+{
+	long long quarter = w->size / 4;
+
+	return w->gone >= (quarter > GRANT_MIN ? quarter :
+	    min_time(w->size / 2, GRANT_MIN));
+}
+
+long long
+window_next(const struct window *w, long long path, size_t held, int crowded)
+{
+	long long wide = clamp(2 * path, WINDOW_GROWN_MIN, WINDOW_MAX);
+
+	if (crowded || (long long)held > w->size / 2)
 		return clamp(w->size / 2, WINDOW_MIN, w->size);
-	return w->size;
+	return path > 0 && wide > w->size ? wide : w->size;
 }
 
 long long
@@ -41,10 +85,9 @@ window_missing(const struct window *w, long long size, size_t held)
 }
 
 void
-window_grant(struct window *w, long long n, long long size, long long at_ms)
+window_grant(struct window *w, long long n, long long size)
 {
 	w->promised += n;
 	w->size = size;
 	w->gone = 0;
-	w->granted_ms = at_ms;
 }

@@ -1,6 +1,8 @@
 /*
  * Windows: how much credit a sender is given for the body of a stream, and
- * when.  Pure arithmetic: time, round trip and what is free are arguments.
+ * when.  They follow the path: how many octets of body a link carries in one
+ * round trip, measured without a clock, by what comes between a ping and its
+ * pong.  Pure arithmetic: what is free is an argument.
  */
 #ifndef GATE_CREDIT_H
 #define GATE_CREDIT_H
@@ -8,35 +10,60 @@
 #include <stddef.h>
 
 #define WINDOW_MAX (8 << 20)
+#define PATH_SAMPLES 8
+
+/* What a link has carried.  Zeroed, nothing is known. */
+struct path {
+	long long came;			/* octets of body, in all */
+	long long pinged_at;		/* of these, when the ping went that is out */
+	long long ponged_at;		/* when the last pong came */
+	long long sample[PATH_SAMPLES];	/* what came between the last pings and their pongs */
+	unsigned int samples;		/* how many there were so far */
+	int ping_is_out;
+};
+
+/* Whether it is time for a ping: none is out, and so much has come since the last
+ * one that a body flows. */
+int path_is_due(const struct path *p);
+
+/* A ping went out; none was out. */
+void path_pinged(struct path *p);
+
+/* Its pong came. */
+void path_ponged(struct path *p);
+
+/* The octets that fill the path: the greatest of the last samples; 0: not
+ * known. */
+long long path_octets(const struct path *p);
 
 /* The credit of one half, from the side that gives it.  All in octets. */
 struct window {
 	long long size;		/* that the sender may have in all */
 	long long promised;	/* given, and not come yet: charged to the budget */
 	long long gone;		/* left for good since the last grant */
-	long long granted_ms;	/* when that was */
 };
 
-/* The window that an answer starts with: a 1024th of the free octets of the
- * budget, but from 16 KiB to 256 KiB. */
-long long window_first(size_t free_octets);
+/* The window that a body starts with: what fills the path, 1 MiB while that is
+ * not known; but at most a 64th of the free octets, and less the more streams
+ * there are already, so that many at once find room.  16 KiB at least. */
+long long window_first(long long path, size_t free_octets, long long streams);
 
-/* Whether half a window has gone, so that more may be granted. */
-int window_is_half_gone(const struct window *w);
+/* Whether so much of a window has gone, a quarter as a rule, that more may be
+ * granted. */
+int window_is_used(const struct window *w);
 
-/* The size that w should have from now on.  Credit comes by halves, so a window
- * that holds its stream back is used up within two round trips, or a little
- * more with queues on the way.  One that is used up within three doubles, while
- * there is plenty of memory; one that takes more than six is halved. */
-long long window_next(const struct window *w, long long at_ms, long long rtt_us,
-    int plenty);
+/* The size that w should have from now on: twice the path, from 64 KiB to
+ * WINDOW_MAX, if that is more; half of what it was where held octets, which wait
+ * for the socket, are more than half of it, or where memory is short (crowded),
+ * down to 16 KiB. */
+long long window_next(const struct window *w, long long path, size_t held,
+    int crowded);
 
 /* How much credit w lacks of that size, where held octets wait for the socket;
  * 0: none. */
 long long window_missing(const struct window *w, long long size, size_t held);
 
 /* Notes that n more octets were granted, in a window of that size. */
-void window_grant(struct window *w, long long n, long long size,
-    long long at_ms);
+void window_grant(struct window *w, long long n, long long size);
 
 #endif

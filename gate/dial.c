@@ -289,12 +289,13 @@ dial_accepted(struct uplink *u, struct conn *c, int v2)
 	u->is_told = 0;
 	u->refused = 0;
 	l->max_streams = u->dial.streams;
+	l->window = l->offered = u->dial.window;
 	if (!v2 && held_link_begin(l) == -1) {
 		link_lost(l, "out of memory");
 		return;
 	}
 	if (l->wire->flows)
-		link_ping(l);	/* its round trip is needed for the windows */
+		link_ping(l);	/* a pong says that the server has taken us */
 	link_later(l);
 	link_input(l);
 }
@@ -597,7 +598,7 @@ uplink_prepare(struct uplink *u)
 	u->dial.in_query = u->token_in_query;
 	u->dial.streams = clamp((long long)min_size((size_t)rl.rlim_cur, 4096) / 2,
 	    1, V2_STREAMS);
-	u->dial.window = V2_WINDOW;
+	u->dial.window = window_first(0, budget_free(), 0);
 }
 
 void
@@ -716,7 +717,7 @@ uplink_has_drained(const struct uplink *u)
 static int
 uplink_is_accepted(const struct uplink *u)
 {
-	return !u->link->wire->flows || u->link->rtt_us > 0 ||
+	return !u->link->wire->flows || u->link->ponged ||
 	    now_ms - u->up_ms >= TOLD_MS;
 }
 

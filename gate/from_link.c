@@ -118,6 +118,8 @@ take_octets(struct stream *s, const unsigned char *p, size_t n, int end)
 	if (r == -1002)
 		return r;
 	stream_window_use(s, n);
+	if (s->wire->flows)
+		link_carried(s->link, n);
 	if (r == -1) {
 		gather_write();
 		stream_break(s, 502, wrong_length);

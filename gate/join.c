@@ -190,8 +190,6 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
 	    "clients=%d", t->id, peer, l->wire->version,
 	    t->nlinks);
-	if (l->wire->flows)
-		link_ping(l);	/* its round trip is needed for the windows */
 	tunnel_dispatch(t);
 	link_input(l);
 }

@@ -181,12 +181,21 @@ link_control(struct link *l, int opcode, const void *p, size_t n)
 	return 1;
 }
 
+/* The octets of a ping say which it is; nobody else knows them before. */
 void
 link_ping(struct link *l)
 {
-	long long us = clock_us();
+	random_bytes(l->ping, sizeof(l->ping));
+	if (link_control(l, WS_PING, l->ping, sizeof(l->ping)))
+		path_pinged(&l->path);
+}
 
-	link_control(l, WS_PING, &us, sizeof(us));
+void
+link_carried(struct link *l, size_t n)
+{
+	l->path.came += (long long)n;
+	if (path_is_due(&l->path))
+		link_ping(l);
 }
 
 void
@@ -273,14 +282,11 @@ link_close_due(struct link *l)
 static void
 link_pong(struct link *l, const unsigned char *p, size_t n)
 {
-	long long us, rtt;
-
-	if (n != sizeof(us))
+	if (!l->path.ping_is_out || n != sizeof(l->ping) ||
+	    memcmp(p, l->ping, n) != 0)
 		return;
-	memcpy(&us, p, n);
-	rtt = clock_us() - us;
-	if (rtt >= 0 && rtt < 60000000 && (l->rtt_us == 0 || rtt < l->rtt_us))
-		l->rtt_us = rtt > 0 ? rtt : 1;
+	l->ponged = 1;
+	path_ponged(&l->path);
 }
 
 /* Counts frames that carry nothing.  Returns 0, or -1 where there are too
@@ -525,7 +531,7 @@ link_expire(struct conn *c)
 		link_lost(l, "nothing heard from the other side");
 	} else if (now_ms >= l->tx_ms + LINK_PING_MS) {
 		l->tx_ms = now_ms;
-		link_ping(l);
+		link_control(l, WS_PING, NULL, 0);
 	}
 }
 

@@ -9,6 +9,7 @@
 
 #include "pipegate.h"
 #include "gate/conn.h"
+#include "gate/credit.h"
 #include "gate/list.h"
 #include "gate/mem.h"
 
@@ -85,14 +86,17 @@ struct link {
 	long long max_streams;
 	long long refused_ms;		/* when the peer refused one without looking at it, and no
 					   stream has ended since; 0: it has not */
-	long long window;		/* credit that a request body starts with */
+	long long window;		/* credit that a request body starts with; on the client, that
+					   which was offered last */
+	long long offered;		/* client: the most that ever was */
 	long long tx_ms;		/* when octets were last written */
 	long long rest_ms;		/* it is not read until then, for lack of memory */
-	long long rtt_us;		/* the shortest round trip seen; 0: none yet */
+	struct path path;		/* what it carries in a round trip (v2) */
 	long long control_ms;		/* since when controls are counted */
 	long long expires;		/* server: exp of the token, s since the epoch */
 	int controls;			/* frames that carried nothing, since then */
 	int close_code;			/* of the peer's close frame; 0: none came */
+	unsigned char ping[8];		/* the payload of the one that measures */
 	unsigned char pong[WS_CONTROL_MAX];	/* the payload of the one that is due */
 	size_t npong;
 	unsigned char instance[16];
@@ -100,6 +104,7 @@ struct link {
 	unsigned char masks;		/* we are the WebSocket client */
 	unsigned char python;		/* the peer is the reference implementation */
 	unsigned char in_frame;		/* v1: a data frame has begun, and is not whole */
+	unsigned char ponged;		/* a pong for a ping of ours has come */
 	unsigned char pong_due;
 	unsigned char peer_left;	/* the peer said "leave" */
 	unsigned char deaf;		/* nothing that comes is looked at any more: a close
@@ -171,8 +176,11 @@ unsigned char *link_part_begin(struct link *l, size_t n);
 /* Adds the n octets that the caller wrote there. */
 void link_part_commit(struct link *l, size_t n);
 
-/* Sends a ping whose pong tells the round trip. */
+/* Sends a ping whose pong is looked for; none is out. */
 void link_ping(struct link *l);
+
+/* n octets of body came: measures the path, now and then. */
+void link_carried(struct link *l, size_t n);
 
 /* Sends the pong that waits for room, if there is some. */
 void link_pong_due(struct link *l);

@@ -95,7 +95,7 @@ stream_new(const struct role *role, const unsigned char id[16])
 	memset(s, 0, sizeof(*s));
 	s->role = role;
 	s->life = STREAM_NEW;
-	s->start_ms = s->from_link.window.granted_ms = now_ms;
+	s->start_ms = now_ms;
 	s->to_link.limit = LLONG_MAX;
 	if (stream_seed == 0)
 		random_bytes(&stream_seed, sizeof(stream_seed));
@@ -204,6 +204,12 @@ turn_none(const struct link *l)
 
 /* --- the credit of the half that comes from the link */
 
+long long
+stream_window_first(const struct link *l)
+{
+	return window_first(path_octets(&l->path), budget_free(), l->streams.n);
+}
+
 int
 stream_window_open(struct stream *s, long long octets)
 {
@@ -239,7 +245,7 @@ stream_window_gone(struct stream *s, size_t n)
 
 	w->gone += (long long)n;
 	if (s->life != STREAM_JOINED || !half_is_open(&s->from_link.half) ||
-	    !window_is_half_gone(w))
+	    !window_is_used(w))
 		return;
 	s->grant_due = 1;
 	turn_wait(s);
@@ -249,8 +255,9 @@ long long
 stream_window_grant(struct stream *s)
 {
 	struct window *w = &s->from_link.window;
-	int plenty = budget_free() > budget_max() / 4;
-	long long size = window_next(w, now_ms, s->link->rtt_us, plenty);
+	int crowded = budget_free() < budget_max() / 4;
+	long long size = window_next(w, path_octets(&s->link->path),
+	    s->from_link.held, crowded);
 	long long n = window_missing(w, size, s->from_link.held);
 
 	if (n > 0 && budget_charge((size_t)n) == -1) {
@@ -259,7 +266,7 @@ stream_window_grant(struct stream *s)
 		if (n <= 0 || budget_charge((size_t)n) == -1)
 			return 0;
 	}
-	window_grant(w, n, size, now_ms);
+	window_grant(w, n, size);
 	return n;
 }
 
@@ -483,6 +490,8 @@ stream_audit(const struct stream *s)
 	must(!s->role->answer_comes || !half_is_open(&s->to_link.half) ||
 	    s->http != NULL);
 	must(s->from_link.window.promised >= 0);
+	must(!joined || !s->wire->flows || !half_is_open(&s->from_link.half) ||
+	    s->from_link.window.promised == s->from_link.half.credit);
 	must(s->from_link.window.promised == 0 ||
 	    half_is_open(&s->from_link.half));
 }

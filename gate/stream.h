@@ -257,6 +257,9 @@ struct stream *turn_take(struct link *l);
 /* Whether no stream waits at l. */
 int turn_none(const struct link *l);
 
+/* The credit with which the next body that comes on l may start. */
+long long stream_window_first(const struct link *l);
+
 /* Takes the first credit that the peer is given, of so many octets, from the
  * budget.  Returns 0, or -1: the budget has not that much left. */
 int stream_window_open(struct stream *s, long long octets);
@@ -268,7 +271,7 @@ void stream_window_use(struct stream *s, size_t octets);
  * granted any more. */
 void stream_window_close(struct stream *s);
 
-/* n octets have left for good, written or thrown away: where half the window
+/* n octets have left for good, written or thrown away: where much of the window
  * has, a grant is due. */
 void stream_window_gone(struct stream *s, size_t n);
 

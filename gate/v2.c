@@ -105,22 +105,31 @@ put_reset(struct stream *s)
 		s->reset_why = NULL;
 }
 
+int
+v2_put_window(struct link *l, unsigned int number, long long octets)
+{
+	struct ws_msg m = { .type = WS_WINDOW, .stream = number,
+	    .window = octets };
+
+	return msg_put(l, &m);
+}
+
 static void
 put_grant(struct stream *s)
 {
-	struct ws_msg m = { .type = WS_WINDOW, .stream = s->number };
+	long long n;
 
 	s->grant_due = 0;
 	if (!half_is_open(&s->from_link.half))
 		return;
-	m.window = stream_window_grant(s);
-	if (m.window == 0)
+	n = stream_window_grant(s);
+	if (n == 0)
 		return;
-	if (msg_put(s->link, &m) == 0) {
-		ws_half_grant(&s->from_link.half, m.window);
+	if (v2_put_window(s->link, s->number, n) == 0) {
+		ws_half_grant(&s->from_link.half, n);
 		return;
 	}
-	stream_window_use(s, (size_t)m.window);
+	stream_window_use(s, (size_t)n);
 	s->grant_due = 1;
 }
 
@@ -436,7 +445,7 @@ v2_request(struct stream *s, const struct http_head *out,
 	int r, bare = has_no_octets(h);
 
 	d.m.took = s->link->window;
-	d.m.window = window_first(budget_free());
+	d.m.window = stream_window_first(s->link);
 	d.m.flags = s->upgrade ? WS_UPGRADE : bare ? WS_END : WS_HAS_BODY;
 	if (stream_window_open(s, d.m.window) == -1)
 		return -503;

@@ -27,6 +27,10 @@ void v2_number(struct stream *s, unsigned int number);
 int v2_put_reset(struct link *l, unsigned int number, int status, int flags,
     const char *why);
 
+/* Gives so many octets of credit to the stream of that number, or, where that is
+ * 0, to each that begins later.  Returns as v2_put_reset(). */
+int v2_put_window(struct link *l, unsigned int number, long long octets);
+
 /* Takes a message that came on l, a link of this wire.  Returns 1 where it is a
  * request: the caller takes it from m, whose views point into p.  Else it was
  * dealt with. */

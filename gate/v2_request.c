@@ -38,6 +38,21 @@ request_opens(struct stream *s, const struct ws_msg *m)
 	return -1;
 }
 
+/* Tells the server with how much credit later bodies may start, where that has
+ * become another matter.  Requests that are on their way take what was offered
+ * before. */
+static void
+request_offer(struct link *l)
+{
+	long long first = stream_window_first(l);
+
+	if ((first >= 2 * l->window || 2 * first <= l->window) &&
+	    link_is_live(l) && v2_put_window(l, 0, first) == 0) {
+		l->window = first;
+		l->offered = first > l->offered ? first : l->offered;
+	}
+}
+
 static void
 request_begin(struct link *l, const struct ws_msg *m,
     const struct http_head *h)
@@ -52,8 +67,11 @@ request_begin(struct link *l, const struct ws_msg *m,
 	if (request_opens(s, m) == -1)
 		return;
 	client_start(s, h, (m->flags & WS_HAS_BODY) != 0);
-	if ((m->flags & WS_HAS_BODY) != 0 && half_is_open(&s->from_link.half))
+	if ((m->flags & WS_HAS_BODY) == 0)
+		return;
+	if (half_is_open(&s->from_link.half))
 		v2_take_octets(s, m);
+	request_offer(l);
 }
 
 /* Over the cap it is one request that is refused: both ends may count
@@ -64,7 +82,7 @@ request_take(struct link *l, const struct ws_msg *m)
 	struct http_head h;
 
 	if (m->stream != l->last_number + 1 || m->stream > V2_NUMBER_MAX ||
-	    m->took > V2_WINDOW) {
+	    m->took > l->offered) {
 		link_fail(l, -1002, "a request out of its turn, or that took "
 		    "more credit than was offered");
 		return;

@@ -890,7 +890,7 @@ class WebSocket:
                 return fin, opcode, payload
             self.pings += 1
             if self.answers_pings:
-                self.send(PONG, payload)
+                self.conn.send_quietly(self.frame(PONG, payload))
 
     def recv(self, seconds=10):
         """The next data message as (opcode, payload)."""

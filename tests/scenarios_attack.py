@@ -474,7 +474,7 @@ def pieces_at_once(peer, stream, *sizes):
 @scenario(quick=True)
 def breaches_of_the_order(t):
     """Messages out of their order close the link with 1002, and the caller sees no whole answer."""
-    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0", "PIPEGATE_MAX_MEMORY": "16777216"})
+    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0", "PIPEGATE_MAX_MEMORY": "1048576"})
     for name, breach in BREACHES.items():
         peer = t.tunnel(server)
         conn, stream = stream_at(t, server, peer)

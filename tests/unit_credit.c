@@ -15,30 +15,60 @@ static void
 test_first(void)
 {
 	static const struct {
+		long long path;
 		size_t free_octets;
-		long long size;
+		long long streams, size;
 	} t[] = {
-		{ 0, 16 * KIB }, { 1, 16 * KIB }, { 16 << 20, 16 * KIB },
-		{ 17 << 20, 17 * KIB }, { 64 << 20, 64 * KIB },
-		{ 256u << 20, 256 * KIB }, { 257u << 20, 256 * KIB },
-		{ (size_t)-1, 256 * KIB },
+		/* not known */
+		{ 0, 64 << 20, 0, MIB }, { 0, 65 << 20, 0, MIB },
+		{ 0, 32 << 20, 0, 512 * KIB }, { 0, 64 << 20, 4, 512 * KIB },
+		{ 0, 64 << 20, 60, 64 * KIB }, { 0, 64 << 20, 1000, 16 * KIB },
+		{ 0, MIB, 0, 16 * KIB }, { 0, 0, 0, 16 * KIB },
+		/* known */
+		{ 1, 64 << 20, 0, 16 * KIB }, { 100 * KIB, 64 << 20, 0, 100 * KIB },
+		{ 8 * MIB, 64 << 20, 0, MIB },
+		{ 8 * MIB, (size_t)1 << 30, 0, 8 * MIB },
+		{ 16 * MIB, (size_t)2 << 30, 0, 8 * MIB },
+		{ 100 * KIB, 64 << 20, 60, 64 * KIB },
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(t); i++)
-		CHECK(window_first(t[i].free_octets) == t[i].size,
-		    "%zu free: %lld", t[i].free_octets,
-		    window_first(t[i].free_octets));
+		CHECK(window_first(t[i].path, t[i].free_octets, t[i].streams) ==
+		    t[i].size, "row %zu: %lld", i, window_first(t[i].path,
+		    t[i].free_octets, t[i].streams));
+}
+
+/* However many begin at once, each taking its first window of what the others
+ * left, the last still finds room. */
+static void
+test_first_of_many(void)
+{
+	long long left = 64 * MIB, n;
+
+	for (n = 0; n < 2000; n++)
+		left -= window_first(0, (size_t)left, n);
+	CHECK(left > 16 * MIB, "%lld are left", left);
 }
 
 static void
-test_half_gone(void)
+test_used(void)
 {
-	struct window w = { .size = 1000 };
+	static const struct {
+		long long size, due;
+	} t[] = {
+		{ 1000, 500 }, { 32 * KIB, 16 * KIB }, { 64 * KIB, 16 * KIB },
+		{ 80 * KIB, 20 * KIB }, { 8 * MIB, 2 * MIB },
+	};
+	size_t i;
 
-	for (w.gone = 0; w.gone <= 1000; w.gone++)
-		CHECK(window_is_half_gone(&w) == (w.gone >= 500),
-		    "%lld of 1000", w.gone);
+	for (i = 0; i < ARRAY_LEN(t); i++) {
+		struct window w = { .size = t[i].size, .gone = t[i].due - 1 };
+
+		CHECK(!window_is_used(&w), "row %zu: early", i);
+		w.gone++;
+		CHECK(window_is_used(&w), "row %zu: late", i);
+	}
 }
 
 /* What was promised, what waits for the socket and what is missing make the
@@ -71,138 +101,204 @@ test_grant(void)
 {
 	struct window w = { .size = 100, .promised = 30, .gone = 60 };
 
-	window_grant(&w, 170, 200, 5000);
-	CHECK(w.size == 200 && w.promised == 200 && w.gone == 0 &&
-	    w.granted_ms == 5000, "%lld %lld %lld %lld", w.size, w.promised,
-	    w.gone, w.granted_ms);
+	window_grant(&w, 170, 200);
+	CHECK(w.size == 200 && w.promised == 200 && w.gone == 0,
+	    "%lld %lld %lld", w.size, w.promised, w.gone);
 	CHECK(window_missing(&w, w.size, 0) == 0, "not full");
 }
 
-/* A window of size, half of which has gone took_ms after it was granted. */
-static long long
-next_after(long long size, long long took_ms, long long rtt_us, int plenty)
-{
-	struct window w = {
-		.size = size, .gone = size / 2, .granted_ms = 70000
-	};
+/* ---------------------------------------------------------------- the path */
 
-	return window_next(&w, 70000 + took_ms, rtt_us, plenty);
-}
-
-/* A window that half goes in a round trip holds its stream back. */
 static void
-test_quick(void)
+path_sample(struct path *p, long long octets)
 {
-	static const long long rtt_ms[] = { 1, 10, 200, 3000 };
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(rtt_ms); i++) {
-		long long rtt = rtt_ms[i], us = rtt * 1000;
-
-		CHECK(next_after(64 * KIB, 0, us, 1) == 128 * KIB &&
-		    next_after(64 * KIB, rtt, us, 1) == 128 * KIB,
-		    "rtt %lld ms: it does not grow", rtt);
-		CHECK(next_after(64 * KIB, rtt, us, 0) == 64 * KIB,
-		    "rtt %lld ms: it grows without memory", rtt);
-		CHECK(next_after(64 * KIB, rtt * 2, us, 1) == 64 * KIB,
-		    "rtt %lld ms: it changes when it is used up in four", rtt);
-		CHECK(next_after(64 * KIB, rtt * 4, us, 1) == 32 * KIB,
-		    "rtt %lld ms: it does not shrink", rtt);
-	}
+	path_pinged(p);
+	p->came += octets;
+	path_ponged(p);
 }
 
-/* A round trip that is not known, or very short, counts as a millisecond. */
+/* The greatest of the last eight counts, and none is more than a window. */
 static void
-test_no_rtt(void)
+test_path(void)
 {
-	long long ms;
-
-	for (ms = 0; ms < 10; ms++)
-		CHECK(next_after(64 * KIB, ms, 0, 1) ==
-		    next_after(64 * KIB, ms, 1000, 1) &&
-		    next_after(64 * KIB, ms, 1, 1) ==
-		    next_after(64 * KIB, ms, 1000, 1), "after %lld ms", ms);
-}
-
-/* Of any window, whenever: one step up or down at most, never out of bounds;
- * and the longer it took, the less. */
-static void
-test_steps(void)
-{
-	static const int plenty[] = { 0, 1 };
-	long long size, took, last, next;
-	size_t i;
-
-	for (size = 16 * KIB; size <= WINDOW_MAX; size += size / 3) {
-		for (i = 0; i < ARRAY_LEN(plenty); i++) {
-			last = 2 * WINDOW_MAX;
-			for (took = 0; took < 1000; took += 1 + took / 8) {
-				next = next_after(size, took, 20000, plenty[i]);
-				CHECK(next <= last, "%lld after %lld ms: more",
-				    size, took);
-				CHECK(next <= size * 2 && next >= size / 2,
-				    "%lld becomes %lld", size, next);
-				CHECK(next >= 16 * KIB && next <= WINDOW_MAX,
-				    "%lld becomes %lld", size, next);
-				CHECK(plenty[i] || next <= size,
-				    "%lld becomes %lld", size, next);
-				last = next;
-			}
-		}
-	}
-}
-
-/* A stream whose octets go as they come, over a path of that many octets a
- * millisecond.  Returns how large its window has become. */
-static long long
-settled(long long rate, long long rtt_ms)
-{
-	struct window w = { .size = 64 * KIB };
-	long long ms = 0, size;
+	struct path p = { 0 };
 	int i;
 
-	for (i = 0; i < 200; i++) {
-		long long took = w.size / 2 / rate;
-
-		w.gone = w.size / 2;
-		ms += took > rtt_ms ? took : rtt_ms;
-		size = window_next(&w, ms, rtt_ms * 1000, 1);
-		window_grant(&w, 0, size, ms);
+	CHECK(path_octets(&p) == 0, "known from the start");
+	path_sample(&p, 1000);
+	for (i = 0; i < PATH_SAMPLES - 1; i++) {
+		path_sample(&p, 10 + i);
+		CHECK(path_octets(&p) == 1000, "forgotten after %d", i);
 	}
-	return w.size;
+	path_sample(&p, 17);
+	CHECK(path_octets(&p) == 17, "%lld", path_octets(&p));
+	path_sample(&p, 1LL << 40);
+	CHECK(path_octets(&p) == WINDOW_MAX, "%lld", path_octets(&p));
+	p.came += 5000;
+	CHECK(!p.ping_is_out && path_octets(&p) == WINDOW_MAX,
+	    "what comes with no ping out counts");
 }
 
-/* A window becomes what the path holds, and a little more. */
 static void
-test_settles(void)
+test_next(void)
 {
 	static const struct {
-		long long rate, rtt_ms;
+		long long size, path;
+		size_t held;
+		int crowded;
+		long long next;
 	} t[] = {
-		{ 100, 1 }, { 1000, 20 }, { 12500, 50 }, { 12500, 10 },
-		{ 1250, 200 }, { 125, 300 },
+		{ MIB, 0, 0, 0, MIB }, { MIB, MIB / 2, 0, 0, MIB },
+		{ MIB, MIB / 2 + 1, 0, 0, MIB + 2 },
+		{ MIB, MIB, MIB / 2, 0, 2 * MIB },
+		{ MIB, MIB, MIB / 2 + 1, 0, MIB / 2 },
+		{ MIB, MIB, 0, 1, MIB / 2 }, { MIB, 0, 0, 1, MIB / 2 },
+		{ 16 * KIB, 1, 0, 0, 64 * KIB }, { 16 * KIB, 0, 0, 0, 16 * KIB },
+		{ 16 * KIB, MIB, 16 * KIB, 0, 16 * KIB },
+		{ 20 * KIB, MIB, 0, 1, 16 * KIB }, { 16 * KIB, MIB, 0, 1, 16 * KIB },
+		{ MIB, 8 * MIB, 0, 0, 8 * MIB }, { 8 * MIB, 8 * MIB, 0, 0, 8 * MIB },
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(t); i++) {
-		long long holds = t[i].rate * t[i].rtt_ms;
-		long long size = settled(t[i].rate, t[i].rtt_ms);
+		struct window w = { .size = t[i].size };
+		long long next = window_next(&w, t[i].path, t[i].held,
+		    t[i].crowded);
 
-		CHECK(size >= clamp(2 * holds, 16 * KIB, 8 * MIB) &&
-		    size <= clamp(16 * holds, 16 * KIB, 8 * MIB),
-		    "a path of %lld octets has a window of %lld", holds, size);
+		CHECK(next == t[i].next, "row %zu: %lld", i, next);
 	}
+}
+
+/* --------------------------------------------- a stream on a path, by the ms
+ * Whatever is under way takes half a round trip.  What comes is gone at once.
+ */
+
+#define WIRE_MS 4096
+
+struct sim {
+	long long now, rate;		/* octets a ms */
+	long long credit, came;
+	long long octets[WIRE_MS], grant[WIRE_MS];	/* that arrive then */
+	int ping[WIRE_MS], pong[WIRE_MS];
+	struct window w;
+	struct path p;
+};
+
+static struct sim sim;
+
+static size_t
+later(long long ms)
+{
+	return (size_t)((sim.now + ms) % WIRE_MS);
+}
+
+static void
+sim_grant(long long half_trip)
+{
+	long long size = window_next(&sim.w, path_octets(&sim.p), 0, 0);
+	long long n = window_missing(&sim.w, size, 0);
+
+	if (!window_is_used(&sim.w) || n == 0)
+		return;
+	window_grant(&sim.w, n, size);
+	sim.grant[later(half_trip)] += n;
+}
+
+static void
+sim_ping(long long half_trip)
+{
+	if (!path_is_due(&sim.p))
+		return;
+	path_pinged(&sim.p);
+	sim.ping[later(half_trip)] = 1;
+}
+
+static void
+sim_ms(long long half_trip)
+{
+	size_t at = later(0);
+	long long n;
+
+	sim.credit += sim.grant[at];
+	if (sim.ping[at])
+		sim.pong[later(half_trip)] = 1;
+	n = min_time(sim.credit, sim.rate);
+	sim.credit -= n;
+	sim.octets[later(half_trip)] += n;
+	sim.came += sim.octets[at];
+	sim.p.came += sim.octets[at];
+	sim.w.promised -= sim.octets[at];
+	sim.w.gone += sim.octets[at];
+	if (sim.pong[at])
+		path_ponged(&sim.p);
+	sim.octets[at] = sim.grant[at] = sim.ping[at] = sim.pong[at] = 0;
+	sim_grant(half_trip);
+	sim_ping(half_trip);
+	sim.now++;
+}
+
+/* Of what the path could carry in so many ms, how much did come: per cent. */
+static long long
+sim_run(long long ms, long long trip)
+{
+	long long before = sim.came, end = sim.now + ms;
+
+	while (sim.now < end)
+		sim_ms(trip / 2);
+	return (sim.came - before) * 100 / (ms * sim.rate);
+}
+
+static void
+sim_start(long long rate, long long window)
+{
+	memset(&sim, 0, sizeof(sim));
+	sim.rate = rate;
+	sim.credit = sim.w.size = sim.w.promised = window;
+}
+
+/* Whatever the round trip becomes while the stream lasts, the window follows. */
+static void
+test_path_changes(void)
+{
+	static const long long trip[] = { 20, 80, 20, 4, 100, 300, 2, 200 };
+	long long rate, n;
+	size_t i;
+
+	for (rate = 100; rate <= 25000; rate *= 5) {
+		sim_start(rate, MIB);
+		for (i = 0; i < ARRAY_LEN(trip); i++) {
+			if (2 * rate * trip[i] > WINDOW_MAX)
+				continue;
+			sim_run(5000, trip[i]);
+			n = sim_run(1000, trip[i]);
+			CHECK(n >= 95, "%lld octets a ms, %lld ms: %lld %%",
+			    rate, trip[i], n);
+		}
+	}
+}
+
+/* 40 MiB at 200 Mbit/s and 100 ms, from the first octet on. */
+static void
+test_first_transfer(void)
+{
+	long long ideal = 40 * MIB / 25000 + 50;
+
+	sim_start(25000, MIB);
+	while (sim.came < 40 * MIB && sim.now < 60000)
+		sim_ms(50);
+	CHECK(sim.now * 85 <= ideal * 100, "%lld ms, not %lld", sim.now, ideal);
 }
 
 void
 test_credit(void)
 {
 	test_first();
-	test_half_gone();
+	test_first_of_many();
+	test_used();
 	test_missing();
 	test_grant();
-	test_quick();
-	test_no_rtt();
-	test_steps();
-	test_settles();
+	test_path();
+	test_next();
+	test_path_changes();
+	test_first_transfer();
 }
