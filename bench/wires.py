@@ -109,6 +109,45 @@ def long_wire(b, seconds):
     return {"share": ours / plain, "p99": p99(times)}
 
 
+def changing(b, trips):
+    """A download while the wire's round trip changes each 10 s: its share of what plain TCP
+    carries in the last 5 s of each time."""
+    stand = b.stand("changing")
+    origin = service(stand)
+    wire = (LONG[0], ",".join("%d@%d" % (trip // 2, 10 * i) for i, trip in enumerate(trips)), LONG[2])
+    got = {}
+    for name, path in (("plain", "/endless"), ("ours", "/bench/endless")):
+        port = relay(stand, "plain", origin, wire) if name == "plain" else tunnel(stand, origin, wire)
+        each = json.loads(result(run("rates", port, path, 10 * len(trips))))
+        got[name] = [sum(each[10 * i + 5:10 * i + 10]) for i in range(len(trips))]
+    b.stop(stand)
+    return [ours / plain for ours, plain in zip(got["ours"], got["plain"])]
+
+
+def timed(*argv):
+    began = time.monotonic()
+    result(run(*argv))
+    return time.monotonic() - began
+
+
+def first_transfers(b):
+    """A link's first download (40 MiB) and upload (20 MiB) through 100 ms, and later ones: plain
+    TCP's time as a share of theirs."""
+    found = {}
+    for name, what in (("down", ("pull", "/bulk/41943040", 41943040)), ("up", ("upload", "/sink", 20971520))):
+        stand = b.stand("first")
+        origin = service(stand)
+        kind, path, size = what
+        wire = relay(stand, "plain", origin, LONG)
+        plain = [timed(kind, wire, path, size) for _ in range(3)]
+        port = tunnel(stand, origin, LONG)
+        ours = [timed(kind, port, "/bench" + path, size) for _ in range(3)]
+        found[name] = min(plain) / ours[0]
+        found["later " + name] = min(plain) / min(ours[1:])
+        b.stop(stand)
+    return found
+
+
 def rhythm(b, seconds):
     """Gaps of events that are sent 100 ms apart, down and up, in ms."""
     stand = b.stand("rhythm")
@@ -195,7 +234,8 @@ def wires(b, names, cells, opt):
         rounds.append({
             "narrow": beside(b, seconds, NARROW, "/bench/endless", 100),
             "plain": beside(b, seconds, None, "/bench/paced/12500000", 0),
-            "long": long_wire(b, seconds), "rhythm": rhythm(b, seconds), "breaks": breaks(b)})
+            "long": long_wire(b, seconds), "first": first_transfers(b),
+            "20-80-20": changing(b, (20, 80, 20)), "4-100": changing(b, (4, 100)), "rhythm": rhythm(b, seconds), "breaks": breaks(b)})
     say_wires(rounds)
     return rounds
 
@@ -222,6 +262,15 @@ def say_wires(rounds):
     report.line("share of what plain TCP carries", share.text(), report.verdict(share, 0.8))
     late = spread(rounds, "long", "p99")
     report.line("small requests' p99 beside it, ms", late.text("%.0f"), report.verdict(late, 250, False))
+    print("\na download while the round trip changes: share of plain TCP, 5 s after each change")
+    for name, trips in (("20-80-20", (20, 80, 20)), ("4-100", (4, 100))):
+        for i, trip in enumerate(trips):
+            share = spread(rounds, name, i)
+            report.line("%s ms: at %d" % (name, trip), share.text(), report.verdict(share, 0.8))
+    print("\nthrough 100 ms: plain TCP's time as a share of ours")
+    for name, bar in (("down", 0.9), ("up", 0.8), ("later down", 0.95), ("later up", 0.95)):
+        share = spread(rounds, "first", name)
+        report.line(name, share.text(), report.verdict(share, bar))
     print("\nevents sent 100 ms apart: share of gaps within 20 ms of that; the longest, ms")
     for way in ("down", "up"):
         gaps = [found["rhythm"][way] for found in rounds]

@@ -3,6 +3,8 @@
  *
  * Each way carries BITS a second, shared by all connections; what goes in
  * comes out DELAY ms after it left a queue that holds QUEUE octets in all.
+ * DELAY may be a list, as 10,40@15,10@30: 40 ms from second 15 on, counted from
+ * the first connection, and so on.
  * While the queue is full nothing is read.  Prints the port that it listens
  * on.  An end or a break on one side is passed on to the other.
  */
@@ -44,6 +46,7 @@ struct way {
 struct flow {
 	struct piece *first, **last;
 	size_t held;		/* octets in the list */
+	long long last_ns;	/* when the last of them is due */
 	int from, to;
 	int ended;		/* nothing more is read */
 	int done;		/* and all, with the end, is passed on */
@@ -58,7 +61,8 @@ struct conn {
 
 static struct conn conns[CONNS];
 static struct way ways[2];
-static long long bits, delay_ns;
+static long long bits, delay_ns, start_ns;
+static const char *delays;	/* what the list has still to come */
 static size_t queue_max;
 
 static void
@@ -166,6 +170,25 @@ flow_room(const struct flow *f, long long now)
 	return READ_MAX;
 }
 
+/* Takes the next delay of the list where its second has come. */
+static void
+delay_turn(long long now)
+{
+	char *end;
+	long long ms;
+	double at = 0;
+
+	if (*delays == '\0')
+		return;
+	ms = strtoll(delays, &end, 10);
+	if (*end == '@')
+		at = strtod(end + 1, &end);
+	if (now - start_ns < (long long)(at * 1e9))
+		return;
+	delay_ns = ms * 1000000LL;
+	delays = *end == ',' ? end + 1 : end;
+}
+
 static void
 flow_append(struct flow *f, struct piece *p, size_t n, long long now)
 {
@@ -173,6 +196,9 @@ flow_append(struct flow *f, struct piece *p, size_t n, long long now)
 		f->way->busy_ns = now;
 	f->way->busy_ns += span_ns(n);
 	p->due_ns = f->way->busy_ns + delay_ns;
+	if (p->due_ns < f->last_ns)	/* nothing overtakes */
+		p->due_ns = f->last_ns;
+	f->last_ns = p->due_ns;
 	p->n = n;
 	p->off = 0;
 	p->next = NULL;
@@ -370,6 +396,8 @@ turn(int listener, int port, unsigned round)
 		return;
 	}
 	now = now_ns();
+	if (start_ns != 0)
+		delay_turn(now);
 	for (k = 0; k < n; k += 2) {
 		short ready[2] = { pfd[k].revents, pfd[k + 1].revents };
 
@@ -377,6 +405,8 @@ turn(int listener, int port, unsigned round)
 	}
 	if (pfd[n].revents != 0)
 		conn_open(listener, port);
+	if (start_ns == 0 && pfd[n].revents != 0)
+		start_ns = now;
 }
 
 int
@@ -391,7 +421,8 @@ main(int argc, char *argv[])
 	}
 	port = (int)strtol(argv[1], NULL, 10);
 	bits = strtoll(argv[2], NULL, 10);
-	delay_ns = strtoll(argv[3], NULL, 10) * 1000000LL;
+	delays = argv[3];
+	delay_turn(start_ns);
 	queue_max = (size_t)strtoull(argv[4], NULL, 10);
 	/* What waits in the kernel to be read is queue too. */
 	queue_max = queue_max > 3 * RCVBUF ? queue_max - 2 * RCVBUF : RCVBUF;

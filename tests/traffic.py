@@ -3,6 +3,7 @@ it and the measuring of a scenario do not share an interpreter.
 
     origin                       an HTTP service for the paths below; prints "port N"
     download PORT PATH N SKIP T  N callers read PATH; prints the octets that came from SKIP s to T s
+    rates PORT PATH T            one caller reads PATH; prints the octets of each second, as JSON
     trickle PORT PATH N RATE     N callers that read RATE octets a second (0: none at all)
     probe PORT PATH N T          N requests a second for T s; prints their times in ms, sorted, as JSON
     upload PORT PATH SIZE        one chunked upload of stamped blocks; prints the answer's body
@@ -225,6 +226,22 @@ def download(port, path, number, skip, seconds):
             if time.monotonic() >= start + float(skip):
                 total += n
     print(total, flush=True)
+
+
+def rates(port, path, seconds):
+    sock = dial(int(port))
+    sock.sendall(head_octets("GET", path))
+    sock.settimeout(1)
+    start, got, space = time.monotonic(), [0] * (int(seconds) + 1), bytearray(1 << 18)
+    while time.monotonic() < start + int(seconds):
+        try:
+            n = sock.recv_into(space)
+        except socket.timeout:
+            continue
+        if n == 0:
+            raise EOFError("a download ended")
+        got[int(time.monotonic() - start)] += n
+    print(json.dumps(got[:int(seconds)]), flush=True)
 
 
 def trickle(port, path, number, rate):
