@@ -19,6 +19,7 @@
 #define LINK_REST_MS 10
 #define LINK_PING_MS 10000		/* nothing sent for so long: ping */
 #define LINK_CONTROLS_MAX 500		/* control or empty frames in a second */
+#define LINK_MEASURE_MS 10		/* between pings that measure: far fewer than that */
 
 #define TO(s) (1u << (s))
 
@@ -185,6 +186,7 @@ link_control(struct link *l, int opcode, const void *p, size_t n)
 void
 link_ping(struct link *l)
 {
+	l->ping_ms = now_ms;
 	random_bytes(l->ping, sizeof(l->ping));
 	if (link_control(l, WS_PING, l->ping, sizeof(l->ping)))
 		path_pinged(&l->path);
@@ -194,7 +196,7 @@ void
 link_carried(struct link *l, size_t n)
 {
 	l->path.came += (long long)n;
-	if (path_is_due(&l->path))
+	if (path_is_due(&l->path) && now_ms - l->ping_ms >= LINK_MEASURE_MS)
 		link_ping(l);
 }
 

@@ -96,6 +96,7 @@ struct link {
 	long long expires;		/* server: exp of the token, s since the epoch */
 	int controls;			/* frames that carried nothing, since then */
 	int close_code;			/* of the peer's close frame; 0: none came */
+	long long ping_ms;		/* when the last ping that measures went */
 	unsigned char ping[8];		/* the payload of the one that measures */
 	unsigned char pong[WS_CONTROL_MAX];	/* the payload of the one that is due */
 	size_t npong;

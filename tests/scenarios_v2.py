@@ -447,6 +447,19 @@ def a_tight_window_grows(t):
     raise Failed("it stays at %d" % (2 * half))
 
 
+@scenario(quick=True)
+def measuring_is_no_flood(t):
+    """As fast as bodies may come and go, the pings that measure the path are far from what a link takes for a flood."""
+    origin, server, _ = t.trio()
+    conn = t.conn(server)
+    body = pattern(100000)
+    for _ in range(600):
+        equal(len(conn.get("/demo/size/100000").body), 100000, "an answer")
+    for _ in range(200):
+        equal(conn.request("POST", "/demo/raw", body=body).status, 200, "an upload")
+    equal(server.count("link-fault"), 0, "faults on the link")
+
+
 @scenario()
 def slow_caller_stalls_nobody(t):
     """A caller that does not read holds up neither its link nor the other callers."""
