@@ -137,6 +137,13 @@ connect_why(int err)
 	}
 }
 
+/* Whether descriptors are wanting, here. */
+static int
+is_crowded(int err)
+{
+	return err == EMFILE || err == ENFILE;
+}
+
 /* Every address was tried; err: how the last one failed.  What is wanting here,
  * not there, is there once another request has ended: the server may try
  * again. */
@@ -145,12 +152,10 @@ origin_unreachable(struct stream *s, int err)
 {
 	struct target *t = target_of(s);
 
-	int crowded = err == EMFILE || err == ENFILE;
-
 	if (!s->reached)
-		s->reset_flags = crowded ? WS_UNREACHED | WS_REFUSED :
+		s->reset_flags = is_crowded(err) ? WS_UNREACHED | WS_REFUSED :
 		    WS_UNREACHED;
-	if (crowded) {
+	if (is_crowded(err)) {
 		client_fail(s, 503, "the client has too many open files");
 		return;
 	}
@@ -196,7 +201,7 @@ origin_next(struct origin *o, int err)
 	int fd = target_connect(o->target, &o->attempt);
 
 	if (fd == -1)
-		origin_unreachable(o->stream, err);
+		origin_unreachable(o->stream, is_crowded(errno) ? errno : err);
 	else
 		conn_replace_fd(o->c, fd);
 }
