@@ -13,7 +13,6 @@
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
-#include "gate/url.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
@@ -44,67 +43,6 @@ static struct uplink *
 uplink_of(const struct link *l)
 {
 	return CONTAINER(l->of, struct uplink, target);
-}
-
-/* --- what the command line says */
-
-static int
-scheme_is(const struct url *u, const char *plain, const char *tls)
-{
-	return http_equal_nocase(u->scheme, plain) ? 0 :
-	    http_equal_nocase(u->scheme, tls) ? 1 : -1;
-}
-
-static void
-uplink_set_host(struct uplink *u, const struct url *url, const char *usual)
-{
-	const char *colon;
-
-	snprintf(u->server.host, sizeof(u->server.host), "%.*s",
-	    (int)url->host.n, (const char *)url->host.p);
-	snprintf(u->server.port, sizeof(u->server.port), "%.*s",
-	    url->port.n > 0 ? (int)url->port.n : (int)strlen(usual),
-	    url->port.n > 0 ? (const char *)url->port.p : usual);
-	colon = strcmp(u->server.port, usual) == 0 ? "" : ":";
-	snprintf(u->host, sizeof(u->host),
-	    strchr(u->server.host, ':') != NULL ? "[%s]%s%s" : "%s%s%s",
-	    u->server.host, colon, colon[0] != '\0' ? u->server.port : "");
-}
-
-const char *
-uplink_set_server(struct uplink *u, const char *text)
-{
-	struct view token;
-	struct url url;
-
-	if (url_split(&url, text) == -1)
-		return "it must be like ws://yourserver:8000/?token=... "
-		    "(or wss://)";
-	u->tls = scheme_is(&url, "ws", "wss");
-	if (u->tls == -1)
-		u->tls = scheme_is(&url, "http", "https");
-	if (u->tls == -1)
-		return "it must begin with ws:// or wss://";
-	uplink_set_host(u, &url, u->tls ? "443" : "80");
-	if (url_take_token(u->path, sizeof(u->path), url.path, &token) == -1 ||
-	    token.n >= sizeof(u->token))
-		return "it is too long";
-	u->token_in_query = token.n > 0;
-	memcpy(u->token, token.p, token.n);
-	u->token[token.n] = '\0';
-	return NULL;
-}
-
-const char *
-uplink_set_token(struct uplink *u, const char *token)
-{
-	size_t n = strlen(token);
-
-	if (n >= sizeof(u->token))
-		return "it is too long";
-	memcpy(u->token, token, n + 1);
-	u->token_in_query = 0;
-	return NULL;
 }
 
 /* --- dialling again */
