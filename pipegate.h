@@ -388,11 +388,11 @@ struct http_answer_shape {
 	struct view correlation_id;	/* x-pipegate-correlation-id replaces the origin's (not in 1xx) */
 };
 
-/* Writes the answer's head h, which came over a link or is our own (with
- * status, reason and fields, and a length of 0 where that is in them): status line, fields less what
- * framing forbids, then what shape adds.  Connection: close is written, and the
- * connection must be closed, also where framing is until close.  A 101 gets
- * Connection: Upgrade. */
+/* Writes the answer's head h, which came over a link or is our own (with status,
+ * reason and fields, and a length of 0 where that is in them): status line,
+ * fields less what framing forbids, then what shape adds.  Connection: close is
+ * written, and the connection must be closed, also where framing is until close.
+ * A 101 gets Connection: Upgrade. */
 void http_answer_put(struct http_out *o, const struct http_answer_shape *shape,
     const struct http_head *h);
 

@@ -55,6 +55,13 @@ window_first(long long path, size_t free_octets, long long streams)
 	    WINDOW_MIN, WINDOW_MAX);
 }
 
+long long
+window_taken(long long offered, long long others)
+{
+	return offered <= WINDOW_MIN ? offered :
+	    clamp(offered * 4 / (4 + others), WINDOW_MIN, offered);
+}
+
 /* By halves, what came of one and not of the other would wait for the next round
  * trip. */
 int

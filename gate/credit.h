@@ -48,6 +48,11 @@ struct window {
  * there are already, so that many at once find room.  16 KiB at least. */
 long long window_first(long long path, size_t free_octets, long long streams);
 
+/* How much a body takes of what its receiver offers to start with, where there
+ * are so many other streams: all of it, or less, so that many at once find room
+ * there; but 16 KiB, if so much is offered. */
+long long window_taken(long long offered, long long others);
+
 /* Whether so much of a window has gone, a quarter as a rule, that more may be
  * granted. */
 int window_is_used(const struct window *w);

@@ -202,7 +202,8 @@ dial_gone(struct link *l, int code, const char *why)
 
 static const struct link_ops dial_ops_v2 = {
 	.message = request_v2, .handled = gather_write,
-	.left = dial_left, .gone = dial_gone, .freed = dial_freed, .alone_ms = LINK_ALONE_MS,
+	.left = dial_left, .gone = dial_gone, .freed = dial_freed,
+	.alone_ms = LINK_ALONE_MS,
 };
 
 static const struct link_ops dial_ops_v1 = {
@@ -227,7 +228,7 @@ dial_accepted(struct uplink *u, struct conn *c, int v2)
 	u->is_told = 0;
 	u->refused = 0;
 	l->max_streams = u->dial.streams;
-	l->window = l->offered = u->dial.window;
+	l->offer = l->offer_max = u->dial.window;
 	if (!v2 && held_link_begin(l) == -1) {
 		link_lost(l, "out of memory");
 		return;
@@ -655,7 +656,7 @@ uplink_has_drained(const struct uplink *u)
 static int
 uplink_is_accepted(const struct uplink *u)
 {
-	return !u->link->wire->flows || u->link->ponged ||
+	return !u->link->wire->flows || u->link->path.samples > 0 ||
 	    now_ms - u->up_ms >= TOLD_MS;
 }
 

@@ -196,7 +196,7 @@ void
 link_carried(struct link *l, size_t n)
 {
 	l->path.came += (long long)n;
-	if (path_is_due(&l->path) && now_ms - l->ping_ms >= LINK_MEASURE_MS)
+	if (now_ms - l->ping_ms >= LINK_MEASURE_MS && path_is_due(&l->path))
 		link_ping(l);
 }
 
@@ -287,7 +287,6 @@ link_pong(struct link *l, const unsigned char *p, size_t n)
 	if (!l->path.ping_is_out || n != sizeof(l->ping) ||
 	    memcmp(p, l->ping, n) != 0)
 		return;
-	l->ponged = 1;
 	path_ponged(&l->path);
 }
 
@@ -577,7 +576,7 @@ link_flush(struct link *l)
 	}
 	l->tx_ms = now_ms;
 	buf_consume(&l->tx, (size_t)n);
-	if (l->tx.len < l->tx.cap / 4)
+	if (l->tx.len <= MEM_SMALL)	/* more would be moved to and fro */
 		buf_fit(&l->tx);
 	return l->tx.len == 0;
 }

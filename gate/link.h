@@ -13,7 +13,7 @@
 #include "gate/list.h"
 #include "gate/mem.h"
 
-#define LINK_RX_MAX MEM_READ			/* the largest v2 message and a read behind it */
+#define LINK_RX_MAX MEM_LINK		/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
 #define LINK_BODY_ROOM (64 << 10)	/* body octets go in while less is unwritten */
 #define LINK_HEAD_ROOM (256 << 10)	/* heads of requests go in while less is */
@@ -86,9 +86,8 @@ struct link {
 	long long max_streams;
 	long long refused_ms;		/* when the peer refused one without looking at it, and no
 					   stream has ended since; 0: it has not */
-	long long window;		/* credit that a request body starts with; on the client, that
-					   which was offered last */
-	long long offered;		/* client: the most that ever was */
+	long long window;		/* server: offered for a request body to start with */
+	long long offer, offer_max;	/* client: what it offered for that last, and at most */
 	long long tx_ms;		/* when octets were last written */
 	long long rest_ms;		/* it is not read until then, for lack of memory */
 	struct path path;		/* what it carries in a round trip (v2) */
@@ -105,7 +104,6 @@ struct link {
 	unsigned char masks;		/* we are the WebSocket client */
 	unsigned char python;		/* the peer is the reference implementation */
 	unsigned char in_frame;		/* v1: a data frame has begun, and is not whole */
-	unsigned char ponged;		/* a pong for a ping of ours has come */
 	unsigned char pong_due;
 	unsigned char peer_left;	/* the peer said "leave" */
 	unsigned char deaf;		/* nothing that comes is looked at any more: a close

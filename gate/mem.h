@@ -17,7 +17,7 @@
 #define MEM_SMALL 2048
 #define MEM_BLOCK 16384
 #define MEM_LARGE 36864
-#define MEM_READ (128 << 10)
+#define MEM_LINK (160 << 10)	/* what a link puts into its buffer in a turn, or reads */
 
 /* --- the budget */
 

@@ -522,14 +522,6 @@ client_stray(struct stream *s, const struct ws_msg *m)
 	link_fail(s->link, -1002, "a message out of its order");
 }
 
-/* A request is refused by clients alone. */
-static int
-client_again(struct stream *s)
-{
-	(void)s;
-	return 0;
-}
-
 static void
 client_lost(struct stream *s, int status, const char *why)
 {
@@ -610,7 +602,7 @@ origins_crowded(struct target *t, size_t most)
 
 static const struct role client_role = {
 	.head = client_head, .fault = client_fault, .message = client_stray,
-	.again = client_again, .lost = client_lost, .over = client_over,
+	.lost = client_lost, .over = client_over,
 	.detached = client_detached,
 };
 

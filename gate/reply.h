@@ -28,11 +28,11 @@ struct caller {
 	size_t *share;		/* a sum that its memory counts in, or NULL */
 	size_t shared;		/* octets that it counts there */
 	size_t head_size;	/* of the head at the front of rx; 0: none is there */
+	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
+	size_t unsent;		/* octets of tx that stand before the final answer */
 	unsigned char served;	/* has sent a request */
 	unsigned char tunnel_only;	/* came in over the cap: may only join */
 	unsigned char hung_up;	/* sends no more, seen while its body was not read */
-	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
-	size_t unsent;		/* octets of tx that stand before the final answer */
 	unsigned char answer_out;	/* a part of the answer behind them has been written */
 	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned char minor, head_only, html, keep_alive;

@@ -53,7 +53,8 @@ struct role {
 	/* An answer's head came (v2); m's views are good for the call. */
 	void (*message)(struct stream *, const struct ws_msg *m);
 	/* The peer has refused the request without looking at it: gives it out
-	 * once more, if it can.  Returns 1: s is over; or 0. */
+	 * once more, if it can.  Returns 1: s is over; or 0.  NULL: it never
+	 * can. */
 	int (*again)(struct stream *);
 	/* The half that comes from the link was broken off before its end.
 	 * Never frees s.  why is good for the call. */

@@ -41,11 +41,11 @@ number_find(const struct link *l, unsigned int number)
 }
 
 void
-v2_number(struct stream *s, unsigned int number)
+v2_number(struct stream *s)
 {
-	struct stream **at = number_bucket(s->link, number);
+	struct stream **at = number_bucket(s->link, s->link->last_number);
 
-	s->number = s->link->last_number = number;
+	s->number = s->link->last_number;
 	s->number_next = *at;
 	*at = s;
 }
@@ -77,12 +77,14 @@ static int
 msg_put(struct link *l, const struct ws_msg *m)
 {
 	unsigned char *p = link_begin(l, WS_REQUEST_PREFIX + m->head.n);
+	size_t prefix;
 
 	if (p == NULL)
 		return -1;
+	prefix = ws_msg_put(p, m);
 	if (m->head.n > 0)
-		memcpy(p + ws_msg_put(p, m), m->head.p, m->head.n);
-	msg_commit(l, m, p, m->head.n);
+		memcpy(p + prefix, m->head.p, m->head.n);
+	link_commit(l, WS_BINARY, 1, prefix + m->head.n);
 	return 0;
 }
 
@@ -179,7 +181,7 @@ put_trailer_fields(struct stream *s, const struct http_field *f, size_t n)
 		return -1;
 	o.p = p + WS_PREFIX;
 	http_fields_put(&o, f, n);
-	if (o.len > o.cap) {
+	if (o.len > o.cap) {		/* a space more behind each ':' */
 		o.len = 0;
 		http_fields_put(&o, NULL, 0);
 	}
@@ -258,7 +260,7 @@ run_read(struct stream *s, int run)
 	struct iovec iov[RUN_MAX];
 	size_t got, stride = WS_PREFIX + WS_BODY_MAX +
 	    ws_frame_head_size(WS_BODY_MAX, s->link->masks);
-	unsigned char *p = link_begin(s->link, stride * RUN_MAX);
+	unsigned char *p = link_begin(s->link, stride * (size_t)run);
 	int i;
 
 	if (p == NULL)
@@ -361,6 +363,17 @@ draft_room(const struct ws_msg *m, const struct link *l, long long credit)
 	return (size_t)min_time(WS_BODY_MAX, credit);
 }
 
+/* Room to be had for cap octets of body: where they are the first of many, for
+ * those in the next messages too, so that they need not move for these. */
+static size_t
+draft_reserve(const struct stream *s, size_t cap)
+{
+	const struct http_body *body = &s->to_link.body;
+
+	return cap == WS_BODY_MAX && body->framing == HTTP_LENGTH &&
+	    body->left > LINK_BODY_ROOM ? LINK_BODY_ROOM : cap;
+}
+
 /* Drafts head h, written by put, and what there is of its body where m says that
  * it has one.  Returns 0; minus a status, as struct wire has it; or 1: the body
  * cannot be read, of which the role was told. */
@@ -377,7 +390,7 @@ draft_head(struct draft *d, struct stream *s, const struct http_head *h,
 	if (o.len > HTTP_LINK_HEAD_MAX)
 		return -431;
 	d->cap = draft_room(&d->m, s->link, credit);
-	d->p = link_begin(s->link, prefix + o.len + d->cap);
+	d->p = link_begin(s->link, prefix + o.len + draft_reserve(s, d->cap));
 	if (d->p == NULL)
 		return -503;
 	d->m.head.n = o.cap = o.len;
@@ -417,11 +430,13 @@ draft_commit(struct draft *d, struct stream *s)
 		turn_wait(s);
 }
 
-/* The last number of a link was taken: the client is to dial anew. */
+/* Gives s the next number.  After the last one the client is to dial anew. */
 static void
 request_numbered(struct stream *s)
 {
-	v2_number(s, s->link->last_number + 1);
+	must(s->link->last_number < V2_NUMBER_MAX);
+	s->link->last_number++;
+	v2_number(s);
 	if (s->number == V2_NUMBER_MAX)
 		link_leave(s->link);
 }
@@ -444,7 +459,7 @@ v2_request(struct stream *s, const struct http_head *out,
 	struct draft d = { .m = { .type = WS_REQUEST }, .step = STEP_DATA };
 	int r, bare = has_no_octets(h);
 
-	d.m.took = s->link->window;
+	d.m.took = window_taken(s->link->window, s->link->streams.n - 1);
 	d.m.window = stream_window_first(s->link);
 	d.m.flags = s->upgrade ? WS_UPGRADE : bare ? WS_END : WS_HAS_BODY;
 	if (stream_window_open(s, d.m.window) == -1)
@@ -621,7 +636,7 @@ take_reset(struct stream *s, const struct ws_msg *m)
 	int refused = (m->flags & WS_REFUSED) != 0;
 
 	if (!refused || !half_is_open(&s->from_link.half) ||
-	    !s->role->again(s))
+	    s->role->again == NULL || !s->role->again(s))
 		take_break(s, m);
 	if (refused)
 		l->refused_ms = now_ms;
@@ -663,12 +678,12 @@ take_message(struct link *l, const struct ws_msg *m)
 		link_leave(l);
 	} else if (m->type == WS_WINDOW && m->stream == 0) {
 		l->window = min_time(m->window, WINDOW_MAX);
-	} else if (is_for_stream(m)) {
-		s = number_find(l, m->stream);
-		if (m->stream == 0 || m->stream > l->last_number)
-			link_fail(l, -1002, "a message for no stream");
-		else if (s != NULL)
-			take_for_stream(s, m);
+	} else if (!is_for_stream(m)) {
+		return;
+	} else if (m->stream == 0 || m->stream > l->last_number) {
+		link_fail(l, -1002, "a message for no stream");
+	} else if ((s = number_find(l, m->stream)) != NULL) {
+		take_for_stream(s, m);
 	}
 }
 

@@ -19,8 +19,9 @@ extern const struct wire wire_v2;
 #define V2_NUMBER_MAX 0x7fffffffu	/* of the last request on a link */
 #endif
 
-/* Gives s, which is new on its link, that number: the one that is next. */
-void v2_number(struct stream *s, unsigned int number);
+/* Has s, which is new on its link, found by the number of the link's last
+ * request, which it is. */
+void v2_number(struct stream *s);
 
 /* Resets the stream of that number on l: a request that gets no stream here is
  * refused so.  Returns 0, or -1: no memory. */

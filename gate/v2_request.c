@@ -2,6 +2,8 @@
 
 #include "pipegate.h"
 #include "gate/list.h"
+#include "gate/mem.h"
+#include "gate/credit.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
@@ -34,6 +36,7 @@ request_opens(struct stream *s, const struct ws_msg *m)
 		half_end(&s->from_link.half);
 	if (bodyless || stream_window_open(s, m->took) == 0)
 		return 0;
+	s->reset_flags = WS_UNREACHED | WS_REFUSED;
 	client_fail(s, 503, client_no_memory);
 	return -1;
 }
@@ -44,12 +47,12 @@ request_opens(struct stream *s, const struct ws_msg *m)
 static void
 request_offer(struct link *l)
 {
-	long long first = stream_window_first(l);
+	long long first = window_first(path_octets(&l->path), budget_free(), 0);
 
-	if ((first >= 2 * l->window || 2 * first <= l->window) &&
+	if ((first >= 2 * l->offer || 2 * first <= l->offer) &&
 	    link_is_live(l) && v2_put_window(l, 0, first) == 0) {
-		l->window = first;
-		l->offered = first > l->offered ? first : l->offered;
+		l->offer = first;
+		l->offer_max = first > l->offer_max ? first : l->offer_max;
 	}
 }
 
@@ -63,15 +66,14 @@ request_begin(struct link *l, const struct ws_msg *m,
 		request_refuse(l, m, 503, WS_REFUSED, client_no_memory);
 		return;
 	}
-	v2_number(s, m->stream);
+	v2_number(s);
 	if (request_opens(s, m) == -1)
 		return;
 	client_start(s, h, (m->flags & WS_HAS_BODY) != 0);
-	if ((m->flags & WS_HAS_BODY) == 0)
-		return;
-	if (half_is_open(&s->from_link.half))
+	if ((m->flags & WS_HAS_BODY) != 0 && half_is_open(&s->from_link.half))
 		v2_take_octets(s, m);
-	request_offer(l);
+	if ((m->flags & (WS_HAS_BODY | WS_UPGRADE)) != 0)
+		request_offer(l);
 }
 
 /* Over the cap it is one request that is refused: both ends may count
@@ -82,7 +84,7 @@ request_take(struct link *l, const struct ws_msg *m)
 	struct http_head h;
 
 	if (m->stream != l->last_number + 1 || m->stream > V2_NUMBER_MAX ||
-	    m->took > l->offered) {
+	    m->took > l->offer_max) {
 		link_fail(l, -1002, "a request out of its turn, or that took "
 		    "more credit than was offered");
 		return;

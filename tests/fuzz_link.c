@@ -114,16 +114,17 @@ static const struct role client_notes = {
 	.over = note_over,
 };
 
+/* A stream for the last request on l. */
 static struct stream *
-stream_begin(struct link *l, const struct role *role, unsigned int number,
-    long long to_link, long long from_link)
+stream_begin(struct link *l, const struct role *role, long long to_link,
+    long long from_link)
 {
 	struct stream *s = stream_new(role, NULL);
 
 	if (s == NULL)
 		abort();
 	stream_join(s, l);
-	v2_number(s, number);
+	v2_number(s);
 	half_open(&s->to_link.half, to_link, -1);
 	half_open(&s->from_link.half, from_link, -1);
 	if (stream_window_open(s, from_link) == -1)
@@ -135,11 +136,11 @@ stream_begin(struct link *l, const struct role *role, unsigned int number,
 static void
 server_streams(struct link *l)
 {
-	unsigned int i;
-
-	for (i = 1; i <= STREAMS; i++)
-		half_end(&stream_begin(l, &server_notes, i, 0,
+	while (l->last_number < STREAMS) {
+		l->last_number++;
+		half_end(&stream_begin(l, &server_notes, 0,
 		    V2_WINDOW)->to_link.half);
+	}
 }
 
 static void
@@ -165,7 +166,7 @@ note_request(struct link *l, const struct ws_msg *m)
 			link_close(l, 1013, "");
 		return;
 	}
-	s = stream_begin(l, &client_notes, m->stream, m->window, m->took);
+	s = stream_begin(l, &client_notes, m->window, m->took);
 	if ((m->flags & WS_UPGRADE) == 0)
 		note_body(s, m, &h);
 }

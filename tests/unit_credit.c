@@ -51,6 +51,29 @@ test_first_of_many(void)
 	CHECK(left > 16 * MIB, "%lld are left", left);
 }
 
+/* Of an offer the first takes all, and many at once not much more than a few. */
+static void
+test_taken(void)
+{
+	static const struct {
+		long long offered, others, taken;
+	} t[] = {
+		{ 0, 0, 0 }, { 100, 1000, 100 }, { 16 * KIB, 9, 16 * KIB },
+		{ MIB, 0, MIB }, { MIB, 4, MIB / 2 }, { MIB, 12, MIB / 4 },
+		{ MIB, 5000, 16 * KIB }, { 20 * KIB, 100, 16 * KIB },
+	};
+	long long sum = 0, n;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(t); i++)
+		CHECK(window_taken(t[i].offered, t[i].others) == t[i].taken,
+		    "row %zu: %lld", i, window_taken(t[i].offered,
+		    t[i].others));
+	for (n = 0; n < 1000; n++)
+		sum += window_taken(MIB, n);
+	CHECK(sum < 32 * MIB, "a thousand take %lld", sum);
+}
+
 static void
 test_used(void)
 {
@@ -294,6 +317,7 @@ test_credit(void)
 {
 	test_first();
 	test_first_of_many();
+	test_taken();
 	test_used();
 	test_missing();
 	test_grant();

@@ -594,14 +594,20 @@ big_fields(size_t at, size_t count)
 	return big_put(at, "\r\n", 1);
 }
 
-/* A head of just so many octets. */
+/* A head of just so many octets, which begins with start. */
 static size_t
-big_head(size_t size)
+big_filled(const char *start, size_t size)
 {
-	size_t at = big_put(0, GET11 "A: ", 1);
+	size_t at = big_put(0, start, 1);
 
 	at = big_put(at, "x", size - at - 4);
 	return big_put(at, "\r\n\r\n", 1);
+}
+
+static size_t
+big_head(size_t size)
+{
+	return big_filled(GET11 "A: ", size);
 }
 
 static size_t
@@ -1115,10 +1121,7 @@ big_lines(const char *first, const char *unit, size_t times)
 static size_t
 big_answer(size_t size)
 {
-	size_t at = big_put(0, OK11 "A: ", 1);
-
-	at = big_put(at, "x", size - at - 4);
-	return big_put(at, "\r\n\r\n", 1);
+	return big_filled(OK11 "A: ", size);
 }
 
 static size_t
