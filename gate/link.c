@@ -480,7 +480,9 @@ link_ready(struct conn *c, short revents)
 		link_later(l);
 	if (!(revents & ~POLLOUT))
 		return;
-	if (buf_space(&c->rx, LINK_READ, LINK_RX_MAX) == NULL) {
+	/* Where memory is short, a little at a time. */
+	if (buf_space(&c->rx, LINK_READ, LINK_RX_MAX) == NULL &&
+	    buf_space(&c->rx, 1, LINK_RX_MAX) == NULL) {
 		l->rest_ms = now_ms + LINK_REST_MS;
 		return;
 	}

@@ -1199,7 +1199,7 @@ class TunnelServer:
 
     def undialled(self, seconds):
         """Whether nobody dials for so long."""
-        return not select.select([self.listener], [], [], seconds)[0]
+        return not readable([self.listener], seconds)
 
     def accept(self, v2=True, seconds=10, fields=()):
         conn = self.dialled(seconds)
@@ -1238,7 +1238,7 @@ def counted(env):
 
 def came(conn):
     """Whether anything has come, or the end."""
-    return bool(conn.buf or select.select([conn.sock], [], [], 0)[0])
+    return bool(conn.buf or readable([conn.sock]))
 
 
 class Clock:
@@ -1254,6 +1254,14 @@ class Clock:
     def go(self, seconds):
         before, = struct.unpack("q", self.ahead[:])
         self.ahead[:] = struct.pack("q", before + int(seconds * 1000))
+
+
+def readable(socks, seconds=0):
+    """Whether one of them can be read, or becomes so in that time.  Their descriptors may be of any number."""
+    poll = select.poll()
+    for sock in socks:
+        poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def ended(conn):

@@ -2,7 +2,6 @@
 import json
 import os
 import re
-import select
 import signal
 import struct
 import time
@@ -455,7 +454,7 @@ def widest(t, answer):
             answer(peer, payload, spend)
         elif opcode == BINARY_FRAME:
             credit += harness.read_message(payload).get("bytes", 0)
-            while select.select([peer.conn.sock], [], [], 0.02)[0] or peer.conn.buf:
+            while harness.readable([peer.conn.sock], 0.02) or peer.conn.buf:
                 _, opcode, payload = peer.recv_frame()      # what else has come meanwhile
                 if opcode == PING:
                     answer(peer, payload, lambda: None)
