@@ -7,6 +7,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
@@ -24,8 +25,12 @@
 void
 answer_attach(struct stream *s, struct caller *w)
 {
+	struct account *a = s->tunnel->charged;
+
 	s->http = w->c;
 	w->stream = s;
+	caller_count_in(w, a);
+	conn_count_in(w->c, account_octets(a));
 }
 
 static struct caller *
@@ -38,6 +43,7 @@ static void
 server_detached(struct stream *s)
 {
 	caller_of(s)->stream = NULL;
+	conn_count_in(s->http, account_octets(&account_nobody));
 }
 
 /* --- the end of a request */

@@ -12,7 +12,8 @@ struct stream;
 
 extern const struct role server_role;
 
-/* Ties s to caller w, whose request it is. */
+/* Ties s to caller w, whose request it is: w counts in the account of its
+ * tunnel, with its memory until they part. */
 void answer_attach(struct stream *s, struct caller *w);
 
 /* w leaves before its request is over: ends its conn, and has the client told.

@@ -13,6 +13,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
@@ -35,15 +36,25 @@
 #define BODY_SILENT_MS 60000
 #define HELD_FREE_MS 10000	/* before a least rate is asked of a body */
 #define STALLED_MS 30000
+#define IDLE_LOOK 64		/* callers looked at to find one that may go */
 
 static struct {
-	struct list idle;	/* between requests */
+	struct list idle;	/* between requests, and counted for an id */
+	struct list nobodys;	/* between requests, or before the first, and counted for none */
 	struct list heads;	/* inside a head */
 	struct list stuck;	/* that do not take our own answers */
-	size_t octets;		/* the memory of these lists */
 } callers;
 
 static const char crowded[] = "too many connections: try again";
+
+/* Ends a caller that has no request at work. */
+static void
+caller_drop(struct caller *w)
+{
+	caller_unlist(w);
+	conn_kill(w->c);
+	conn_count_in(w->c, NULL);	/* it holds it no longer than this turn */
+}
 
 /* --- a request for a tunnel */
 
@@ -84,8 +95,8 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 	s = stream_new(&server_role, id);
 	if (s == NULL)
 		return NULL;
-	answer_attach(s, w);
 	s->tunnel = t;
+	answer_attach(s, w);
 	s->upgrade = h->upgrade && h->framing == HTTP_NO_BODY &&
 	    !upgrade_is_h2c(h);
 	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;
@@ -105,12 +116,32 @@ caller_refuse(struct caller *w, const struct http_head *h, int status,
 	caller_error(w, status, why);
 }
 
+/* Whether w may count in a: it does already, a may take one more connection, or
+ * one of those idle longest was of a, and goes. */
+static int
+caller_fits(const struct caller *w, const struct account *a)
+{
+	struct caller *idle = list_first(&callers.idle);
+	int i;
+
+	if (w->account == a || account_may_grow(a, SHARE_CONNS))
+		return 1;
+	for (i = 0; i < IDLE_LOOK && idle != NULL; i++) {
+		if (idle->account == a) {
+			caller_drop(idle);
+			return 1;
+		}
+		idle = list_after(&idle->place);
+	}
+	return 0;
+}
+
 static void
 caller_no_room(struct caller *w, const struct http_head *h,
     const struct tunnel *t)
 {
 	caller_refuse(w, h, 503, tunnel_is_served(t) ?
-	    "too many requests wait for this client: try again" :
+	    "too many requests for this id at once: try again" :
 	    tunnel_nobody);
 }
 
@@ -119,8 +150,15 @@ static void
 caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 {
 	struct link *l = t->waiting.n == 0 ? tunnel_pick(t) : NULL;
+	struct conn *c = w->c;
 	struct stream *s;
 
+	if (!caller_fits(w, t->charged)) {
+		w->keep_alive = 0;
+		caller_refuse(w, h, 503, crowded);
+		conn_part(c);
+		return;
+	}
 	if (l == NULL && !tunnel_has_room(t)) {
 		caller_no_room(w, h, t);
 		return;
@@ -248,20 +286,12 @@ head_fault(int status)
 	}
 }
 
-/* Ends a caller that has no request at work. */
-static void
-caller_drop(struct caller *w)
-{
-	caller_unlist(w);
-	conn_kill(w->c);
-}
-
-/* Unfinished heads, and answers of ours that nobody takes, may hold a quarter
- * of the budget: past that the oldest goes. */
+/* Where unfinished heads, and answers of ours that nobody takes, hold more than
+ * their share, the oldest goes. */
 static void
 heads_evict(void)
 {
-	while (callers.octets > budget_max() / 4) {
+	while (!account_may_grow(&account_nobody, SHARE_OCTETS)) {
 		struct caller *w = list_first(callers.stuck.n > 0 ?
 		    &callers.stuck : &callers.heads);
 
@@ -271,20 +301,32 @@ heads_evict(void)
 	}
 }
 
-int
-caller_evict(void)
+/* Turns w away for the sake of others, without the courtesy of lingering. */
+static void
+caller_yield(struct caller *w)
 {
-	struct caller *w = list_first(callers.idle.n > 0 ? &callers.idle :
-	    &callers.heads);
-
-	if (w == NULL)
-		return -1;
 	if (conn_arrived(w->c) > 0) {
 		caller_note_nothing(w);
 		caller_error(w, 503, crowded);
 		conn_part(w->c);
 	}
 	caller_drop(w);
+}
+
+/* Neither a flood of newcomers ends those that are kept for another request, nor
+ * do these keep newcomers out. */
+int
+caller_evict(void)
+{
+	const struct list *longest = &callers.heads;
+
+	if (callers.nobodys.n >= longest->n)
+		longest = &callers.nobodys;
+	if (callers.idle.n > longest->n)
+		longest = &callers.idle;
+	if (longest->n == 0)
+		return -1;
+	caller_yield(list_first(longest));
 	return 0;
 }
 
@@ -329,10 +371,10 @@ static void
 caller_park(struct caller *w)
 {
 	struct conn *c = w->c;
-	struct list *where = c->rx.len > 0 ? &callers.heads : &callers.idle;
+	struct list *where = c->rx.len > 0 ? &callers.heads :
+	    w->account == &account_nobody ? &callers.nobodys : &callers.idle;
 
 	buf_fit(&c->rx);
-	caller_share(w, &callers.octets, c->rx.cap);
 	if (w->place.in != where) {
 		list_leave(&w->place);
 		list_add(where, &w->place, w);
@@ -351,7 +393,6 @@ caller_blocked(struct conn *c)
 		return;
 	buf_fit(&c->rx);
 	caller_unlist(w);
-	caller_share(w, &callers.octets, c->rx.cap + MEM_BLOCK);
 	list_add(&callers.stuck, &w->place, w);
 	heads_evict();
 }
@@ -361,7 +402,6 @@ static void
 caller_take_head(struct caller *w, const struct http_head *h, int r)
 {
 	w->c->scanned = 0;
-	caller_share(w, NULL, 0);
 	if (r > 0 || r == -405 || r == -417)
 		caller_note(w, h);
 	else
@@ -643,8 +683,7 @@ static const struct kind caller_kind = {
 };
 
 void
-caller_accept(int fd, const struct addr *peer, size_t *counted,
-    int tunnel_only)
+caller_accept(int fd, const struct addr *peer, int tunnel_only)
 {
 	struct caller *w = caller_new(peer);
 
@@ -657,10 +696,9 @@ caller_accept(int fd, const struct addr *peer, size_t *counted,
 		caller_free(w);
 		return;
 	}
-	++*counted;
-	w->c->counted = counted;
+	conn_count_in(w->c, account_octets(&account_nobody));
 	w->tunnel_only = tunnel_only != 0;
-	list_add(&callers.idle, &w->place, w);
+	list_add(&callers.nobodys, &w->place, w);
 }
 
 /* --- when memory is short */
@@ -670,6 +708,8 @@ stream_stalled(const struct stream *s)
 {
 	const struct conn *c = s->http;
 
+	if (account_room(s->tunnel->charged) > budget_max() / 16)
+		return NULL;
 	return c != NULL && c->tx.len > 0 && now_ms - c->tx_ms >= STALLED_MS ?
 	    c : NULL;
 }
@@ -682,8 +722,8 @@ callers_unclog(void)
 	const struct link *l;
 	struct caller *w;
 
-	if (budget_free() > budget_max() / 16)
-		return;
+	if (budget_free() > budget_max() / 3)
+		return;			/* then each account has room */
 	for (l = link_first(); l != NULL; l = link_next(l))
 		for (s = list_first(&l->streams); s != NULL;
 		    s = list_after(&s->on_link)) {

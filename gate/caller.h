@@ -9,14 +9,13 @@ struct addr;
 struct caller;
 
 /* Takes in the caller that connected as fd, which is closed where there is no
- * memory.  *counted is one more, until its conn goes.  tunnel_only: it came over
- * the cap, and may only be a tunnel client. */
-void caller_accept(int fd, const struct addr *peer, size_t *counted,
-    int tunnel_only);
+ * memory.  tunnel_only: it came over the cap, and may only be a tunnel client. */
+void caller_accept(int fd, const struct addr *peer, int tunnel_only);
 
-/* Makes room for one more caller: ends the one idle longest, or else the oldest
- * that is still sending its head.  It is answered 503 where anything of a
- * request has come.  Returns 0, or -1: there is none. */
+/* Makes room for one more caller: of those that sent a request for an id and are
+ * idle now, of those that sent none, and of those inside a head, ends the oldest
+ * of whichever are most.  It is answered 503 where anything of a request has come.
+ * Returns 0, or -1: there is none. */
 int caller_evict(void);
 
 /* The same, but where there is none breaks off a request that is at work.
@@ -30,8 +29,8 @@ void caller_turn_away(int fd);
 /* Reads the next request of each caller whose last one has been answered. */
 void callers_settle(void);
 
-/* Once a second: with the budget nearly full, breaks off the answer that has
- * stalled longest. */
+/* Once a second: of the answers of tunnels that hold nearly as much memory as they
+ * may, breaks off the one that has stalled longest. */
 void callers_unclog(void);
 
 #endif

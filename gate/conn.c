@@ -62,6 +62,13 @@ conn_state(struct conn *c, enum conn_state s)
 }
 
 void
+conn_count_in(struct conn *c, size_t *sum)
+{
+	buf_count_in(&c->rx, sum);
+	chain_count_in(&c->tx, sum);
+}
+
+void
 conn_kill(struct conn *c)
 {
 	if (conn_is_dead(c))
@@ -175,6 +182,13 @@ conn_deadline(const struct conn *c)
 }
 
 void
+conn_rest(struct conn *c)
+{
+	if (c->rx.len == 0 && c->rx.cap > 0)
+		buf_free(&c->rx);
+}
+
+void
 conn_news(struct conn *c, short revents)
 {
 	if (conn_is_dead(c))
@@ -184,6 +198,7 @@ conn_news(struct conn *c, short revents)
 		linger_ready(c, revents);
 	else
 		c->kind->ready(c, revents);
+	conn_rest(c);
 }
 
 static void
@@ -280,8 +295,6 @@ conn_free(struct conn *c)
 	c->touched = c->flushing = 1;	/* not to be listed any more */
 	if (c->kind->gone != NULL)
 		c->kind->gone(c);
-	if (c->counted != NULL)
-		--*c->counted;
 	pollset_remove(&c->watch);
 	timer_end(&c->timer);
 	if (c->reset)
@@ -292,7 +305,6 @@ conn_free(struct conn *c)
 	conn_spare(c);
 }
 
-/* Between turns a conn holds no memory for what it has not read yet. */
 static void
 touched_ask(void)
 {
@@ -303,8 +315,7 @@ touched_ask(void)
 		c->touched = 0;
 		if (conn_is_dead(c))
 			continue;
-		if (c->rx.len == 0 && c->rx.cap > 0)
-			buf_free(&c->rx);
+		conn_rest(c);
 		pollset_want(&c->watch, conn_events(c));
 		timer_set(&c->timer, conn_deadline(c));
 	}

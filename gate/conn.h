@@ -73,7 +73,6 @@ struct conn {
 	size_t drained;		/* octets thrown away while lingering */
 	struct buf *copy;	/* where what comes is copied to; NULL: nowhere */
 	size_t copy_max;	/* octets that it may hold */
-	size_t *counted;	/* a number that is one less when c is freed; may be NULL */
 	unsigned char touched, flushing;	/* stands in that list */
 	unsigned char rd_eof;		/* the peer has ended: nothing more will come */
 	unsigned char rd_failed;	/* a read failed: nothing more will come */
@@ -99,6 +98,13 @@ void conn_state(struct conn *c, enum conn_state s);
 /* Has the state's events and deadline asked anew at the end of the turn, when an
  * empty rx gives its memory back too. */
 void conn_touch(struct conn *c);
+
+/* An empty rx gives its memory back now: so what many conns read in one turn
+ * costs the memory of one. */
+void conn_rest(struct conn *c);
+
+/* From now on the memory of c counts in *sum; NULL: nowhere but in the budget. */
+void conn_count_in(struct conn *c, size_t *sum);
 
 /* Ends c at once.  conn_abort() does it with an RST, so that the peer does not
  * take the part that it has for the whole.  Nothing happens to a dead one. */

@@ -10,6 +10,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
@@ -220,7 +221,7 @@ dial_accepted(struct uplink *u, struct conn *c, int v2)
 
 	u->reserved = NULL;
 	link_begin_on(l, c, v2 ? &dial_ops_v2 : &dial_ops_v1,
-	    v2 ? &wire_v2 : &wire_v1, &u->target, 1);
+	    v2 ? &wire_v2 : &wire_v1, &u->target, &u->target.account, 1);
 	conn_state(c, CONN_OPEN);
 	u->dialling = NULL;
 	u->link = l;

@@ -220,20 +220,44 @@ streams_orphan(struct link *l, const char *why)
 /* --- settling */
 
 static void
+link_settle(struct link *l)
+{
+	int served = link_serve(l);
+
+	if (link_is_dead(l))
+		return;
+	if (link_flush(l) && served && !turn_none(l))
+		link_later(l);
+	link_close_due(l);
+}
+
+/* Whether l's account has its turn in that round: one link of each has, so that
+ * nobody gains by having many. */
+static int
+link_has_turn(const struct link *l, unsigned int round)
+{
+	if (!link_is_live(l))
+		return 1;
+	if (l->account->round == round)
+		return 0;
+	l->account->round = round;
+	return 1;
+}
+
+static void
 links_settle(void)
 {
+	static unsigned int round;
 	struct link *l;
 	int n;
 
 	/* Links that are marked anew meanwhile wait for the next round. */
+	round++;
 	for (n = links_wait(); n > 0 && (l = link_take_later()) != NULL; n--) {
-		int served = link_serve(l);
-
-		if (link_is_dead(l))
-			continue;
-		if (link_flush(l) && served && !turn_none(l))
+		if (link_has_turn(l, round))
+			link_settle(l);
+		else
 			link_later(l);
-		link_close_due(l);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/link.h"
 #include "gate/stream.h"
@@ -34,7 +35,10 @@ held_begin(struct stream *s)
 {
 	if (s->held == NULL)
 		s->held = calloc(1, sizeof(*s->held));
-	return s->held == NULL ? -1 : 0;
+	if (s->held == NULL)
+		return -1;
+	s->held->message.sum = account_octets(s->link->account);
+	return 0;
 }
 
 static int
@@ -44,9 +48,10 @@ held_is_busy(const struct stream *s)
 }
 
 static int
-held_put(struct held *h, const void *p, size_t n)
+held_put(struct stream *s, const void *p, size_t n)
 {
-	if (!budget_whole_has(n) || chain_put(&h->message, p, n) == -1)
+	if (!account_has_room(s->link->account, n) ||
+	    chain_put(&s->held->message, p, n) == -1)
 		return -1;
 	return 0;
 }
@@ -54,8 +59,9 @@ held_put(struct held *h, const void *p, size_t n)
 /* Encodes n octets into the message, in whole quanta: what is left over waits in
  * carry.  Returns 0, or -1: no room. */
 static int
-held_put_body(struct held *h, const unsigned char *p, size_t n)
+held_put_body(struct stream *s, const unsigned char *p, size_t n)
 {
+	struct held *h = s->held;
 	unsigned char text[BASE64_SIZE(3072)];
 
 	while (h->ncarry > 0 && n > 0) {
@@ -63,14 +69,14 @@ held_put_body(struct held *h, const unsigned char *p, size_t n)
 		n--;
 		if (h->ncarry < 3)
 			continue;
-		if (held_put(h, text, base64_encode(text, h->carry, 3)) == -1)
+		if (held_put(s, text, base64_encode(text, h->carry, 3)) == -1)
 			return -1;
 		h->ncarry = 0;
 	}
 	while (n >= 3) {
 		size_t k = min_size(n / 3 * 3, 3072);
 
-		if (held_put(h, text, base64_encode(text, p, k)) == -1)
+		if (held_put(s, text, base64_encode(text, p, k)) == -1)
 			return -1;
 		p += k;
 		n -= k;
@@ -96,7 +102,7 @@ held_put_head(struct stream *s, const struct http_head *h,
 	put(&o, s->id, h);
 	if (o.len > o.cap)
 		return -431;
-	if (held_put(s->held, space, o.len) == -1)
+	if (held_put(s, space, o.len) == -1)
 		return -503;
 	s->to_link.head_passed = 1;
 	return 0;
@@ -111,12 +117,12 @@ held_put_tail(struct stream *s)
 	unsigned char text[128];
 	struct json_out o = { text, sizeof(text), 0, 0 };
 
-	if (h->ncarry > 0 && held_put(h, text,
+	if (h->ncarry > 0 && held_put(s, text,
 	    base64_encode(text, h->carry, h->ncarry)) == -1)
 		return -1;
 	h->ncarry = 0;
 	ws_v1_tail_put(&o, s->role->answer_comes ? 0 : s->status);
-	if (held_put(h, text, o.len) == -1)
+	if (held_put(s, text, o.len) == -1)
 		return -1;
 	half_end(&s->to_link.half);
 	return 0;
@@ -144,7 +150,7 @@ held_read(struct stream *s)
 
 	if (step == STEP_FAULT || step == STEP_WAIT)
 		return 0;
-	if (held_put_body(s->held, piece, n) == -1) {
+	if (held_put_body(s, piece, n) == -1) {
 		s->role->fault(s, SOURCE_NO_ROOM);
 		return 0;
 	}
@@ -218,7 +224,7 @@ held_put_error(struct stream *s, int status, const char *why)
 	h.nfields = http_fields_filter(h.field, h.nfields);
 	held_drop(s);
 	if (held_put_head(s, &h, ws_v1_response_put) < 0 ||
-	    held_put_body(s->held, space + r, o.len - (size_t)r) == -1)
+	    held_put_body(s, space + r, o.len - (size_t)r) == -1)
 		return -1;
 	return held_put_tail(s);
 }
@@ -328,7 +334,7 @@ held_request(struct stream *s, const struct http_head *out,
 	if (h->length > most)
 		return -413;
 	if (h->length > 0 &&
-	    BASE64_SIZE((size_t)h->length) > budget_whole_room())
+	    BASE64_SIZE((size_t)h->length) > account_room(s->link->account))
 		return -503;
 	s->to_link.limit = min_time(s->to_link.limit, most);
 	half_open(&s->to_link.half, NO_CREDIT_LIMIT, h->length);
@@ -422,7 +428,10 @@ int
 held_link_begin(struct link *l)
 {
 	l->held = calloc(1, sizeof(*l->held));
-	return l->held == NULL ? -1 : 0;
+	if (l->held == NULL)
+		return -1;
+	l->held->message.sum = account_octets(l->account);
+	return 0;
 }
 
 void
@@ -437,13 +446,14 @@ held_link_freed(struct link *l)
 
 /* Keeps n more octets; of a message that cannot be held only its beginning. */
 static void
-held_keep(struct held_link *h, const unsigned char *p, size_t n)
+held_keep(struct link *l, const unsigned char *p, size_t n)
 {
 	const size_t max = V1_MESSAGE_MAX + V1_KEPT;
+	struct held_link *h = l->held;
 	unsigned char *to = NULL;
 
 	if (!h->skipping && h->message.len + n <= V1_MESSAGE_MAX &&
-	    buf_cost(&h->message, n, max) <= budget_whole_room())
+	    buf_cost(&h->message, n, max) <= account_room(l->account))
 		to = buf_space(&h->message, n, max);
 	if (to == NULL) {
 		h->skipping = 1;
@@ -468,6 +478,7 @@ held_deliver(struct link *l, int opcode)
 	int skipped = h->skipping;
 
 	memset(h, 0, sizeof(*h));
+	h->message.sum = m.sum;
 	if (skipped)
 		l->ops->oversize(l, buf_view(&m).p, m.len);
 	else
@@ -487,7 +498,7 @@ held_piece(struct link *l, int opcode, unsigned char *p, size_t n, int last)
 		l->ops->message(l, opcode, p, n);
 		return;
 	}
-	held_keep(h, p, n);
+	held_keep(l, p, n);
 	if (last)
 		held_deliver(l, opcode);
 }

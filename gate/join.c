@@ -4,6 +4,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
@@ -17,7 +18,8 @@
 #include "gate/v1_answer.h"
 #include "gate/join.h"
 
-#define EXPIRED_GRACE_S 300
+#define EXPIRED_GRACE_MS 300000
+#define FAR_S (1LL << 32)	/* not looked at further ahead: far beyond any uptime */
 
 static const char no_memory[] = "the server is short of memory";
 
@@ -53,15 +55,58 @@ join_gone(struct link *l, int code, const char *why)
 		tunnel_unserved(t, code == 1000 ? 0 : opt->offline_wait_s * 1000);
 }
 
+static void
+join_freed(struct link *l)
+{
+	held_link_freed(l);
+	account_return(l->account, SHARE_CONNS);
+}
+
+/* --- when the token expires */
+
+/* When l's token expires, or expired.  The wall clock may be set: this is asked
+ * anew whenever something happens on l, a ping at least. */
+static long long
+expiry_ms(const struct link *l)
+{
+	return now_ms + 1000 * min_time(l->expires - clock_wall(), FAR_S);
+}
+
+/* A v1 link stays open, since the reference's client does not survive a
+ * close. */
+static long long
+expiry_deadline(const struct link *l)
+{
+	long long at = expiry_ms(l);
+
+	if (at > now_ms || l->life == LINK_OPEN)
+		return at;
+	if (l->wire->leave == NULL)
+		return NEVER;
+	return l->streams.n == 0 ? now_ms : at + EXPIRED_GRACE_MS;
+}
+
+static void
+expiry_due(struct link *l)
+{
+	if (l->life == LINK_OPEN)
+		link_leave(l);
+	else
+		link_close(l, 1008, "token has expired");
+}
+
 static const struct link_ops join_ops_v2 = {
 	.message = join_message_v2, .handled = gather_write,
-	.left = join_left, .gone = join_gone, .alone_ms = LINK_ALONE_MS,
+	.left = join_left, .gone = join_gone, .freed = join_freed,
+	.deadline = expiry_deadline, .expire = expiry_due,
+	.alone_ms = LINK_ALONE_MS,
 };
 
 static const struct link_ops join_ops_v1 = {
 	.message = answer_v1, .piece = held_piece,
 	.oversize = answer_v1_oversize, .handled = gather_write,
-	.left = join_left, .gone = join_gone, .freed = held_link_freed,
+	.left = join_left, .gone = join_gone, .freed = join_freed,
+	.deadline = expiry_deadline, .expire = expiry_due,
 	.alone_ms = LINK_ALONE_V1_MS,
 };
 
@@ -162,8 +207,9 @@ join_link(struct link *l, struct caller *w, struct tunnel *t,
 
 	caller_free(w);
 	link_begin_on(l, c, offer->v2 ? &join_ops_v2 : &join_ops_v1,
-	    offer->v2 ? &wire_v2 : &wire_v1, t, 0);
+	    offer->v2 ? &wire_v2 : &wire_v1, t, &t->account, 0);
 	conn_state(c, CONN_OPEN);
+	account_take(l->account, SHARE_CONNS);
 	tunnel_add_link(t, l);
 	if (join_settle(l, offer) == 0 && join_accept(l, offer) == 0)
 		return 0;
@@ -231,33 +277,6 @@ caller_upgrade(struct caller *w, const struct http_head *h)
 		join_refuse(w, &offer, 1008, why);
 	else
 		join_verified(w, &offer, &claims);
-}
-
-/* --- once a second, and at the end */
-
-/* A v1 link stays open, since the reference's client does not survive a
- * close. */
-static void
-link_expired(struct link *l, long long wall)
-{
-	link_leave(l);
-	if (l->wire->leave == NULL)
-		return;
-	if (l->streams.n == 0 || wall >= l->expires + EXPIRED_GRACE_S)
-		link_close(l, 1008, "token has expired");
-}
-
-void
-links_expire(void)
-{
-	long long wall = clock_wall();
-	struct link *l, *next;
-
-	for (l = link_first(); l != NULL; l = next) {
-		next = link_next(l);
-		if (link_is_live(l) && l->expires <= wall)
-			link_expired(l, wall);
-	}
 }
 
 void

@@ -1,7 +1,8 @@
 /*
  * Tunnel clients as the server sees them: how a caller becomes a link (the
  * handshake, its token, and the place of an older link of the same client), and
- * how that link leaves.
+ * how that link leaves: one whose token has expired takes no new requests, and is
+ * closed where its client survives that (v2).
  */
 #ifndef GATE_JOIN_H
 #define GATE_JOIN_H
@@ -17,10 +18,6 @@ void caller_upgrade(struct caller *w, const struct http_head *h);
 /* Answers a request that is no sound handshake with an error: status 426 or
  * 400. */
 void handshake_error(struct caller *w, int status);
-
-/* Once a second: links whose token has expired take no new requests, and are
- * closed where their client survives that (v2). */
-void links_expire(void);
 
 /* Closes all links: the server is stopping. */
 void links_stop(void);

@@ -515,12 +515,14 @@ static long long
 link_deadline(const struct conn *c)
 {
 	const struct link *l = c->of;
+	long long own = l->ops->deadline != NULL ? l->ops->deadline(l) : NEVER;
 
 	if (c->state == CONN_CLOSING)
 		return c->since_ms + LINK_CLOSE_MS;
 	if (l->rest_ms > now_ms)
 		return l->rest_ms;
-	return min_time(link_alone_at(l), l->tx_ms + LINK_PING_MS);
+	return min_time(own, min_time(link_alone_at(l),
+	    l->tx_ms + LINK_PING_MS));
 }
 
 static void
@@ -535,6 +537,8 @@ link_expire(struct conn *c)
 	} else if (now_ms >= l->tx_ms + LINK_PING_MS) {
 		l->tx_ms = now_ms;
 		link_control(l, WS_PING, NULL, 0);
+	} else if (l->ops->expire != NULL) {
+		l->ops->expire(l);
 	}
 }
 
@@ -609,12 +613,13 @@ link_alloc(void)
 
 void
 link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
-    const struct wire *wire, void *of, int masks)
+    const struct wire *wire, void *of, struct account *account, int masks)
 {
 	l->c = c;
 	l->ops = ops;
 	l->wire = wire;
 	l->of = of;
+	l->account = account;
 	l->life = LINK_OPEN;
 	l->leave = LEAVE_UNSAID;
 	l->masks = masks != 0;
@@ -623,5 +628,7 @@ link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
 	l->max_streams = 1;
 	list_add(&all_links, &l->place, l);
 	conn_give(c, &link_kind, l);
+	conn_count_in(c, account_octets(account));
+	buf_count_in(&l->tx, account_octets(account));
 	link_set_socket(c->watch.fd);
 }

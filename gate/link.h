@@ -8,6 +8,7 @@
 #define GATE_LINK_H
 
 #include "pipegate.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/credit.h"
 #include "gate/list.h"
@@ -50,6 +51,10 @@ struct link_ops {
 	void (*gone)(struct link *, int code, const char *why);
 	/* The link's memory goes now: frees l->held.  May be NULL. */
 	void (*freed)(struct link *);
+	/* A deadline of the owner's own, in ms, and what is due then.  May be
+	 * NULL. */
+	long long (*deadline)(const struct link *);
+	void (*expire)(struct link *);
 	long long alone_ms;		/* a peer not heard for so long is gone */
 };
 
@@ -68,6 +73,7 @@ struct link {
 	const struct link_ops *ops;
 	const struct wire *wire;	/* how streams use it */
 	void *of;			/* server: its struct tunnel; client: its struct target */
+	struct account *account;	/* in which it counts, with its streams: that of its owner */
 	struct held_link *held;		/* what v1 alone needs, or NULL */
 	enum link_life life;
 	enum link_leave leave;
@@ -115,9 +121,10 @@ struct link {
 struct link *link_alloc(void);
 
 /* Makes conn c, whose handshake is done, the conn of link l from link_alloc();
- * of is its owner.  masks: we are the WebSocket client. */
+ * of is its owner, and account, which outlives it, that of its owner.  masks: we
+ * are the WebSocket client. */
 void link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
-    const struct wire *wire, void *of, int masks);
+    const struct wire *wire, void *of, struct account *account, int masks);
 
 /* The first of all links that are not dead, and the one behind l; NULL: there
  * is none. */

@@ -75,39 +75,47 @@ budget_has_spare(void)
 	return budget_free() >= budget.max / 2;
 }
 
-size_t
-budget_whole_room(void)
+void
+budget_starve(void)
 {
-	size_t most = budget.max / 4 * 3;
-
-	return budget.used < most ? most - budget.used : 0;
-}
-
-int
-budget_whole_has(size_t n)
-{
-	if (n <= budget_whole_room())
-		return 1;
 	budget.starved = 1;
-	return 0;
+}
+
+/* Even past the end of the budget. */
+static void
+budget_take(size_t n, size_t *sum)
+{
+	budget.used += n;
+	if (sum != NULL)
+		*sum += n;
 }
 
 int
-budget_charge(size_t n)
+budget_charge(size_t n, size_t *sum)
 {
 	if (n > budget_free()) {
-		budget.starved = 1;
+		budget_starve();
 		return -1;
 	}
-	budget.used += n;
+	budget_take(n, sum);
 	return 0;
 }
 
 void
-budget_return(size_t n)
+budget_return(size_t n, size_t *sum)
 {
-	must(n <= budget.used);
+	must(n <= budget.used && (sum == NULL || n <= *sum));
 	budget.used -= n;
+	if (sum != NULL)
+		*sum -= n;
+}
+
+/* n octets that count in *from count in *to from now on. */
+static void
+budget_move(size_t n, size_t *from, size_t *to)
+{
+	budget_return(n, from);
+	budget_take(n, to);
 }
 
 static void
@@ -127,10 +135,9 @@ pool_class_of(size_t n)
 	return k;
 }
 
-/* Memory of at least *n octets; *n becomes its size.  It is charged even past
- * the end of the budget.  NULL: malloc() failed. */
+/* Memory of at least *n octets; *n becomes its size.  NULL: malloc() failed. */
 static void *
-mem_take(size_t *n)
+mem_take(size_t *n, size_t *sum)
 {
 	enum pool_class k = pool_class_of(*n);
 	struct pool_item *it;
@@ -149,22 +156,22 @@ mem_take(size_t *n)
 		}
 	}
 	if (it != NULL)
-		budget.used += *n;
+		budget_take(*n, sum);
 	else
-		budget.starved = 1;
+		budget_starve();
 	return it;
 }
 
 /* Gives back what mem_take gave, with the size that it said. */
 static void
-mem_put(void *p, size_t n)
+mem_put(void *p, size_t n, size_t *sum)
 {
 	enum pool_class k = pool_class_of(n);
 	struct pool_item *it = p;
 
 	if (p == NULL)
 		return;
-	budget_return(n);
+	budget_return(n, sum);
 	if (k == POOL_CLASSES ||
 	    pool[k].nfree * n > budget.max / POOL_SHARE) {
 		mem_give_back(p, n);
@@ -203,8 +210,16 @@ pool_trim(void)
 void
 buf_free(struct buf *b)
 {
-	mem_put(b->p, b->cap);
-	memset(b, 0, sizeof(*b));
+	mem_put(b->p, b->cap, b->sum);
+	b->p = NULL;
+	b->off = b->len = b->cap = 0;
+}
+
+void
+buf_count_in(struct buf *b, size_t *sum)
+{
+	budget_move(b->cap, b->sum, sum);
+	b->sum = sum;
 }
 
 /* Moves the octets into memory of another size.  Returns 0, or -1: malloc()
@@ -212,13 +227,13 @@ buf_free(struct buf *b)
 static int
 buf_resize(struct buf *b, size_t cap)
 {
-	unsigned char *p = mem_take(&cap);
+	unsigned char *p = mem_take(&cap, b->sum);
 
 	if (p == NULL)
 		return -1;
 	if (b->p != NULL)
 		memcpy(p, b->p + b->off, b->len);
-	mem_put(b->p, b->cap);
+	mem_put(b->p, b->cap, b->sum);
 	b->p = p;
 	b->off = 0;
 	b->cap = cap;
@@ -292,7 +307,7 @@ chain_drop_head(struct chain *q)
 	q->head = b->next;
 	if (q->head == NULL)
 		q->tail = NULL;
-	mem_put(b, b->size);
+	mem_put(b, b->size, q->sum);
 }
 
 void
@@ -301,6 +316,16 @@ chain_free(struct chain *q)
 	while (q->head != NULL)
 		chain_drop_head(q);
 	q->len = 0;
+}
+
+void
+chain_count_in(struct chain *q, size_t *sum)
+{
+	const struct block *b;
+
+	for (b = q->head; b != NULL; b = b->next)
+		budget_move(b->size, q->sum, sum);
+	q->sum = sum;
 }
 
 void
@@ -334,7 +359,7 @@ chain_cut(struct chain *q, size_t n)
 	}
 	while ((b = *at) != NULL) {
 		*at = b->next;
-		mem_put(b, b->size);
+		mem_put(b, b->size, q->sum);
 	}
 }
 
@@ -344,7 +369,7 @@ chain_add_block(struct chain *q, size_t n)
 {
 	size_t size = n + sizeof(struct block) <= MEM_SMALL ? MEM_SMALL :
 	    MEM_BLOCK;
-	struct block *b = mem_take(&size);
+	struct block *b = mem_take(&size, q->sum);
 
 	if (b == NULL)
 		return NULL;

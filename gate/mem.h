@@ -1,8 +1,9 @@
 /*
  * Memory for octets: the budget, pooled blocks, and the two shapes that octets
  * are kept in.  Every buffer, and every promise of credit, is charged to one
- * budget.  The budget refuses no buffer: whoever lets new octets in asks
- * budget_free() first, and what was let in finds room.
+ * budget, and counts besides in a sum of its owner's.  The budget refuses no
+ * buffer: whoever lets new octets in asks first (see account.h), and what was
+ * let in finds room.
  */
 #ifndef GATE_MEM_H
 #define GATE_MEM_H
@@ -31,22 +32,18 @@ size_t budget_free(void);
 /* Whether there is enough for what could be done without. */
 int budget_has_spare(void);
 
-/* Octets that bodies which are held whole (v1) may still take: they leave a
- * quarter of the budget alone, so that streams always find some. */
-size_t budget_whole_room(void);
-
-/* Whether n octets of such a body find room; budget_starved() will say where
- * they do not. */
-int budget_whole_has(size_t n);
-
-/* Takes n octets of the budget.  Returns 0, or -1 where it has no n octets
- * left. */
-int budget_charge(size_t n);
+/* Takes n octets of the budget, which count in *sum too; sum NULL: nowhere
+ * else.  Returns 0, or -1 where it has no n octets left. */
+int budget_charge(size_t n, size_t *sum);
 
 /* Gives n octets back that were charged. */
-void budget_return(size_t n);
+void budget_return(size_t n, size_t *sum);
 
-/* Whether budget_charge() or malloc() has failed since this was last asked. */
+/* Notes that somebody who asked found no room. */
+void budget_starve(void);
+
+/* Whether budget_charge() or malloc() has failed, or that was noted, since this
+ * was last asked. */
 int budget_starved(void);
 
 /* Once a second: frees the pooled blocks that nobody needed in that second. */
@@ -59,10 +56,14 @@ void pool_trim(void);
 struct buf {
 	unsigned char *p;
 	size_t off, len, cap;
+	size_t *sum;		/* its memory counts there too; NULL: nowhere */
 };
 
 /* Gives the memory back and empties b. */
 void buf_free(struct buf *b);
+
+/* From now on its memory counts in *sum. */
+void buf_count_in(struct buf *b, size_t *sum);
 
 /* What is in b. */
 static inline struct view
@@ -106,10 +107,14 @@ void buf_fit(struct buf *b);
 struct chain {
 	struct block *head, *tail;
 	size_t len;		/* octets in all */
+	size_t *sum;		/* as in struct buf */
 };
 
 /* Gives all of it back and empties q. */
 void chain_free(struct chain *q);
+
+/* As buf_count_in(). */
+void chain_count_in(struct chain *q, size_t *sum);
 
 /* Drops the first n octets. */
 void chain_consume(struct chain *q, size_t n);

@@ -16,6 +16,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/net.h"
 #include "gate/link.h"
@@ -190,6 +191,8 @@ origin_connect(struct stream *s)
 		client_fault(s, SOURCE_NO_ROOM);
 		return NULL;
 	}
+	conn_count_in(o->c, account_octets(&o->target->account));
+	o->again.sum = o->c->tx.sum;
 	origin_attach(o, s);
 	return o;
 }

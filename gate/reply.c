@@ -31,7 +31,16 @@ caller_new(const struct addr *peer)
 		return NULL;
 	snprintf(w->peer, sizeof(w->peer), "%s", addr_text(peer, ip));
 	w->trusted = peer_is_trusted(peer) != 0;
+	w->account = &account_nobody;
+	account_take(w->account, SHARE_CONNS);
 	return w;
+}
+
+void
+caller_count_in(struct caller *w, struct account *a)
+{
+	account_move(w->account, a, SHARE_CONNS);
+	w->account = a;
 }
 
 void
@@ -39,25 +48,14 @@ caller_free(struct caller *w)
 {
 	must(w->stream == NULL);
 	caller_unlist(w);
+	account_return(w->account, SHARE_CONNS);
 	free(w);
 }
 
 void
 caller_unlist(struct caller *w)
 {
-	caller_share(w, NULL, 0);
 	list_leave(&w->place);
-}
-
-void
-caller_share(struct caller *w, size_t *share, size_t octets)
-{
-	if (w->share != NULL)
-		*w->share -= w->shared;
-	w->share = share;
-	w->shared = octets;
-	if (share != NULL)
-		*share += octets;
 }
 
 void

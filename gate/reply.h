@@ -6,6 +6,7 @@
 #define GATE_REPLY_H
 
 #include "pipegate.h"
+#include "gate/account.h"
 #include "gate/addr.h"
 #include "gate/list.h"
 
@@ -21,12 +22,11 @@ extern const char reply_no_memory[], reply_stopping[];
 /* Lives as long as its conn, or until that becomes a link. */
 struct caller {
 	struct conn *c;
+	struct account *account;	/* in which its connection counts */
 	struct stream *stream;	/* the request at work, or NULL */
 	char peer[INET6_ADDRSTRLEN];	/* its address as text */
 	unsigned char trusted;	/* its forwarding fields are believed */
 	struct item place;	/* among the callers that wait for the same thing */
-	size_t *share;		/* a sum that its memory counts in, or NULL */
-	size_t shared;		/* octets that it counts there */
 	size_t head_size;	/* of the head at the front of rx; 0: none is there */
 	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
 	size_t unsent;		/* octets of tx that stand before the final answer */
@@ -38,19 +38,19 @@ struct caller {
 	unsigned char minor, head_only, html, keep_alive;
 };
 
-/* Makes a caller, which has no conn yet.  NULL: no memory. */
+/* Makes a caller, which has no conn yet, and is nobody's in particular.  NULL: no
+ * memory. */
 struct caller *caller_new(const struct addr *peer);
+
+/* w's connection counts in a from now on. */
+void caller_count_in(struct caller *w, struct account *a);
 
 /* Frees w, whose conn is dead or somebody else's. */
 void caller_free(struct caller *w);
 
-/* Takes w out of the list in which it waits, and its memory out of the sum that
- * it counts in.  (caller_leaves() is another thing: see answer.h.) */
+/* Takes w out of the list in which it waits.  (caller_leaves() is another thing:
+ * see answer.h.) */
 void caller_unlist(struct caller *w);
-
-/* Counts so many octets of w in *share from now on, instead of where w's were
- * counted before; share NULL: nowhere. */
-void caller_share(struct caller *w, size_t *share, size_t octets);
 
 /* Keeps what request h says of the form that its answer must have. */
 void caller_note(struct caller *w, const struct http_head *h);

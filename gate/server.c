@@ -5,6 +5,7 @@
 #include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/addr.h"
@@ -23,22 +24,20 @@
 #define SPARE_CONNS 16		/* besides the cap, for tunnel clients alone */
 #define STOP_MS 3000		/* for the last answers to be taken */
 
-static size_t connections;	/* of callers and tunnel clients */
-
 static void
 server_accepted(int fd, const struct sockaddr_storage *ss)
 {
 	size_t max = (size_t)opt->max_connections;
 	struct addr peer;
 
-	if (connections >= max && caller_evict() == 0)
+	if (accounts_held(SHARE_CONNS) >= max && caller_evict() == 0)
 		conns_bury();		/* so that it is counted no more */
-	if (connections >= max + SPARE_CONNS) {
+	if (accounts_held(SHARE_CONNS) >= max + SPARE_CONNS) {
 		caller_turn_away(fd);
 		return;
 	}
 	addr_from(&peer, ss);
-	caller_accept(fd, &peer, &connections, connections >= max);
+	caller_accept(fd, &peer, accounts_held(SHARE_CONNS) >= max);
 }
 
 static void
@@ -69,7 +68,6 @@ static void
 server_second(void)
 {
 	pool_trim();
-	links_expire();
 	streams_retry();
 	callers_unclog();
 }
@@ -121,6 +119,8 @@ int
 server_run(void)
 {
 	loop_init(&server_program);
+	accounts_start((size_t)opt->max_connections,
+	    (size_t)opt->max_connections / 4);
 	tunnels_start();
 	listener_open(opt->host, opt->port, &server_ops);
 	log_event(LEVEL_INFO, "event=start version=" PIPEGATE_VERSION

@@ -6,12 +6,14 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/conn.h"
 #include "gate/credit.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 
 #define STREAM_BUCKETS 2048
+#define WINDOWS_LEAVE 8		/* that part of the budget, to other requests of their account */
 #define KEPT_MAX (128 << 10)	/* octets of a request that may go once more */
 
 static struct stream *stream_table[STREAM_BUCKETS];
@@ -210,12 +212,18 @@ stream_window_first(const struct link *l)
 	return window_first(path_octets(&l->path), budget_free(), l->streams.n);
 }
 
+static size_t *
+stream_sum(const struct stream *s)
+{
+	return account_octets(s->link->account);
+}
+
 int
 stream_window_open(struct stream *s, long long octets)
 {
 	struct window *w = &s->from_link.window;
 
-	if (budget_charge((size_t)octets) == -1)
+	if (budget_charge((size_t)octets, stream_sum(s)) == -1)
 		return -1;
 	w->promised = w->size = octets;
 	return 0;
@@ -227,8 +235,10 @@ stream_window_use(struct stream *s, size_t octets)
 	struct window *w = &s->from_link.window;
 	size_t charged = min_size(octets, (size_t)w->promised);
 
+	if (charged == 0)
+		return;
 	w->promised -= (long long)charged;
-	budget_return(charged);
+	budget_return(charged, stream_sum(s));
 }
 
 void
@@ -255,15 +265,16 @@ long long
 stream_window_grant(struct stream *s)
 {
 	struct window *w = &s->from_link.window;
-	int crowded = budget_free() < budget_max() / 4;
+	int crowded = account_room(s->link->account) <
+	    budget_max() / WINDOWS_LEAVE;
 	long long size = window_next(w, path_octets(&s->link->path),
 	    s->from_link.held, crowded);
 	long long n = window_missing(w, size, s->from_link.held);
 
-	if (n > 0 && budget_charge((size_t)n) == -1) {
+	if (n > 0 && budget_charge((size_t)n, stream_sum(s)) == -1) {
 		size = w->size;
 		n = w->gone;
-		if (n <= 0 || budget_charge((size_t)n) == -1)
+		if (n <= 0 || budget_charge((size_t)n, stream_sum(s)) == -1)
 			return 0;
 	}
 	window_grant(w, n, size);
@@ -312,6 +323,7 @@ stream_keep(struct stream *s)
 
 	if (!budget_has_spare())
 		return;
+	s->kept.sum = s->http->rx.sum;
 	to = buf_space(&s->kept, in.n, KEPT_MAX);
 	if (to == NULL)
 		return;

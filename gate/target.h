@@ -5,6 +5,7 @@
 #ifndef GATE_TARGET_H
 #define GATE_TARGET_H
 
+#include "gate/account.h"
 #include "gate/child.h"
 #include "gate/list.h"
 #include "gate/net.h"
@@ -18,6 +19,7 @@ struct target {
 	char *url;		/* as a person knows it */
 	char *base;		/* its path, without a slash at the end */
 	struct list idle;	/* connections kept for the next request */
+	struct account account;	/* of all that is done for it */
 };
 
 /* How far connecting to a target has come.  Zeroed, no address was tried. */

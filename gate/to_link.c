@@ -184,6 +184,14 @@ stream_news(struct stream *s)
 		s->wire->news(s);
 }
 
+/* s has nothing to say now. */
+static void
+stream_rests(struct stream *s)
+{
+	conn_touch(s->http);
+	conn_rest(s->http);
+}
+
 int
 link_serve(struct link *l)
 {
@@ -202,7 +210,7 @@ link_serve(struct link *l)
 		else if (next == TURN_AGAIN)
 			turn_wait(s);
 		else if (s->http != NULL)
-			conn_touch(s->http);
+			stream_rests(s);
 		if (next == TURN_FIRST && link_unwritten(l) == before)
 			return 0;
 	}

@@ -5,6 +5,7 @@
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/timer.h"
 #include "gate/conn.h"
 #include "gate/addr.h"
@@ -16,6 +17,7 @@
 #include "gate/tunnel.h"
 
 #define TUNNEL_BUCKETS 1024
+#define COUNTED_MS 5000		/* until it is seen whether anything still counts */
 
 const char tunnel_nobody[] = "no client is connected for this id";
 
@@ -23,8 +25,9 @@ static struct {
 	struct tunnel *bucket[TUNNEL_BUCKETS];
 	unsigned long long seed;
 	long long start_ms;
-	long long waiting;	/* requests, of all tunnels */
-	size_t wait_octets;	/* the memory that their heads hold */
+	struct list waiting;	/* tunnels in which requests wait */
+	struct account invented;	/* of the ids that were never served: anybody may make
+				   some up */
 } tunnels;
 
 void
@@ -56,6 +59,12 @@ tunnel_find(struct view id)
 	return t;
 }
 
+static int
+tunnel_was_served(const struct tunnel *t)
+{
+	return t->charged == &t->account;
+}
+
 /* A tunnel that was never served, and for which nobody waits any more, goes. */
 void
 tunnel_wait_leave(struct stream *s)
@@ -65,10 +74,12 @@ tunnel_wait_leave(struct stream *s)
 	if (s->wait.in == NULL)
 		return;
 	list_leave(&s->wait);
-	if (t->waiting.n == 0 && !t->was_served)
+	account_return(t->charged, SHARE_WAITING);
+	if (t->waiting.n > 0)
+		return;
+	list_leave(&t->place);
+	if (!tunnel_was_served(t))
 		timer_set(&t->timer, now_ms);
-	tunnels.waiting--;
-	caller_share(s->http->of, NULL, 0);
 }
 
 /* Answers s, whose head still stands at the front of rx, with an error. */
@@ -111,7 +122,8 @@ young_until(void)
 }
 
 /* Nobody came back in time.  While the server is young a tunnel that was served
- * stays: without it, requests would wait for a client that has said goodbye. */
+ * stays: without it, requests would wait for a client that has said goodbye.  And
+ * while links and callers count in its account. */
 static void
 tunnel_timer(struct timer *timer)
 {
@@ -121,8 +133,10 @@ tunnel_timer(struct timer *timer)
 		stream_refuse(list_first(&t->waiting), 503, tunnel_nobody);
 	if (t->nlinks > 0)
 		return;
-	if (t->was_served && now_ms < young_until())
+	if (tunnel_was_served(t) && now_ms < young_until())
 		timer_set(&t->timer, young_until());
+	else if (t->account.held[SHARE_CONNS] > 0)
+		timer_set(&t->timer, now_ms + COUNTED_MS);
 	else
 		tunnel_free(t);
 }
@@ -140,6 +154,7 @@ tunnel_new(struct view id, long long until_ms)
 	at = tunnel_bucket(id);
 	t->hash_next = *at;
 	*at = t;
+	t->charged = &tunnels.invented;
 	t->until_ms = until_ms;
 	timer_set(&t->timer, until_ms);
 	return t;
@@ -194,10 +209,25 @@ tunnel_is_served(const struct tunnel *t)
 	return 0;
 }
 
+/* What waits in t counts in its own account from now on. */
+static void
+tunnel_charge_own(struct tunnel *t)
+{
+	const struct stream *s;
+
+	for (s = list_first(&t->waiting); s != NULL; s = list_after(&s->wait)) {
+		account_move(t->charged, &t->account, SHARE_WAITING);
+		caller_count_in(s->http->of, &t->account);
+		conn_count_in(s->http, account_octets(&t->account));
+	}
+	t->charged = &t->account;
+}
+
 void
 tunnel_served(struct tunnel *t)
 {
-	t->was_served = 1;
+	if (!tunnel_was_served(t))
+		tunnel_charge_own(t);
 	timer_set(&t->timer, NEVER);
 }
 
@@ -224,6 +254,8 @@ tunnel_pick(const struct tunnel *t)
 	struct link *best = NULL;
 	int i;
 
+	if (!account_may_grow(t->charged, SHARE_OCTETS))
+		return NULL;
 	for (i = t->nlinks - 1; i >= 0; i--)
 		if (link_has_room(t->link[i]) &&
 		    (best == NULL || t->link[i]->streams.n < best->streams.n))
@@ -236,24 +268,26 @@ tunnel_pick(const struct tunnel *t)
 int
 tunnel_has_room(const struct tunnel *t)
 {
+	const struct account *a = t != NULL ? t->charged : &tunnels.invented;
+
 	if (t != NULL && !tunnel_is_served(t) && now_ms >= t->until_ms)
 		return 0;
-	return (t == NULL || t->waiting.n < opt->queue_depth) &&
-	    opt->queue_depth > 0 &&
-	    tunnels.wait_octets < budget_max() / 4 &&
-	    tunnels.waiting < opt->max_connections / 4;
+	return (t != NULL ? t->waiting.n : 0) < opt->queue_depth &&
+	    account_may_grow(a, SHARE_OCTETS) &&
+	    account_may_grow(a, SHARE_WAITING);
 }
 
 void
 tunnel_wait(struct stream *s)
 {
-	struct caller *w = s->http->of;
+	struct tunnel *t = s->tunnel;
 
 	stream_move(s, STREAM_WAITING);
-	list_add(&s->tunnel->waiting, &s->wait, s);
-	tunnels.waiting++;
+	if (t->waiting.n == 0)
+		list_add(&tunnels.waiting, &t->place, t);
+	list_add(&t->waiting, &s->wait, s);
+	account_take(t->charged, SHARE_WAITING);
 	buf_fit(&s->http->rx);
-	caller_share(w, &tunnels.wait_octets, s->http->rx.cap);
 	conn_touch(s->http);
 }
 
@@ -357,15 +391,11 @@ tunnel_dispatch(struct tunnel *t)
 void
 tunnels_dispatch(void)
 {
-	struct link *l;
+	struct tunnel *t, *next;
 
-	if (tunnels.waiting == 0)
-		return;
-	for (l = link_first(); l != NULL; l = link_next(l)) {
-		struct tunnel *t = l->of;
-
-		if (link_is_live(l) && t->waiting.n > 0)
-			tunnel_dispatch(t);
+	for (t = list_first(&tunnels.waiting); t != NULL; t = next) {
+		next = list_after(&t->place);
+		tunnel_dispatch(t);
 	}
 }
 
@@ -373,11 +403,7 @@ void
 tunnels_refuse_all(int status, const char *why)
 {
 	struct tunnel *t;
-	size_t i;
 
-	for (i = 0; i < TUNNEL_BUCKETS; i++)
-		for (t = tunnels.bucket[i]; t != NULL; t = t->hash_next)
-			while (t->waiting.n > 0)
-				stream_refuse(list_first(&t->waiting), status,
-				    why);
+	while ((t = list_first(&tunnels.waiting)) != NULL)
+		stream_refuse(list_first(&t->waiting), status, why);
 }

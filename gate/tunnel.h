@@ -1,12 +1,14 @@
 /*
  * Tunnels, on the server: one for each id that is served, or may be again
- * soon.  A tunnel has the links of that id, and the requests that wait because
- * no link has room.  Its timer alone frees it.
+ * soon.  A tunnel has the links of that id, the requests that wait because no
+ * link has room, and an account of what all of these hold.  Its timer alone
+ * frees it.
  */
 #ifndef GATE_TUNNEL_H
 #define GATE_TUNNEL_H
 
 #include "pipegate.h"
+#include "gate/account.h"
 #include "gate/list.h"
 #include "gate/timer.h"
 
@@ -22,8 +24,11 @@ struct tunnel {
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
 	struct list waiting;		/* streams for which no link has room */
+	struct item place;		/* among the tunnels that have some */
+	struct account account;		/* of what is served */
+	struct account *charged;	/* that of its requests: the former, or that of all ids
+					   that were never served */
 	long long until_ms;		/* while nobody serves it, requests wait until then */
-	int was_served;			/* a client has joined */
 	struct timer timer;
 };
 
@@ -46,7 +51,7 @@ struct tunnel *tunnel_make(struct view id);
 /* Adds link l to t, which has fewer than TUNNEL_LINKS_MAX. */
 void tunnel_add_link(struct tunnel *t, struct link *l);
 
-/* Takes l out of t, if it stands there. */
+/* Takes l out of t, where it stands. */
 void tunnel_drop_link(struct tunnel *t, const struct link *l);
 
 /* A link of t takes requests from now on. */
@@ -63,7 +68,8 @@ int tunnel_is_served(const struct tunnel *t);
 int tunnel_has_room(const struct tunnel *t);
 
 /* Of the links of t that have room for a request, the one with the fewest
- * streams, the newest among equals; NULL: none has room. */
+ * streams, the newest among equals; NULL: none has room, or t holds as much
+ * memory as it may. */
 struct link *tunnel_pick(const struct tunnel *t);
 
 /* Puts s, whose head stands whole at the front of its caller's rx, into the

@@ -3,6 +3,7 @@
 #include "pipegate.h"
 #include "gate/say.h"
 #include "gate/mem.h"
+#include "gate/account.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
@@ -131,7 +132,7 @@ answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 		return;			/* late */
 	else if (r < 0)
 		answer_refuse(s, "the client sent a malformed answer");
-	else if (m.body.n > budget_whole_room())
+	else if (m.body.n > account_room(l->account))
 		answer_refuse(s, "the answer is larger than this server can "
 		    "hold now");
 	else

@@ -144,7 +144,7 @@ echo_link(struct conn *c, int masks)
 
 	if (l == NULL)
 		die("out of memory");
-	link_begin_on(l, c, &echo_ops, NULL, NULL, masks);
+	link_begin_on(l, c, &echo_ops, NULL, NULL, &account_nobody, masks);
 	if (held_link_begin(l) == -1)
 		die("out of memory");
 	conn_state(c, CONN_OPEN);

@@ -230,7 +230,7 @@ note_link(int v2, int masks)
 	if (c == NULL || l == NULL)
 		abort();
 	link_begin_on(l, c, v2 ? &note_ops_v2 : &note_ops_v1,
-	    v2 ? &wire_v2 : &wire_v1, NULL, masks);
+	    v2 ? &wire_v2 : &wire_v1, NULL, &account_nobody, masks);
 	if (!v2 && held_link_begin(l) == -1)
 		abort();
 	if (v2 && !masks)

@@ -1460,8 +1460,7 @@ def scenario(long=False, needs=(), alone=False, quick=False):
     is little time."""
     def mark(function):
         check(function.__doc__, "%s says nothing" % function.__name__)
-        module = os.path.splitext(os.path.basename(function.__code__.co_filename))[0]
-        function.title = "%s.%s" % (module.replace("scenarios_", ""), function.__name__)
+        function.title = "%s.%s" % (function.__module__.replace("scenarios_", ""), function.__name__)
         function.long, function.needs, function.alone, function.quick = long, needs, alone, quick
         SCENARIOS.append(function)
         return function

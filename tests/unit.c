@@ -168,6 +168,7 @@ main(void)
 	run("url", test_url);
 	run("say", test_say);
 	run("credit", test_credit);
+	run("account", test_account);
 	run("conn", test_conn);
 	run("stream", test_stream);
 #endif

@@ -36,7 +36,6 @@ struct owner {
 	int ready, blocked, broken, gone, expired;
 	short revents;
 	size_t sent;
-	size_t counted;
 	struct owner *other;	/* killed in gone(), or NULL */
 	int other_was_gone;	/* when that began and ended, added up */
 };
@@ -218,10 +217,8 @@ own_begin(struct owner *o, const int fd[2], enum conn_state s)
 	o->peer = fd[1];
 	o->want = POLLIN;
 	o->due_ms = NEVER;
-	o->counted = 1;
 	o->c = conn_new(&own_kind, o, fd[0], s);
 	CHECK(o->c != NULL && o->c->state == s, "no conn");
-	o->c->counted = &o->counted;
 }
 
 static void
@@ -262,7 +259,6 @@ own_close(struct owner *o)
 	if (o->peer != -1)
 		close(o->peer);
 	CHECK(o->gone == 1 && o->c == NULL, "gone %d times", o->gone);
-	CHECK(o->counted == 0, "counted %zu", o->counted);
 	CHECK(budget_free() == budget_max(), "%zu octets are charged",
 	    budget_max() - budget_free());
 	CHECK(pollset_size() == 0 && timer_next() == NEVER,
@@ -452,7 +448,6 @@ test_give(void)
 	conn_kill(own_2.c);
 	conns_bury();
 	CHECK(own.gone == 0 && own_2.gone == 1, "gone %d", own_2.gone);
-	own_2.counted = own.counted;
 	own_close(&own_2);
 }
 
@@ -489,16 +484,15 @@ test_kill(void)
 	conn_fill(own.c, MEM_BLOCK);
 	conn_kill(own.c);
 	conn_kill(own.c);
-	CHECK(conn_is_dead(own.c) && own.gone == 0 && own.counted == 1,
-	    "gone at once");
+	CHECK(conn_is_dead(own.c) && own.gone == 0, "gone at once");
 	CHECK(read(own.peer, b, 1) == -1 && errno == EAGAIN,
 	    "closed at once");
 	conn_news(own.c, POLLIN);
 	conn_linger(own.c);
 	CHECK(own.ready == 0 && conn_is_dead(own.c), "the dead are told");
 	conns_flush();
-	CHECK(conns_bury() == 1 && own.gone == 1 && own.counted == 0,
-	    "gone %d times", own.gone);
+	CHECK(conns_bury() == 1 && own.gone == 1, "gone %d times",
+	    own.gone);
 	CHECK(peer_sees(own.peer) == 0, "more than an end came");
 	CHECK(conns_bury() == 0, "buried twice");
 	own_close(&own);

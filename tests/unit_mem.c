@@ -52,36 +52,53 @@ test_budget(void)
 	CHECK(budget_max() == BUDGET && budget_free() == BUDGET,
 	    "%zu of %zu free", budget_free(), budget_max());
 	budget_starved();
-	CHECK(budget_charge(BUDGET + 1) == -1 && budget_free() == BUDGET,
+	CHECK(budget_charge(BUDGET + 1, NULL) == -1 && budget_free() == BUDGET,
 	    "more than all was charged");
 	CHECK(budget_starved() == 1 && budget_starved() == 0,
 	    "starved is told once");
-	CHECK(budget_charge(BUDGET) == 0 && budget_free() == 0, "not all");
-	CHECK(budget_charge(0) == 0 && budget_starved() == 0, "none, of none");
-	CHECK(budget_charge(1) == -1 && budget_starved() == 1, "one too many");
-	budget_return(1000);
-	CHECK(budget_free() == 1000 && budget_charge(1001) == -1 &&
-	    budget_charge(1000) == 0, "after 1000 came back");
-	budget_return(BUDGET);
+	CHECK(budget_charge(BUDGET, NULL) == 0 && budget_free() == 0, "not all");
+	CHECK(budget_charge(0, NULL) == 0 && budget_starved() == 0, "none, of none");
+	CHECK(budget_charge(1, NULL) == -1 && budget_starved() == 1, "one too many");
+	budget_return(1000, NULL);
+	CHECK(budget_free() == 1000 && budget_charge(1001, NULL) == -1 &&
+	    budget_charge(1000, NULL) == 0, "after 1000 came back");
+	budget_return(BUDGET, NULL);
 	CHECK(budget_free() == BUDGET, "%zu free", budget_free());
 	budget_starved();
 }
 
-/* A quarter is left alone by bodies that are held whole. */
+/* What is charged counts in its owner's sum as well, and moves with it. */
 static void
-test_whole_room(void)
+test_sums(void)
 {
-	budget_set_max(4000);
-	CHECK(budget_whole_room() == 3000, "%zu", budget_whole_room());
-	CHECK(budget_charge(2999) == 0 && budget_whole_room() == 1, "%zu",
-	    budget_whole_room());
-	CHECK(budget_charge(501) == 0 && budget_whole_room() == 0 &&
-	    budget_free() == 500, "%zu", budget_whole_room());
-	budget_set_max(1000);
-	CHECK(budget_free() == 0 && budget_whole_room() == 0 &&
-	    budget_charge(1) == -1, "less than is charged already");
-	budget_return(3500);
-	budget_set_max(BUDGET);
+	size_t one = 0, other = 0;
+	struct buf b = { .sum = &one };
+	struct chain q = { .sum = &one };
+
+	CHECK(budget_charge(100, &one) == 0 && one == 100, "%zu", one);
+	CHECK(budget_charge(BUDGET, &one) == -1 && one == 100, "%zu", one);
+	CHECK(buf_space(&b, 3000, BUDGET) != NULL && one == 100 + b.cap, "%zu",
+	    one);
+	CHECK(buf_space(&b, 9000, BUDGET) != NULL && one == 100 + b.cap, "%zu",
+	    one);
+	CHECK(chain_put(&q, octets, 40000) == 0 &&
+	    one == budget_used(), "%zu of %zu", one, budget_used());
+	buf_count_in(&b, &other);
+	chain_count_in(&q, &other);
+	CHECK(one == 100 && other == budget_used() - 100, "%zu and %zu", one,
+	    other);
+	chain_consume(&q, 30000);
+	CHECK(other == budget_used() - 100, "%zu", other);
+	buf_free(&b);
+	chain_free(&q);
+	CHECK(other == 0, "%zu are left", other);
+	CHECK(buf_space(&b, 10, BUDGET) != NULL && other == b.cap,
+	    "an emptied buffer counts elsewhere");
+	buf_count_in(&b, NULL);
+	CHECK(other == 0 && budget_used() == 100 + b.cap, "%zu", other);
+	buf_free(&b);
+	budget_return(100, &one);
+	CHECK(one == 0 && budget_used() == 0, "%zu", one);
 	budget_starved();
 }
 
@@ -89,8 +106,8 @@ static void
 return_too_much(void *of)
 {
 	(void)of;
-	budget_charge(10);
-	budget_return(11);
+	budget_charge(10, NULL);
+	budget_return(11, NULL);
 }
 
 static void
@@ -586,7 +603,7 @@ test_past_budget(void)
 	budget_set_max(10000);
 	CHECK(chain_put(&q, octets, 50000) == 0 && chain_is(&q, octets, 50000),
 	    "no room");
-	CHECK(budget_free() == 0 && budget_charge(1) == -1, "%zu free",
+	CHECK(budget_free() == 0 && budget_charge(1, NULL) == -1, "%zu free",
 	    budget_free());
 	chain_free(&q);
 	CHECK(budget_free() == 10000, "%zu free", budget_free());
@@ -599,7 +616,7 @@ test_mem(void)
 {
 	octets_fill();
 	test_budget();
-	test_whole_room();
+	test_sums();
 	test_musts();
 	test_buf_empty();
 	test_buf_splits();

@@ -97,7 +97,7 @@ link_open(void)
 	link_1 = link_alloc();
 	CHECK(link_1 != NULL, "no memory");
 	link_begin_on(link_1, conn_new(&bare, NULL, fd[0], CONN_OPEN), &ops,
-	    &wire, NULL, 0);
+	    &wire, NULL, &account_nobody, 0);
 	CHECK(link_first() == link_1, "no link");
 }
 

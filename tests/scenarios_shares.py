@@ -1,0 +1,193 @@
+"""What one id takes is at no other's cost.  The callers of a calm tunnel are
+answered while another, with as many clients as it may have, takes all that it
+can get of memory, of connections and of room to wait in."""
+import socket
+import time
+
+import harness
+from harness import scenario, equal, check, ask, request_octets
+from siege import Siege, reading, MIB, SANITIZED
+
+CLIENTS = 8
+GREEDY = b"GET /greedy/x HTTP/1.1\r\nHost: h\r\n\r\n"
+HUNDRED_KB = b"g" * 100000
+
+
+class Greedy:
+    """All the clients that an id may have.  Each answers every request at
+    once, with as much body as it has credit for, without an end."""
+
+    def __init__(self, t, server, answers=True):
+        self.t, self.answers, self.requests = t, answers, 0
+        self.peers = [t.tunnel(server, sub="greedy", streams=1024) for _ in range(CLIENTS)]
+        for peer in self.peers:
+            t.background(lambda peer=peer: self.serve(peer))
+
+    def serve(self, peer):
+        try:
+            while True:
+                self.hear(peer, peer.recv_message(600))
+        except (harness.Failed, OSError):
+            return
+
+    def hear(self, peer, message):
+        if message["type"] == "request":
+            self.requests += 1
+            if self.answers:
+                peer.send_response(message["stream"], end=False)
+                self.feed(peer, message["stream"], message["window"])
+        elif message["type"] == "window" and self.answers and message["stream"]:
+            self.feed(peer, message["stream"], message["bytes"])
+
+    @staticmethod
+    def feed(peer, stream, credit):
+        while credit:
+            n = min(credit, 16384)
+            peer.send_body(stream, bytes(n), end=False)
+            credit -= n
+
+
+def refusals(siege):
+    """How many of the crowd have been answered 503."""
+    count = 0
+    for sock in siege.crowd:
+        try:
+            count += sock.recv(12) == b"HTTP/1.1 503"
+        except OSError:
+            pass
+    return count
+
+
+def holds_out(siege, seconds=2):
+    """The calm callers are answered for so long."""
+    before = siege.calm.rounds
+    time.sleep(seconds)
+    siege.t.wait(lambda: siege.calm.rounds > before + 2 or siege.calm.work.done(), "calm rounds", 20)
+    siege.calm.stop()
+    siege.within_memory()
+
+
+@scenario()
+def answers_that_nobody_reads(t):
+    """Stalled readers of one id come to most of the memory, and no further."""
+    siege = Siege(t, budget=8 * MIB)
+    Greedy(t, siege.server)
+    siege.gather(1500, GREEDY, rcvbuf=4096)
+    holds_out(siege)
+    check(refusals(siege) > 0, "none of the greedy was refused")
+
+
+@scenario()
+def requests_that_nobody_answers(t):
+    """A thousand requests at once of one id, none of which is answered."""
+    siege = Siege(t, budget=8 * MIB)
+    greedy = Greedy(t, siege.server, answers=False)
+    siege.gather(1000, GREEDY)
+    holds_out(siege)
+    check(greedy.requests > 100, "only %d came through" % greedy.requests)
+
+
+@scenario()
+def bodies_that_dribble(t):
+    """Fifteen hundred bodies that come an octet at a time."""
+    siege = Siege(t, budget=8 * MIB)
+    Greedy(t, siege.server, answers=False)
+    siege.gather(1500, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(4):
+        siege.say(b"a")
+        time.sleep(0.25)
+    holds_out(siege)
+
+
+@scenario()
+def whole_bodies_that_stop(t):
+    """Bodies that are held whole for clients of v1, and stop before their last octet."""
+    siege = Siege(t, budget=8 * MIB)
+    for _ in range(CLIENTS):
+        reading(t, t.tunnel(siege.server, sub="greedy", v2=False))
+    siege.gather(300, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n" + HUNDRED_KB)
+    for _ in range(4):
+        siege.say(HUNDRED_KB)
+        time.sleep(0.25)
+    holds_out(siege)
+
+
+@scenario()
+def uploads_to_a_service_that_does_not_read(t):
+    """A service that reads nothing, behind a real client, with both sides' memory small."""
+    siege = Siege(t, budget=8 * MIB)
+    service = socket.socket()
+    t.defer(service.close)
+    service.bind(("127.0.0.1", 0))
+    service.listen(1024)
+    for _ in range(CLIENTS):
+        siege.processes.append(t.client(siege.server, "http://127.0.0.1:%d" % service.getsockname()[1], "greedy",
+                                        env={"PIPEGATE_MAX_MEMORY": str(8 * MIB)}))
+    siege.gather(600, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + HUNDRED_KB)
+    for _ in range(4):
+        siege.say(HUNDRED_KB)
+        time.sleep(0.25)
+    holds_out(siege)
+
+
+@scenario()
+def as_many_connections_as_there_are(t):
+    """One id comes to four fifths of the connections; who comes later finds one."""
+    siege = Siege(t, PIPEGATE_MAX_CONNECTIONS="300")
+    greedy = Greedy(t, siege.server, answers=False)
+    siege.gather(400, GREEDY)
+    holds_out(siege)
+    # 300 less those that are not its own: 20 callers and 9 clients; idle ones yield.
+    check(150 <= greedy.requests <= 245, "%d requests came through" % greedy.requests)
+
+
+@scenario()
+def ids_made_up(t):
+    """Thousands of ids that nobody serves, in the server's first minute, are one account: they leave half of the room to
+    wait in, and a client that comes back finds its callers there."""
+    siege = Siege(t, PIPEGATE_MAX_CONNECTIONS="2000")
+    peer = t.tunnel(siege.server, sub="late")
+    peer.close()
+    siege.gather(4096 if not SANITIZED else 1024,
+                 lambda i: request_octets("GET", "/made-up-%d/x" % i))
+    waiting = [ask(t, siege.server, "/late/x") for _ in range(90)]
+    holds_out(siege, 1)
+    for conn in waiting:
+        check(not harness.came(conn), "a caller of the id that was served did not wait")
+    peer = t.tunnel(siege.server, sub="late")
+    for _ in waiting:
+        peer.send_response(peer.recv_request()["stream"])
+    for conn in waiting:
+        equal(conn.answer().status, 200, "the client has come back")
+
+
+@scenario()
+def all_of_it_together(t):
+    """Stalled readers, dribbled bodies, made-up ids and heads that never end, at once."""
+    siege = Siege(t, budget=16 * MIB, PIPEGATE_MAX_CONNECTIONS="2500")
+    Greedy(t, siege.server)
+    siege.gather(700, GREEDY, rcvbuf=4096)
+    siege.gather(700, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+    siege.gather(700, lambda i: request_octets("GET", "/made-up-%d/x" % i))
+    siege.gather(700, b"GET /greedy/x HTTP/1.1\r\nHost: h\r\nX-A: " + b"a" * 30000)
+    for _ in range(4):
+        siege.say(b"a")
+        time.sleep(0.25)
+    holds_out(siege)
+
+
+@scenario()
+def the_greedy_one_is_served_again(t):
+    """What held its memory goes, and the greedy id is served at once."""
+    siege = Siege(t, budget=8 * MIB)
+    Greedy(t, siege.server)
+    siege.gather(1000, GREEDY, rcvbuf=4096)
+    holds_out(siege, 1)
+    siege.disperse()
+
+    def served():
+        conn = t.conn(siege.server)
+        status = conn.send(GREEDY).head().status
+        conn.close()
+        return status == 200
+    t.wait(served, "the greedy id to be served again", 10)
