@@ -1,12 +1,15 @@
 """What one id takes is at no other's cost.  The callers of a calm tunnel are
 answered while another, with as many clients as it may have, takes all that it
 can get of memory, of connections and of room to wait in."""
+import json
+import os
 import socket
+import sys
 import time
 
 import harness
 from harness import scenario, equal, check, ask, request_octets
-from siege import Siege, reading, MIB, SANITIZED
+from siege import Siege, reading, sizes, MIB, SANITIZED
 
 CLIENTS = 8
 GREEDY = b"GET /greedy/x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -191,3 +194,17 @@ def the_greedy_one_is_served_again(t):
         conn.close()
         return status == 200
     t.wait(served, "the greedy id to be served again", 10)
+
+
+@sizes((200, 1000), (1000, 5000))
+def a_crowd_of_tunnels(t, counts):
+    """Many tunnels with a request a second each, beside many more idle ones: none is refused, and each costs little."""
+    active, idle = counts
+    server = t.server()
+    before = server.status_kb("VmRSS")
+    crowd = t.spawn([sys.executable, os.path.join(os.path.dirname(__file__), "crowd.py"), str(server.port),
+                     str(active), str(idle), "3"], name="crowd")
+    crowd.wait_out("times", 90)
+    equal(json.loads(crowd.out().splitlines()[1])["statuses"], {"200": 3 * active}, "answers by status")
+    check(SANITIZED or server.status_kb("VmHWM") - before <= 8 * (active + idle),
+          "%d KiB for %d tunnels" % (server.status_kb("VmHWM") - before, active + idle))
