@@ -4,6 +4,7 @@
 #define WINDOW_MIN (16 << 10)
 #define WINDOW_GROWN_MIN (64 << 10)
 #define GRANT_MIN (16 << 10)	/* less is worth no message, but for half of a window */
+#define GRANT_MAX (128 << 10)	/* more need not be waited for */
 #define FLOW_MIN (16 << 10)	/* octets that call for a ping */
 #define FLOW_MAX (1 << 20)
 #define WINDOW_UNKNOWN (1 << 20)	/* to start with while the path is not known */
@@ -11,7 +12,7 @@
 int
 path_is_due(const struct path *p)
 {
-	return !p->ping_is_out && p->came - p->ponged_at >=
+	return !p->ping_is_out && p->came - p->pinged_at >=
 	    clamp(path_octets(p) / 2, FLOW_MIN, FLOW_MAX);
 }
 
@@ -27,11 +28,13 @@ path_pinged(struct path *p)
 void
 path_ponged(struct path *p)
 {
+	long long before = path_octets(p);
+
 	must(p->ping_is_out);
 	p->ping_is_out = 0;
-	p->ponged_at = p->came;
 	p->sample[p->samples++ % PATH_SAMPLES] =
 	    min_time(p->came - p->pinged_at, WINDOW_MAX);
+	p->grew = path_octets(p) > before;
 }
 
 long long
@@ -49,7 +52,8 @@ path_octets(const struct path *p)
 long long
 window_first(long long path, size_t free_octets, long long streams)
 {
-	long long most = (long long)(free_octets / 16) / (4 + streams);
+	long long part = (long long)(free_octets / (path > 0 ? 8 : 16));
+	long long most = part / (4 + streams);
 
 	return clamp(min_time(path > 0 ? path : WINDOW_UNKNOWN, most),
 	    WINDOW_MIN, WINDOW_MAX);
@@ -62,25 +66,55 @@ window_taken(long long offered, long long others)
 	    clamp(offered * 4 / (4 + others), WINDOW_MIN, offered);
 }
 
+void
+window_came(struct window *w, const struct path *p, size_t n)
+{
+	if (w->sample != p->samples) {
+		w->used_before = p->samples - w->sample == 1 ? w->used : 0;
+		w->used = 0;
+		w->sample = p->samples;
+	}
+	w->used += (long long)n;
+}
+
+/* A stream that trickles beside one that fills the path is not to hold as
+ * much. */
+static int
+window_was_used_up(const struct window *w)
+{
+	return 2 * w->used >= w->size || 2 * w->used_before >= w->size;
+}
+
+static long long
+window_wide(const struct window *w, long long path)
+{
+	if (path == 0 || !window_was_used_up(w))
+		return w->size;
+	path = clamp(2 * path, WINDOW_GROWN_MIN, WINDOW_MAX);
+	return path > w->size ? path : w->size;
+}
+
 /* By halves, what came of one and not of the other would wait for the next round
  * trip. */
 int
-window_is_used(const struct window *w)
+window_is_due(const struct window *w, long long path)
 {
 	long long quarter = w->size / 4;
+	long long enough = clamp(quarter, GRANT_MIN, GRANT_MAX);
 
-	return w->gone >= (quarter > GRANT_MIN ? quarter :
-	    min_time(w->size / 2, GRANT_MIN));
+	if (w->gone >= min_time(enough, w->size / 2))
+		return 1;
+	return w->gone > 0 && window_wide(w, path) >= w->size + quarter;
 }
 
 long long
-window_next(const struct window *w, long long path, size_t held, int crowded)
+window_next(const struct window *w, long long path, size_t held, size_t room)
 {
-	long long wide = clamp(2 * path, WINDOW_GROWN_MIN, WINDOW_MAX);
+	long long size = (long long)held > w->size / 2 ? w->size / 2 :
+	    window_wide(w, path);
+	long long least = min_time(w->size, WINDOW_MIN);
 
-	if (crowded || (long long)held > w->size / 2)
-		return clamp(w->size / 2, WINDOW_MIN, w->size);
-	return path > 0 && wide > w->size ? wide : w->size;
+	return clamp(min_time(size, (long long)(room / 8)), least, WINDOW_MAX);
 }
 
 long long

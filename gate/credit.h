@@ -15,11 +15,11 @@
 /* What a link has carried.  Zeroed, nothing is known. */
 struct path {
 	long long came;			/* octets of body, in all */
-	long long pinged_at;		/* of these, when the ping went that is out */
-	long long ponged_at;		/* when the last pong came */
+	long long pinged_at;		/* of these, when the last ping went */
 	long long sample[PATH_SAMPLES];	/* what came between the last pings and their pongs */
 	unsigned int samples;		/* how many there were so far */
-	int ping_is_out;
+	unsigned char ping_is_out;
+	unsigned char grew;		/* the last pong showed more than was known */
 };
 
 /* Whether it is time for a ping: none is out, and so much has come since the last
@@ -41,11 +41,15 @@ struct window {
 	long long size;		/* that the sender may have in all */
 	long long promised;	/* given, and not come yet: charged to the budget */
 	long long gone;		/* left for good since the last grant */
+	long long used, used_before;	/* that came in the path's sample under way, or in
+					   the last one in which any did, and in the one before */
+	unsigned int sample;	/* which that is */
 };
 
-/* The window that a body starts with: what fills the path, 1 MiB while that is
- * not known; but at most a 64th of the free octets, and less the more streams
- * there are already, so that many at once find room.  16 KiB at least. */
+/* The window that a body starts with: what fills the path, but at most a 32nd of
+ * the free octets; 1 MiB while the path is not known, but at most a 64th.  Less the
+ * more streams there are already, so that many at once find room.  16 KiB at
+ * least. */
 long long window_first(long long path, size_t free_octets, long long streams);
 
 /* How much a body takes of what its receiver offers to start with, where there
@@ -53,16 +57,20 @@ long long window_first(long long path, size_t free_octets, long long streams);
  * there; but 16 KiB, if so much is offered. */
 long long window_taken(long long offered, long long others);
 
-/* Whether so much of a window has gone, a quarter as a rule, that more may be
- * granted. */
-int window_is_used(const struct window *w);
+/* Notes that n octets came over p. */
+void window_came(struct window *w, const struct path *p, size_t n);
+
+/* Whether more is to be granted: a quarter of the window has gone, or 128 KiB, or
+ * some has and the window is to grow by much. */
+int window_is_due(const struct window *w, long long path);
 
 /* The size that w should have from now on: twice the path, from 64 KiB to
- * WINDOW_MAX, if that is more; half of what it was where held octets, which wait
- * for the socket, are more than half of it, or where memory is short (crowded),
- * down to 16 KiB. */
+ * WINDOW_MAX, if that is more and w was used up, half of it at least in one
+ * sample; half of what it was where held octets, which wait for the socket, are
+ * more than half of it.  But at most an eighth of the room that its account has,
+ * so that however many stand still, others find room.  16 KiB at least. */
 long long window_next(const struct window *w, long long path, size_t held,
-    int crowded);
+    size_t room);
 
 /* How much credit w lacks of that size, where held octets wait for the socket;
  * 0: none. */

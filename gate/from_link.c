@@ -118,8 +118,10 @@ take_octets(struct stream *s, const unsigned char *p, size_t n, int end)
 	if (r == -1002)
 		return r;
 	stream_window_use(s, n);
-	if (s->wire->flows)
+	if (s->wire->flows) {
+		window_came(&s->from_link.window, &s->link->path, n);
 		link_carried(s->link, n);
+	}
 	if (r == -1) {
 		gather_write();
 		stream_break(s, 502, wrong_length);
@@ -222,8 +224,11 @@ streams_orphan(struct link *l, const char *why)
 static void
 link_settle(struct link *l)
 {
-	int served = link_serve(l);
+	int served;
 
+	if (l->path.grew)
+		streams_widen(l);
+	served = link_serve(l);
 	if (link_is_dead(l))
 		return;
 	if (link_flush(l) && served && !turn_none(l))

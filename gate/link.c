@@ -288,6 +288,9 @@ link_pong(struct link *l, const unsigned char *p, size_t n)
 	    memcmp(p, l->ping, n) != 0)
 		return;
 	path_ponged(&l->path);
+	link_carried(l, 0);
+	if (l->path.grew)
+		link_later(l);
 }
 
 /* Counts frames that carry nothing.  Returns 0, or -1 where there are too

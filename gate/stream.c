@@ -13,7 +13,6 @@
 #include "gate/stream.h"
 
 #define STREAM_BUCKETS 2048
-#define WINDOWS_LEAVE 8		/* that part of the budget, to other requests of their account */
 #define KEPT_MAX (128 << 10)	/* octets of a request that may go once more */
 
 static struct stream *stream_table[STREAM_BUCKETS];
@@ -209,7 +208,8 @@ turn_none(const struct link *l)
 long long
 stream_window_first(const struct link *l)
 {
-	return window_first(path_octets(&l->path), budget_free(), l->streams.n);
+	return window_first(path_octets(&l->path), budget_free(),
+	    l->streams.n - 1);
 }
 
 static size_t *
@@ -255,20 +255,28 @@ stream_window_gone(struct stream *s, size_t n)
 
 	w->gone += (long long)n;
 	if (s->life != STREAM_JOINED || !half_is_open(&s->from_link.half) ||
-	    !window_is_used(w))
+	    !window_is_due(w, path_octets(&s->link->path)))
 		return;
 	s->grant_due = 1;
 	turn_wait(s);
+}
+
+void
+streams_widen(struct link *l)
+{
+	struct stream *s;
+
+	l->path.grew = 0;
+	for (s = list_first(&l->streams); s != NULL; s = list_after(&s->on_link))
+		stream_window_gone(s, 0);
 }
 
 long long
 stream_window_grant(struct stream *s)
 {
 	struct window *w = &s->from_link.window;
-	int crowded = account_room(s->link->account) <
-	    budget_max() / WINDOWS_LEAVE;
 	long long size = window_next(w, path_octets(&s->link->path),
-	    s->from_link.held, crowded);
+	    s->from_link.held, account_room(s->link->account));
 	long long n = window_missing(w, size, s->from_link.held);
 
 	if (n > 0 && budget_charge((size_t)n, stream_sum(s)) == -1) {

@@ -258,7 +258,8 @@ struct stream *turn_take(struct link *l);
 /* Whether no stream waits at l. */
 int turn_none(const struct link *l);
 
-/* The credit with which the next body that comes on l may start. */
+/* The credit with which the body may start that comes on l for the stream that
+ * joined it last. */
 long long stream_window_first(const struct link *l);
 
 /* Takes the first credit that the peer is given, of so many octets, from the
@@ -275,6 +276,9 @@ void stream_window_close(struct stream *s);
 /* n octets have left for good, written or thrown away: where much of the window
  * has, a grant is due. */
 void stream_window_gone(struct stream *s, size_t n);
+
+/* l's path grew: streams that used up their windows are due a grant. */
+void streams_widen(struct link *l);
 
 /* Takes the credit that is to be granted now from the budget.  Returns how
  * many octets; 0: none. */

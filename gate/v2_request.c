@@ -49,7 +49,7 @@ request_offer(struct link *l)
 {
 	long long first = window_first(path_octets(&l->path), budget_free(), 0);
 
-	if ((first >= 2 * l->offer || 2 * first <= l->offer) &&
+	if ((2 * first >= 3 * l->offer || 2 * first <= l->offer) &&
 	    link_is_live(l) && v2_put_window(l, 0, first) == 0) {
 		l->offer = first;
 		l->offer_max = first > l->offer_max ? first : l->offer_max;

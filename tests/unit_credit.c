@@ -10,6 +10,7 @@
 
 #define KIB 1024LL
 #define MIB (1024 * KIB)
+#define FAR (1 << 30)		/* more room than matters */
 
 static void
 test_first(void)
@@ -26,10 +27,11 @@ test_first(void)
 		{ 0, MIB, 0, 16 * KIB }, { 0, 0, 0, 16 * KIB },
 		/* known */
 		{ 1, 64 << 20, 0, 16 * KIB }, { 100 * KIB, 64 << 20, 0, 100 * KIB },
-		{ 8 * MIB, 64 << 20, 0, MIB },
+		{ 8 * MIB, 64 << 20, 0, 2 * MIB },
 		{ 8 * MIB, (size_t)1 << 30, 0, 8 * MIB },
 		{ 16 * MIB, (size_t)2 << 30, 0, 8 * MIB },
-		{ 100 * KIB, 64 << 20, 60, 64 * KIB },
+		{ 100 * KIB, 64 << 20, 60, 100 * KIB },
+		{ 300 * KIB, 64 << 20, 60, 128 * KIB },
 	};
 	size_t i;
 
@@ -44,11 +46,16 @@ test_first(void)
 static void
 test_first_of_many(void)
 {
-	long long left = 64 * MIB, n;
+	static const long long path[] = { 0, 1, 100 * KIB, WINDOW_MAX };
+	size_t i;
 
-	for (n = 0; n < 2000; n++)
-		left -= window_first(0, (size_t)left, n);
-	CHECK(left > 16 * MIB, "%lld are left", left);
+	for (i = 0; i < ARRAY_LEN(path); i++) {
+		long long left = 64 * MIB, n;
+
+		for (n = 0; n < 2000; n++)
+			left -= window_first(path[i], (size_t)left, n);
+		CHECK(left > 8 * MIB, "path %lld: %lld are left", path[i], left);
+	}
 }
 
 /* Of an offer the first takes all, and many at once not much more than a few. */
@@ -81,16 +88,17 @@ test_used(void)
 		long long size, due;
 	} t[] = {
 		{ 1000, 500 }, { 32 * KIB, 16 * KIB }, { 64 * KIB, 16 * KIB },
-		{ 80 * KIB, 20 * KIB }, { 8 * MIB, 2 * MIB },
+		{ 80 * KIB, 20 * KIB }, { MIB / 2, 128 * KIB },
+		{ 8 * MIB, 128 * KIB },
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(t); i++) {
 		struct window w = { .size = t[i].size, .gone = t[i].due - 1 };
 
-		CHECK(!window_is_used(&w), "row %zu: early", i);
+		CHECK(!window_is_due(&w, WINDOW_MAX), "row %zu: early", i);
 		w.gone++;
-		CHECK(window_is_used(&w), "row %zu: late", i);
+		CHECK(window_is_due(&w, 0), "row %zu: late", i);
 	}
 }
 
@@ -168,28 +176,68 @@ test_next(void)
 	static const struct {
 		long long size, path;
 		size_t held;
-		int crowded;
+		long long room;
 		long long next;
 	} t[] = {
-		{ MIB, 0, 0, 0, MIB }, { MIB, MIB / 2, 0, 0, MIB },
-		{ MIB, MIB / 2 + 1, 0, 0, MIB + 2 },
-		{ MIB, MIB, MIB / 2, 0, 2 * MIB },
-		{ MIB, MIB, MIB / 2 + 1, 0, MIB / 2 },
-		{ MIB, MIB, 0, 1, MIB / 2 }, { MIB, 0, 0, 1, MIB / 2 },
-		{ 16 * KIB, 1, 0, 0, 64 * KIB }, { 16 * KIB, 0, 0, 0, 16 * KIB },
-		{ 16 * KIB, MIB, 16 * KIB, 0, 16 * KIB },
-		{ 20 * KIB, MIB, 0, 1, 16 * KIB }, { 16 * KIB, MIB, 0, 1, 16 * KIB },
-		{ MIB, 8 * MIB, 0, 0, 8 * MIB }, { 8 * MIB, 8 * MIB, 0, 0, 8 * MIB },
+		{ MIB, 0, 0, FAR, MIB }, { MIB, MIB / 2, 0, FAR, MIB },
+		{ MIB, MIB / 2 + 1, 0, FAR, MIB + 2 },
+		{ MIB, MIB, MIB / 2, FAR, 2 * MIB },
+		{ MIB, MIB, MIB / 2 + 1, FAR, MIB / 2 },
+		{ MIB, MIB, 0, 16 * MIB, 2 * MIB },
+		{ MIB, MIB, 0, 12 * MIB, 3 * MIB / 2 },
+		{ MIB, MIB, 0, 4 * MIB, MIB / 2 }, { MIB, 0, 0, 4 * MIB, MIB / 2 },
+		{ MIB, MIB, 0, 0, 16 * KIB },
+		{ 16 * KIB, 1, 0, FAR, 64 * KIB },
+		{ 16 * KIB, 0, 0, FAR, 16 * KIB }, { 100, 0, 0, FAR, 100 },
+		{ 16 * KIB, MIB, 16 * KIB, FAR, 16 * KIB },
+		{ 20 * KIB, MIB, 0, 0, 16 * KIB }, { 16 * KIB, MIB, 0, 0, 16 * KIB },
+		{ MIB, 8 * MIB, 0, FAR, 8 * MIB },
+		{ 8 * MIB, 8 * MIB, 0, FAR, 8 * MIB },
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(t); i++) {
-		struct window w = { .size = t[i].size };
+		struct window w = { .size = t[i].size,
+		    .used = (t[i].size + 1) / 2 };
 		long long next = window_next(&w, t[i].path, t[i].held,
-		    t[i].crowded);
+		    (size_t)t[i].room);
 
 		CHECK(next == t[i].next, "row %zu: %lld", i, next);
+		w.used--;
+		next = window_next(&w, t[i].path, t[i].held,
+		    (size_t)t[i].room);
+		CHECK(next <= t[i].size, "row %zu: it grew unused to %lld", i,
+		    next);
 	}
+}
+
+/* A window grows at once where it was used up in the sample under way, in the
+ * last, or in the one before; not where that was long ago. */
+static void
+test_used_up(void)
+{
+	struct path p = { 0 };
+	struct window w = { .size = MIB };
+
+	window_came(&w, &p, MIB / 2 - 1);
+	CHECK(window_next(&w, MIB, 0, FAR) == MIB, "it grew too early");
+	window_came(&w, &p, 1);
+	CHECK(window_next(&w, MIB, 0, FAR) == 2 * MIB, "it did not grow");
+	CHECK(!window_is_due(&w, MIB), "due where nothing has gone");
+	w.gone = 1;
+	CHECK(window_is_due(&w, MIB) && !window_is_due(&w, MIB / 2),
+	    "due to grow, and only by much");
+	path_sample(&p, 1);
+	window_came(&w, &p, 1);
+	CHECK(window_next(&w, MIB, 0, FAR) == 2 * MIB, "forgotten after one");
+	path_sample(&p, 1);
+	window_came(&w, &p, 1);
+	CHECK(window_next(&w, MIB, 0, FAR) == MIB, "not forgotten after two");
+	window_came(&w, &p, MIB);
+	path_sample(&p, 1);
+	path_sample(&p, 1);
+	window_came(&w, &p, 1);
+	CHECK(window_next(&w, MIB, 0, FAR) == MIB, "a sample without any counts");
 }
 
 /* --------------------------------------------- a stream on a path, by the ms
@@ -218,10 +266,10 @@ later(long long ms)
 static void
 sim_grant(long long half_trip)
 {
-	long long size = window_next(&sim.w, path_octets(&sim.p), 0, 0);
+	long long size = window_next(&sim.w, path_octets(&sim.p), 0, FAR);
 	long long n = window_missing(&sim.w, size, 0);
 
-	if (!window_is_used(&sim.w) || n == 0)
+	if (!window_is_due(&sim.w, path_octets(&sim.p)) || n == 0)
 		return;
 	window_grant(&sim.w, n, size);
 	sim.grant[later(half_trip)] += n;
@@ -252,6 +300,7 @@ sim_ms(long long half_trip)
 	sim.p.came += sim.octets[at];
 	sim.w.promised -= sim.octets[at];
 	sim.w.gone += sim.octets[at];
+	window_came(&sim.w, &sim.p, (size_t)sim.octets[at]);
 	if (sim.pong[at])
 		path_ponged(&sim.p);
 	sim.octets[at] = sim.grant[at] = sim.ping[at] = sim.pong[at] = 0;
@@ -309,7 +358,7 @@ test_first_transfer(void)
 	sim_start(25000, MIB);
 	while (sim.came < 40 * MIB && sim.now < 60000)
 		sim_ms(50);
-	CHECK(sim.now * 85 <= ideal * 100, "%lld ms, not %lld", sim.now, ideal);
+	CHECK(sim.now * 90 <= ideal * 100, "%lld ms, not %lld", sim.now, ideal);
 }
 
 void
@@ -323,6 +372,7 @@ test_credit(void)
 	test_grant();
 	test_path();
 	test_next();
+	test_used_up();
 	test_path_changes();
 	test_first_transfer();
 }
