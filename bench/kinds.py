@@ -8,6 +8,7 @@ import time
 import bed
 import load
 import report
+import shares
 import wires
 
 # What speaks for memory is the program that is released.
@@ -258,4 +259,4 @@ def streams_of(b, name, count, seconds):
 
 QUICK = ("rates", "start", "memory", "idle", "streams")
 ALL = {"rates": rates, "start": start, "memory": memory, "idle": idle,
-       "streams": streams, "wires": wires.wires}
+       "streams": streams, "shares": shares.shares, "wires": wires.wires}

@@ -9,6 +9,7 @@ answers there were by status, and the times of those with 200, in ms, sorted.
 import collections
 import heapq
 import json
+import os
 import selectors
 import socket
 import struct
@@ -19,12 +20,13 @@ import uuid
 import harness
 
 BODY = b"hello, world\n"
+SECRET = os.environ.get("PIPEGATE_JWT_SECRET", harness.SECRET)
 
 
 def joined(port, sub):
     """The socket of a tunnel client of sub."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-    sock.sendall(harness.upgrade_octets("/?token=" + harness.token(sub), [
+    sock.sendall(harness.upgrade_octets("/?token=" + harness.token(sub, SECRET), [
         ("Sec-WebSocket-Protocol", harness.V2),
         ("X-PipeGate", json.dumps({"instance": str(uuid.uuid4()), "streams": 64, "window": 65536}))]))
     head = b""
