@@ -41,7 +41,7 @@ FUZZ_FLAGS = -g -O1 -fsanitize=fuzzer,address,undefined \
 CODECS = json.c http.c hmac.c ws.c
 # The engine's rooms, ground floor first.
 ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
-	gate/pollset.c gate/addr.c gate/net.c gate/conn.c gate/loop.c \
+	gate/park.c gate/pollset.c gate/addr.c gate/net.c gate/conn.c gate/loop.c \
 	gate/child.c gate/listener.c gate/url.c gate/settings.c \
 	gate/credit.c gate/account.c gate/link.c gate/stream.c gate/to_link.c \
 	gate/from_link.c gate/v2.c gate/held.c gate/reply.c gate/tunnel.c \
@@ -50,7 +50,7 @@ ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
 	gate/caller.c gate/helper.c gate/uplink.c gate/dial.c gate/server.c \
 	gate/client.c gate/welcome.c
 HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
-	gate/timer.h gate/pollset.h gate/addr.h gate/net.h gate/conn.h \
+	gate/timer.h gate/park.h gate/pollset.h gate/addr.h gate/net.h gate/conn.h \
 	gate/loop.h gate/child.h gate/listener.h gate/url.h gate/settings.h \
 	gate/credit.h gate/account.h gate/link.h gate/stream.h gate/to_link.h \
 	gate/from_link.h gate/v2.h gate/held.h gate/reply.h gate/tunnel.h \
@@ -100,6 +100,15 @@ soak: pipegate
 build/unit: $(UNIT) $(CODECS) $(ROOMS) $(HEADERS) tests/check.h Makefile
 	@mkdir -p build
 	$(CC) $(ALL_CFLAGS) -o $@ $(UNIT) $(CODECS) $(ROOMS) $(ALL_LDFLAGS)
+
+# What the program is where the kernel keeps no ready set.
+build/unit-poll: $(UNIT) $(CODECS) $(ROOMS) $(HEADERS) tests/check.h Makefile
+	@mkdir -p build
+	$(CC) $(ALL_CFLAGS) -DPARK_POLL -o $@ $(UNIT) $(CODECS) $(ROOMS) $(ALL_LDFLAGS)
+
+build/pipegate-poll: $(SRC) $(HEADERS) Makefile
+	@mkdir -p build
+	$(CC) $(ALL_CFLAGS) -DPARK_POLL -o $@ $(SRC) $(ALL_LDFLAGS)
 
 build/unit-san: $(UNIT) $(CODECS) $(ROOMS) $(HEADERS) tests/check.h Makefile
 	@mkdir -p build

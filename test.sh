@@ -231,6 +231,7 @@ else
 fi
 
 unit unit build/unit
+[ -n "$quick" ] || unit unit-poll build/unit-poll
 [ -z "$san" ] || unit unit-san build/unit-san
 [ -n "$quick" ] || static_program
 
@@ -245,6 +246,14 @@ else
 	scenarios plain "$PWD/pipegate" 1
 	[ -n "$quick" ] ||
 	    scenarios interop "$PWD/pipegate" 1 interop_v1 interop_tls interop_tools interop_ws
+	if [ -n "$quick" ]; then
+		:
+	elif ! "$make" build/pipegate-poll >"$log" 2>&1; then
+		cat "$log"
+		not_ok poll "build/pipegate-poll does not build"
+	else
+		scenarios poll "$PWD/build/pipegate-poll" 1
+	fi
 	if [ -z "$san" ]; then
 		:
 	elif ! "$make" "$san" >"$log" 2>&1; then

@@ -603,6 +603,13 @@ caller_events(const struct conn *c)
 	return ev;
 }
 
+static enum rest
+caller_rests(const struct conn *c)
+{
+	return c->state == CONN_HEAD || !caller_reads(c->of) ? REST_NOW :
+	    REST_QUIET;
+}
+
 /* Until when a body may stay silent while we would read it. */
 static long long
 caller_body_deadline(const struct caller *w)
@@ -678,7 +685,7 @@ caller_expire(struct conn *c)
 static const struct kind caller_kind = {
 	.name = "caller", .ready = caller_ready, .sent = caller_sent,
 	.blocked = caller_blocked, .broken = caller_broken,
-	.gone = caller_gone, .events = caller_events,
+	.gone = caller_gone, .events = caller_events, .rests = caller_rests,
 	.deadline = caller_deadline, .expire = caller_expire,
 };
 

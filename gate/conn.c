@@ -174,6 +174,16 @@ conn_events(const struct conn *c)
 	return c->kind->events(c);
 }
 
+static enum rest
+conn_rests(const struct conn *c)
+{
+	if (c->tx.len > 0)
+		return REST_NEVER;
+	if (c->state == CONN_LINGER)
+		return REST_NOW;
+	return c->kind->rests != NULL ? c->kind->rests(c) : REST_NEVER;
+}
+
 static long long
 conn_deadline(const struct conn *c)
 {
@@ -182,7 +192,7 @@ conn_deadline(const struct conn *c)
 }
 
 void
-conn_rest(struct conn *c)
+conn_fit(struct conn *c)
 {
 	if (c->rx.len == 0 && c->rx.cap > 0)
 		buf_free(&c->rx);
@@ -198,7 +208,7 @@ conn_news(struct conn *c, short revents)
 		linger_ready(c, revents);
 	else
 		c->kind->ready(c, revents);
-	conn_rest(c);
+	conn_fit(c);
 }
 
 static void
@@ -315,8 +325,8 @@ touched_ask(void)
 		c->touched = 0;
 		if (conn_is_dead(c))
 			continue;
-		conn_rest(c);
-		pollset_want(&c->watch, conn_events(c));
+		conn_fit(c);
+		pollset_want(&c->watch, conn_events(c), conn_rests(c));
 		timer_set(&c->timer, conn_deadline(c));
 	}
 }
@@ -455,7 +465,7 @@ conn_arrived(const struct conn *c)
 int
 conn_end_is_known(const struct conn *c)
 {
-	return c->rd_eof || c->rd_failed || c->watch.slot == NO_SLOT;
+	return c->rd_eof || c->rd_failed || c->watch.where == WATCH_NOWHERE;
 }
 
 void

@@ -52,6 +52,8 @@ struct kind {
 	void (*gone)(struct conn *);
 	/* What to ask poll() for, as the state has it. */
 	short (*events)(const struct conn *);
+	/* When it may be put aside, as the state has it; NULL: never. */
+	enum rest (*rests)(const struct conn *);
 	/* Until when, in ms, or NEVER. */
 	long long (*deadline)(const struct conn *);
 	/* The deadline has passed. */
@@ -101,7 +103,7 @@ void conn_touch(struct conn *c);
 
 /* An empty rx gives its memory back now: so what many conns read in one turn
  * costs the memory of one. */
-void conn_rest(struct conn *c);
+void conn_fit(struct conn *c);
 
 /* From now on the memory of c counts in *sum; NULL: nowhere but in the budget. */
 void conn_count_in(struct conn *c, size_t *sum);

@@ -508,6 +508,15 @@ link_events(const struct conn *c)
 	    (l->tx.len > 0 ? POLLOUT : 0));
 }
 
+/* Who waits for an answer waits for every microsecond of it. */
+static enum rest
+link_rests(const struct conn *c)
+{
+	const struct link *l = c->of;
+
+	return l->streams.n == 0 && l->tx.len == 0 ? REST_NOW : REST_NEVER;
+}
+
 static long long
 link_alone_at(const struct link *l)
 {
@@ -566,7 +575,7 @@ link_buried(struct conn *c)
 
 static const struct kind link_kind = {
 	.name = "link", .ready = link_ready, .broken = link_broken,
-	.gone = link_buried, .events = link_events,
+	.gone = link_buried, .events = link_events, .rests = link_rests,
 	.deadline = link_deadline, .expire = link_expire,
 };
 

@@ -687,6 +687,13 @@ origin_events(const struct conn *c)
 	return ev;
 }
 
+static enum rest
+origin_rests(const struct conn *c)
+{
+	return c->state == CONN_IDLE ? REST_NOW :
+	    c->state == CONN_STREAM ? REST_QUIET : REST_NEVER;
+}
+
 static long long
 origin_deadline(const struct conn *c)
 {
@@ -712,6 +719,6 @@ origin_expire(struct conn *c)
 static const struct kind origin_kind = {
 	.name = "origin", .ready = origin_ready, .sent = origin_sent,
 	.broken = origin_broken, .gone = origin_gone,
-	.events = origin_events, .deadline = origin_deadline,
-	.expire = origin_expire,
+	.events = origin_events, .rests = origin_rests,
+	.deadline = origin_deadline, .expire = origin_expire,
 };

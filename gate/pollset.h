@@ -1,22 +1,38 @@
 /*
  * The set of descriptors that poll() is asked about.  poll() over thousands of
- * idle ones costs milliseconds, so the set has two parts.  Those that were quiet
- * for a second, or wait for no more than a hang-up, stand in the second one,
- * which is asked less often, and less still while it has no news.
+ * idle ones costs milliseconds, so those from which nothing is expected soon are
+ * put aside.  Where the kernel keeps them (see park.h) they cost nothing until
+ * they have news.  Elsewhere they are a second part of the set, which is asked
+ * less often, and less still while it has no news.
  */
 #ifndef GATE_POLLSET_H
 #define GATE_POLLSET_H
 
+#include <limits.h>
 #include <stddef.h>
+
+enum watch_where {
+	WATCH_NOWHERE,		/* not in the set */
+	WATCH_ASKED,		/* poll() is asked about it each turn */
+	WATCH_PARKED		/* put aside, until it has news or is to be asked again */
+};
+
+/* When a watch may be put aside. */
+enum rest {
+	REST_NEVER,
+	REST_QUIET,		/* once it had no news for a second */
+	REST_NOW
+};
 
 /* One descriptor in the set.  Lives inside the thing that it is of. */
 struct watch {
 	int fd;
-	size_t slot;		/* its place in the set; NO_SLOT: it is not in the set */
+	unsigned int slot;	/* its place in the set */
+	unsigned int number;	/* no other watch has had it lately */
+	unsigned char where;	/* an enum watch_where */
+	unsigned char rest;	/* an enum rest */
 	long long busy_ms;	/* when it last had news, or reading or writing was wanted */
 };
-
-#define NO_SLOT ((size_t)-1)
 
 /* Puts w, with its fd, into the set; nothing is asked about it yet.  Returns
  * 0, or -1: no memory. */
@@ -26,12 +42,12 @@ int pollset_add(struct watch *w, int fd);
  * a hang-up is known already, which poll() would tell again each time. */
 void pollset_remove(struct watch *w);
 
-/* Gives w another fd. */
+/* Gives w another fd, before the old one is closed. */
 void pollset_replace(struct watch *w, int fd);
 
-/* Sets what poll() is asked about w: events as in struct pollfd, or 0.  Errors
- * and hang-ups are always told. */
-void pollset_want(struct watch *w, short events);
+/* Sets what is asked about w: events as in struct pollfd, or 0, and when it may be
+ * put aside.  Errors and hang-ups are always told. */
+void pollset_want(struct watch *w, short events, enum rest rest);
 
 /* How many watches stand in the set. */
 size_t pollset_size(void);
@@ -51,7 +67,7 @@ int pollset_wait(int wait_ms);
  * is passed over for that has its news again at the next wait. */
 struct watch *pollset_news(short *revents);
 
-/* Once a turn: moves some of those that have become quiet to the second part. */
+/* Once a turn: puts some of those aside that have become quiet. */
 void pollset_age(void);
 
 #endif

@@ -189,7 +189,7 @@ static void
 stream_rests(struct stream *s)
 {
 	conn_touch(s->http);
-	conn_rest(s->http);
+	conn_fit(s->http);
 }
 
 int

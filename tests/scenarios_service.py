@@ -2,9 +2,10 @@
 are looked up, uploads that nobody wants any more."""
 import os
 import socket
+import time
 
 import harness
-from harness import scenario, equal, check, wait, built
+from harness import scenario, equal, check, wait, built, ask
 
 
 def held_names(t):
@@ -152,6 +153,40 @@ def a_busy_look_up_is_no_failed_dial(t):
     equal(len(children(client)), 1, "look-ups still under way")
     os.unlink(held)
     again.terminate()
+
+
+@scenario()
+def parked_ones_leave_during_a_look_up(t):
+    """Connections that are put aside, many of them, are let go of when the service ends them, also while a look-up is
+    under way: its process has copies of them for a moment, of which the loop must not hear for ever."""
+    env, held = held_names(t)
+    origin = t.origin()
+    server = t.server()
+    client = t.client(server, "http://app.test:%d" % origin.port, env=env)
+    before = client.descriptors()
+
+    def at_once(n, statuses):
+        """n requests, of which all that the service can get are there together."""
+        gate = origin.gate("kept %d" % n)
+        origin.on("/kept/%d" % n, lambda request, conn, _: gate.wait(20) and conn.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") and None)
+        asked = [ask(t, server, "/demo/kept/%d" % n) for _ in range(n)]
+        wait(lambda: len(origin.seen("/kept/%d" % n)) == 150, "all requests at once")
+        gate.set()
+        equal(sorted(conn.answer().status for conn in asked), statuses, "statuses")
+    at_once(150, [200] * 150)
+    origin.listener.shutdown(socket.SHUT_RDWR)
+    origin.listener.close()
+    open(held, "w").close()
+    at_once(151, [200] * 150 + [504])
+    wait(lambda: len(children(client)) == 1, "the look-up's process")
+    origin.stop()
+    wait(lambda: client.descriptors() <= before + 4, "the connections to be let go of")
+    turns = client.turns()
+    time.sleep(2)
+    check(client.turns() - turns < 20, "%d turns in 2 s" % (client.turns() - turns))
+    equal(len(children(client)), 1, "look-ups still under way")
+    os.unlink(held)
 
 
 @scenario()

@@ -15,7 +15,11 @@
 #include "check.h"
 
 #define FEW 5			/* so few are one part */
+#ifdef PARK_POLL
 #define MANY 60			/* so many are two */
+#else
+#define MANY 300		/* of so many the kernel keeps some */
+#endif
 #define LONG_MS 10000		/* only a failure waits so long */
 
 /* A pipe whose reading end is watched. */
@@ -37,7 +41,7 @@ probe_open(struct probe *p)
 	p->to = fd[1];
 	p->told = 0;
 	CHECK(pollset_add(&p->w, fd[0]) == 0, "no memory");
-	pollset_want(&p->w, POLLIN);
+	pollset_want(&p->w, POLLIN, REST_NEVER);
 }
 
 static void
@@ -124,12 +128,12 @@ test_events(void)
 	CHECK(all_news(LONG_MS) == 1 && probe[1].told == 1 &&
 	    probe[1].revents == POLLIN, "an octet came");
 	CHECK(all_news(LONG_MS) == 1 && probe[1].told == 1, "it is there");
-	pollset_want(&probe[1].w, 0);
+	pollset_want(&probe[1].w, 0, REST_NEVER);
 	CHECK(all_news(0) == 0, "told although not wanted");
-	pollset_want(&probe[1].w, POLLIN);
+	pollset_want(&probe[1].w, POLLIN, REST_NEVER);
 	probe_drain(&probe[1]);
 	CHECK(all_news(0) == 0, "told although it was read");
-	pollset_want(&probe[2].w, 0);
+	pollset_want(&probe[2].w, 0, REST_NEVER);
 	close(probe[2].to);
 	probe[2].to = -1;
 	CHECK(all_news(LONG_MS) == 1 && (probe[2].revents & POLLHUP),
@@ -149,7 +153,7 @@ test_writable(void)
 	p->to = fd[0];
 	CHECK(pollset_add(&p->w, fd[1]) == 0, "no memory");
 	CHECK(all_news(0) == 0, "asked before it was wanted");
-	pollset_want(&p->w, POLLOUT);
+	pollset_want(&p->w, POLLOUT, REST_NEVER);
 	CHECK(all_news(LONG_MS) == 1 && p->told == 1 && p->revents == POLLOUT,
 	    "it is writable");
 	probe_close(p);
@@ -187,15 +191,15 @@ test_outside(void)
 	probe_write(&probe[0]);
 	w = probe[0].w;
 	pollset_remove(&probe[0].w);
-	CHECK(probe[0].w.slot == NO_SLOT && pollset_size() == FEW - 1,
+	CHECK(probe[0].w.where == WATCH_NOWHERE && pollset_size() == FEW - 1,
 	    "%zu left", pollset_size());
 	pollset_remove(&probe[0].w);
-	pollset_want(&probe[0].w, POLLIN);
+	pollset_want(&probe[0].w, POLLIN, REST_NEVER);
 	pollset_replace(&probe[0].w, w.fd);
 	CHECK(all_news(0) == 0 && pollset_size() == FEW - 1, "%zu left",
 	    pollset_size());
 	CHECK(pollset_add(&probe[0].w, w.fd) == 0, "no memory");
-	pollset_want(&probe[0].w, POLLIN);
+	pollset_want(&probe[0].w, POLLIN, REST_NEVER);
 	CHECK(all_news(LONG_MS) == 1 && probe[0].told == 1, "not back again");
 	probes_close(FEW);
 }
@@ -207,7 +211,7 @@ test_at(void)
 
 	probes_open(MANY);
 	for (i = 0; i < MANY; i += 3)
-		pollset_want(&probe[i].w, 0);
+		pollset_want(&probe[i].w, 0, REST_NEVER);
 	for (i = 0; i < MANY; i++) {
 		size_t seen = 0;
 
@@ -249,25 +253,26 @@ test_remove_meanwhile(void)
 	probes_close(MANY);
 }
 
-/* One step of somebody who was told: some other is moved between the parts,
- * is put in anew, or is given another fd. */
+/* One step of somebody who was told: some other is put aside or asked again, is put
+ * in anew, or has another wish. */
 static void
 meddle(void)
 {
 	struct probe *p = &probe[check_random(MANY)];
+	enum rest rest = check_random(3) == 0 ? REST_NEVER : REST_NOW;
 
 	switch (check_random(4)) {
 	case 0:
-		pollset_want(&p->w, 0);
+		pollset_want(&p->w, 0, rest);
 		break;
 	case 1:
-		pollset_want(&p->w, POLLIN);
+		pollset_want(&p->w, POLLIN, rest);
 		break;
 	case 2:
 		pollset_remove(&p->w);
 		p->told = 0;
 		CHECK(pollset_add(&p->w, p->w.fd) == 0, "no memory");
-		pollset_want(&p->w, POLLIN);
+		pollset_want(&p->w, POLLIN, REST_NEVER);
 		break;
 	default:
 		pollset_age();
@@ -301,7 +306,7 @@ test_random(void)
 	}
 	CHECK(wrong == 0, "%d were told wrongly", wrong);
 	for (i = 0; i < MANY; i++)
-		pollset_want(&probe[i].w, POLLIN);
+		pollset_want(&probe[i].w, POLLIN, REST_NEVER);
 	for (round = 0; round < 200; round++)
 		if (all_news(0) > 0)
 			for (i = 0; i < MANY; i++)
@@ -363,6 +368,8 @@ test_limit(void)
 	probes_close(MANY);
 }
 
+#ifdef PARK_POLL
+
 /* --- the two parts: time is what now_ms says when a wait begins */
 
 /* Has all asked now, with probe[0] always readable, so that there is news in
@@ -402,7 +409,7 @@ test_quiet(void)
 
 	probes_open(MANY);
 	probe_write(&probe[0]);
-	pollset_want(&quiet->w, 0);
+	pollset_want(&quiet->w, 0, REST_NEVER);
 	for (i = 0; i < 10; i++)
 		full = ask_all();
 	close(quiet->to);
@@ -412,7 +419,7 @@ test_quiet(void)
 	full = now_ms;
 	CHECK(all_news(0) == 2 && quiet->told == 1,
 	    "with news, it is in the first part");
-	pollset_want(&quiet->w, 0);
+	pollset_want(&quiet->w, 0, REST_NEVER);
 	brisk = asked_after(quiet, full);
 	CHECK(brisk > 0 && brisk < calm, "asked after %lld ms, %lld when calm",
 	    brisk, calm);
@@ -441,7 +448,7 @@ test_age(void)
 	for (i = 0; i < MANY; i++) {
 		all_news(0);
 		now_ms += 2000;
-		pollset_want(&probe[0].w, POLLIN);
+		pollset_want(&probe[0].w, POLLIN, REST_NEVER);
 		pollset_age();
 		clock_turn();
 	}
@@ -460,7 +467,7 @@ test_sleepy(void)
 	long long full, began;
 
 	probes_open(MANY);
-	pollset_want(&quiet->w, 0);
+	pollset_want(&quiet->w, 0, REST_NEVER);
 	probe_write(&probe[0]);
 	began = ask_all();
 	probe_drain(&probe[0]);
@@ -483,13 +490,200 @@ test_one_part(void)
 
 	probes_open(FEW);
 	probe_write(&probe[0]);
-	pollset_want(&quiet->w, 0);
+	pollset_want(&quiet->w, 0, REST_NEVER);
 	full = ask_all();
 	close(quiet->to);
 	quiet->to = -1;
 	CHECK(asked_after(quiet, full) == 0, "not at once");
 	probes_close(FEW);
 }
+
+#else
+
+/* --- parked: what the kernel keeps */
+
+static int
+is_parked(const struct probe *p)
+{
+	return p->w.where == WATCH_PARKED;
+}
+
+static int
+how_many_parked(void)
+{
+	int i, n = 0;
+
+	for (i = 0; i < MANY; i++)
+		n += is_parked(&probe[i]);
+	return n;
+}
+
+/* As many as may be, once it is long ago that many had news at once. */
+static void
+park_all(short events)
+{
+	int i;
+
+	probe_write(&probe[0]);
+	for (i = 0; i < MANY; i++)
+		all_news(LONG_MS);
+	probe_drain(&probe[0]);
+	for (i = 0; i < MANY; i++)
+		pollset_want(&probe[i].w, events, REST_NOW);
+}
+
+/* Of few none is parked; of many those that rest, at once, but for so many as
+ * cost nothing to speak of. */
+static void
+test_parks(void)
+{
+	int i;
+
+	probes_open(MANY);
+	for (i = 0; i < FEW; i++)
+		pollset_want(&probe[i].w, POLLIN, REST_NEVER);
+	park_all(POLLIN);
+	CHECK(how_many_parked() >= MANY - 100, "%d are parked", how_many_parked());
+	for (i = 0; i < MANY; i++)
+		pollset_want(&probe[i].w, POLLIN, i % 2 ? REST_NEVER : REST_NOW);
+	for (i = 1; i < MANY; i += 2)
+		CHECK(!is_parked(&probe[i]), "%d is parked", i);
+	probes_close(MANY);
+	probes_open(50);
+	for (i = 0; i < 50; i++)
+		pollset_want(&probe[i].w, POLLIN, REST_NOW);
+	CHECK(how_many_parked() == 0, "%d of few are parked",
+	    how_many_parked());
+	probes_close(50);
+}
+
+/* One that is parked is told of in the wait in which it has news, as any other,
+ * and is asked from then on. */
+static void
+test_parked_news(void)
+{
+	struct probe *p = &probe[1], *q = &probe[2];
+
+	probes_open(MANY);
+	park_all(POLLIN);
+	CHECK(is_parked(p) && all_news(0) == 0, "news of nothing");
+	probe_write(p);
+	CHECK(all_news(LONG_MS) == 1 && p->told == 1 && p->revents == POLLIN,
+	    "an octet came");
+	CHECK(!is_parked(p), "parked, though it has news");
+	CHECK(all_news(LONG_MS) == 1 && p->told == 1, "it is there");
+	pollset_want(&p->w, POLLIN, REST_NOW);
+	CHECK(is_parked(p) && all_news(LONG_MS) == 1 && p->told == 1,
+	    "what was there when it was parked");
+	probe_drain(p);
+	pollset_want(&p->w, 0, REST_NOW);
+	probe_write(p);
+	CHECK(is_parked(p) && all_news(0) == 0, "told although not wanted");
+	pollset_want(&p->w, POLLIN, REST_NEVER);
+	CHECK(!is_parked(p) && all_news(LONG_MS) == 1, "asked again");
+	pollset_want(&q->w, 0, REST_NOW);
+	close(q->to);
+	q->to = -1;
+	CHECK(all_news(LONG_MS) == 2 && (q->revents & POLLHUP),
+	    "a hang-up is always told");
+	probes_close(MANY);
+}
+
+/* However many have news at once, all are told, in several waits if need be. */
+static void
+test_parked_many(void)
+{
+	int i, waits = 0, n = 0, all;
+	struct probe *p;
+
+	probes_open(MANY);
+	park_all(POLLIN);
+	all = how_many_parked();
+	for (i = 0; i < MANY; i++)
+		probe_write(&probe[i]);
+	while (n < MANY && waits++ < 10) {
+		pollset_wait(LONG_MS);
+		while ((p = probe_with_news()) != NULL) {
+			n++;
+			probe_drain(p);
+		}
+	}
+	CHECK(all > 200 && n == MANY, "%d of %d were told", n, MANY);
+	probes_close(MANY);
+}
+
+/* Whose descriptor is closed while news of it wait has none, nor has another that
+ * gets the same number. */
+static void
+test_parked_leaves(void)
+{
+	struct probe *p = &probe[1], *q = &probe[2], *other;
+	int fd;
+
+	probes_open(MANY);
+	park_all(POLLIN);
+	probe_write(p);
+	probe_write(q);
+	pollset_wait(LONG_MS);
+	other = probe_with_news() == p ? q : p;
+	fd = other->w.fd;
+	probe_close(other);
+	probe_open(other);
+	CHECK(other->w.fd == fd, "another number");
+	pollset_want(&other->w, POLLIN, REST_NOW);
+	CHECK(probe_with_news() == NULL, "old news");
+	probe_write(other);
+	CHECK(all_news(LONG_MS) == 2 && other->told == 1, "new news");
+	probes_close(MANY);
+}
+
+/* A descriptor that another process has too, as a child may for a moment, is not
+ * heard of any more once it left. */
+static void
+test_parked_shared(void)
+{
+	struct probe *p = &probe[1];
+	int kept;
+
+	probes_open(MANY);
+	park_all(POLLIN);
+	kept = dup(p->w.fd);
+	probe_write(p);
+	pollset_remove(&p->w);
+	close(p->w.fd);
+	CHECK(all_news(0) == 0, "told of one that left");
+	clock_turn();
+	now_ms = now_ms - now_ms % 1000;
+	CHECK(all_news(20) == 0 && all_news(20) == 0, "the set has news for ever");
+	CHECK(pollset_add(&p->w, kept) == 0, "no memory");
+	probes_close(MANY);
+}
+
+/* Who was asked while few were is parked once there are many; who has a reason to
+ * be asked, only where it is quiet. */
+static void
+test_parks_later(void)
+{
+	struct probe *never = &probe[0], *quiet = &probe[1], *now = &probe[2];
+	int i;
+
+	probes_open(50);
+	pollset_want(&never->w, POLLIN, REST_NEVER);
+	pollset_want(&quiet->w, POLLIN, REST_QUIET);
+	pollset_want(&now->w, POLLIN, REST_NOW);
+	for (i = 50; i < MANY; i++)
+		probe_open(&probe[i]);
+	for (i = 0; i < MANY; i++)
+		pollset_age();
+	CHECK(is_parked(now) && !is_parked(quiet), "it is parked too soon");
+	now_ms += 2000;
+	for (i = 0; i < MANY; i++)
+		pollset_age();
+	CHECK(is_parked(quiet) && !is_parked(never), "it is not parked");
+	probes_close(MANY);
+}
+
+#endif
 
 void
 test_pollset(void)
@@ -503,8 +697,17 @@ test_pollset(void)
 	test_random();
 	test_replace_meanwhile();
 	test_limit();
+#ifdef PARK_POLL
 	test_quiet();
 	test_age();
 	test_sleepy();
 	test_one_part();
+#else
+	test_parks();
+	test_parked_news();
+	test_parked_many();
+	test_parked_leaves();
+	test_parked_shared();
+	test_parks_later();
+#endif
 }
