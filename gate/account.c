@@ -21,20 +21,22 @@ accounts_start(size_t conns, size_t waiting)
 }
 
 static size_t
-share_free(enum share what)
+share_left(enum share what)
 {
-	size_t most = shares[what].most;
-	size_t used = shares[what].used - account_nobody.held[what];
+	size_t most = shares[what].most, used;
 
 	if (what == SHARE_OCTETS)
 		return budget_free();
+	used = shares[what].used - account_nobody.held[what];
 	return used < most ? most - used : 0;
 }
 
 int
 account_may_grow(const struct account *a, enum share what)
 {
-	return a->held[what] <= times_free[what] * share_free(what);
+	size_t times = times_free[what];
+
+	return (a->held[what] + times - 1) / times <= share_left(what);
 }
 
 size_t
@@ -46,11 +48,25 @@ accounts_held(enum share what)
 size_t
 account_room(const struct account *a)
 {
-	size_t most = times_free[SHARE_OCTETS] * share_free(SHARE_OCTETS);
+	size_t left = share_left(SHARE_OCTETS), held = a->held[SHARE_OCTETS];
 
-	if (a->held[SHARE_OCTETS] >= most)
+	if (!account_may_grow(a, SHARE_OCTETS))
 		return 0;
-	return (most - a->held[SHARE_OCTETS]) / (times_free[SHARE_OCTETS] + 1);
+	return left - (left + held) / (times_free[SHARE_OCTETS] + 1);
+}
+
+size_t
+account_spare(const struct account *a)
+{
+	size_t room = account_room(a), held = a->held[SHARE_OCTETS];
+
+	return room > held ? room - held : 0;
+}
+
+int
+account_is_nearly_full(const struct account *a)
+{
+	return account_room(a) < budget_max() / 16;
 }
 
 int

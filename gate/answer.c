@@ -43,7 +43,7 @@ static void
 server_detached(struct stream *s)
 {
 	caller_of(s)->stream = NULL;
-	conn_count_in(s->http, account_octets(&account_nobody));
+	caller_count_in(caller_of(s), &account_nobody);
 }
 
 /* --- the end of a request */

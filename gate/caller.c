@@ -36,11 +36,10 @@
 #define BODY_SILENT_MS 60000
 #define HELD_FREE_MS 10000	/* before a least rate is asked of a body */
 #define STALLED_MS 30000
-#define IDLE_LOOK 64		/* callers looked at to find one that may go */
 
 static struct {
-	struct list idle;	/* between requests, and counted for an id */
-	struct list nobodys;	/* between requests, or before the first, and counted for none */
+	struct list fresh;	/* nothing has come yet */
+	struct list idle;	/* between requests */
 	struct list heads;	/* inside a head */
 	struct list stuck;	/* that do not take our own answers */
 } callers;
@@ -116,26 +115,6 @@ caller_refuse(struct caller *w, const struct http_head *h, int status,
 	caller_error(w, status, why);
 }
 
-/* Whether w may count in a: it does already, a may take one more connection, or
- * one of those idle longest was of a, and goes. */
-static int
-caller_fits(const struct caller *w, const struct account *a)
-{
-	struct caller *idle = list_first(&callers.idle);
-	int i;
-
-	if (w->account == a || account_may_grow(a, SHARE_CONNS))
-		return 1;
-	for (i = 0; i < IDLE_LOOK && idle != NULL; i++) {
-		if (idle->account == a) {
-			caller_drop(idle);
-			return 1;
-		}
-		idle = list_after(&idle->place);
-	}
-	return 0;
-}
-
 static void
 caller_no_room(struct caller *w, const struct http_head *h,
     const struct tunnel *t)
@@ -153,7 +132,7 @@ caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 	struct conn *c = w->c;
 	struct stream *s;
 
-	if (!caller_fits(w, t->charged)) {
+	if (!account_may_grow(t->charged, SHARE_CONNS)) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, crowded);
 		conn_part(c);
@@ -287,16 +266,23 @@ head_fault(int status)
 }
 
 /* Where unfinished heads, and answers of ours that nobody takes, hold more than
- * their share, the oldest goes. */
+ * their share, the oldest go, to make room for the octets that came. */
 static void
-heads_evict(void)
+heads_evict(size_t came)
 {
-	while (!account_may_grow(&account_nobody, SHARE_OCTETS)) {
+	size_t dropped = 0;
+
+	while (dropped < came &&
+	    !account_may_grow(&account_nobody, SHARE_OCTETS)) {
 		struct caller *w = list_first(callers.stuck.n > 0 ?
 		    &callers.stuck : &callers.heads);
 
 		if (w == NULL)
 			return;
+		log_event(LEVEL_INFO, "event=caller-dropped peer=%s "
+		    "why=\"too much waits for heads to become whole\"",
+		    w->peer);
+		dropped += w->c->rx.cap + w->c->tx.len;
 		caller_drop(w);
 	}
 }
@@ -320,9 +306,9 @@ caller_evict(void)
 {
 	const struct list *longest = &callers.heads;
 
-	if (callers.nobodys.n >= longest->n)
-		longest = &callers.nobodys;
-	if (callers.idle.n > longest->n)
+	if (callers.fresh.n >= longest->n)
+		longest = &callers.fresh;
+	if (callers.idle.n >= longest->n)
 		longest = &callers.idle;
 	if (longest->n == 0)
 		return -1;
@@ -372,14 +358,15 @@ caller_park(struct caller *w)
 {
 	struct conn *c = w->c;
 	struct list *where = c->rx.len > 0 ? &callers.heads :
-	    w->account == &account_nobody ? &callers.nobodys : &callers.idle;
+	    w->served ? &callers.idle : &callers.fresh;
 
 	buf_fit(&c->rx);
+	conn_count_in(c, account_octets(&account_nobody));
 	if (w->place.in != where) {
 		list_leave(&w->place);
 		list_add(where, &w->place, w);
 	}
-	heads_evict();
+	heads_evict(c->rx.cap);
 }
 
 /* A caller does not take the answer that it has: what it pipelined behind that
@@ -393,8 +380,10 @@ caller_blocked(struct conn *c)
 		return;
 	buf_fit(&c->rx);
 	caller_unlist(w);
+	if (c->tx.sum != account_octets(&account_nobody))
+		return;			/* callers_unclog() looks after it */
 	list_add(&callers.stuck, &w->place, w);
-	heads_evict();
+	heads_evict(c->rx.cap + MEM_SMALL);
 }
 
 /* Takes a head that is whole, of r octets; or is refused with status -r. */
@@ -705,43 +694,48 @@ caller_accept(int fd, const struct addr *peer, int tunnel_only)
 	}
 	conn_count_in(w->c, account_octets(&account_nobody));
 	w->tunnel_only = tunnel_only != 0;
-	list_add(&callers.nobodys, &w->place, w);
+	list_add(&callers.fresh, &w->place, w);
 }
 
 /* --- when memory is short */
 
-static const struct conn *
-stream_stalled(const struct stream *s)
+static int
+caller_stalls(const struct conn *c)
 {
-	const struct conn *c = s->http;
+	return c->kind == &caller_kind && !conn_is_dead(c) && c->tx.len > 0 &&
+	    now_ms - c->tx_ms >= STALLED_MS;
+}
 
-	if (account_room(s->tunnel->charged) > budget_max() / 16)
-		return NULL;
-	return c != NULL && c->tx.len > 0 && now_ms - c->tx_ms >= STALLED_MS ?
-	    c : NULL;
+/* What counts for nobody is looked after by heads_evict(). */
+static int
+caller_clogs(const struct conn *c)
+{
+	return caller_stalls(c) &&
+	    c->tx.sum != account_octets(&account_nobody) &&
+	    account_is_nearly_full(account_of(c->tx.sum));
 }
 
 void
 callers_unclog(void)
 {
-	const struct conn *c, *worst = NULL;
-	const struct stream *s;
-	const struct link *l;
+	struct conn *c, *worst = NULL;
 	struct caller *w;
+	size_t i;
 
-	if (budget_free() > budget_max() / 3)
-		return;			/* then each account has room */
-	for (l = link_first(); l != NULL; l = link_next(l))
-		for (s = list_first(&l->streams); s != NULL;
-		    s = list_after(&s->on_link)) {
-			c = stream_stalled(s);
-			if (c != NULL && (worst == NULL ||
-			    c->tx_ms < worst->tx_ms))
-				worst = c;
-		}
+	if (budget_has_spare())
+		return;
+	for (i = 0; i < pollset_size(); i++) {
+		c = CONTAINER(pollset_at(i), struct conn, watch);
+		if (caller_clogs(c) &&
+		    (worst == NULL || c->tx_ms < worst->tx_ms))
+			worst = c;
+	}
 	if (worst == NULL)
 		return;
 	w = worst->of;
-	w->c->reset = 1;
-	caller_leaves(w, "stalled while memory was short");
+	worst->reset = 1;
+	if (w->stream != NULL)
+		caller_leaves(w, "stalled while memory was short");
+	else
+		caller_drop(w);
 }

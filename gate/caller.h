@@ -12,10 +12,10 @@ struct caller;
  * memory.  tunnel_only: it came over the cap, and may only be a tunnel client. */
 void caller_accept(int fd, const struct addr *peer, int tunnel_only);
 
-/* Makes room for one more caller: of those that sent a request for an id and are
- * idle now, of those that sent none, and of those inside a head, ends the oldest
- * of whichever are most.  It is answered 503 where anything of a request has come.
- * Returns 0, or -1: there is none. */
+/* Makes room for one more caller.  Of three kinds that have no request at work,
+ * those that sent nothing yet, those inside a head, and those between requests,
+ * ends the oldest of the most numerous.  It is answered 503 where anything of a
+ * request has come.  Returns 0, or -1: there is none. */
 int caller_evict(void);
 
 /* The same, but where there is none breaks off a request that is at work.
@@ -29,8 +29,9 @@ void caller_turn_away(int fd);
 /* Reads the next request of each caller whose last one has been answered. */
 void callers_settle(void);
 
-/* Once a second: of the answers of tunnels that hold nearly as much memory as they
- * may, breaks off the one that has stalled longest. */
+/* Once a second: of the callers that take nothing of an answer of a tunnel which
+ * holds nearly as much memory as it may, breaks off the one that has stalled
+ * longest. */
 void callers_unclog(void);
 
 #endif

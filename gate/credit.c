@@ -80,41 +80,49 @@ window_came(struct window *w, const struct path *p, size_t n)
 /* A stream that trickles beside one that fills the path is not to hold as
  * much. */
 static int
-window_was_used_up(const struct window *w)
+window_was_used_up(const struct window *w, const struct path *p)
 {
-	return 2 * w->used >= w->size || 2 * w->used_before >= w->size;
+	unsigned int ago = p->samples - w->sample;
+
+	return (ago <= 1 && 2 * w->used >= w->size) ||
+	    (ago == 0 && 2 * w->used_before >= w->size);
 }
 
+/* The size that the path calls for. */
 static long long
-window_wide(const struct window *w, long long path)
+window_wide(const struct window *w, const struct path *p, size_t spare)
 {
-	if (path == 0 || !window_was_used_up(w))
-		return w->size;
-	path = clamp(2 * path, WINDOW_GROWN_MIN, WINDOW_MAX);
-	return path > w->size ? path : w->size;
+	long long path = path_octets(p), size = w->size;
+	long long wide = clamp(2 * path, WINDOW_GROWN_MIN, WINDOW_MAX);
+
+	if (path > 0 && wide > size && window_was_used_up(w, p))
+		size = wide;
+	return min_time(size, (long long)(spare / 8));
 }
 
 /* By halves, what came of one and not of the other would wait for the next round
  * trip. */
 int
-window_is_due(const struct window *w, long long path)
+window_is_due(const struct window *w, const struct path *p, size_t spare)
 {
 	long long quarter = w->size / 4;
 	long long enough = clamp(quarter, GRANT_MIN, GRANT_MAX);
 
 	if (w->gone >= min_time(enough, w->size / 2))
 		return 1;
-	return w->gone > 0 && window_wide(w, path) >= w->size + quarter;
+	return w->gone > 0 && window_wide(w, p, spare) >= w->size + quarter;
 }
 
 long long
-window_next(const struct window *w, long long path, size_t held, size_t room)
+window_next(const struct window *w, const struct path *p, size_t held,
+    size_t spare)
 {
-	long long size = (long long)held > w->size / 2 ? w->size / 2 :
-	    window_wide(w, path);
+	long long size = window_wide(w, p, spare);
 	long long least = min_time(w->size, WINDOW_MIN);
 
-	return clamp(min_time(size, (long long)(room / 8)), least, WINDOW_MAX);
+	if ((long long)held > w->size / 2)
+		size = min_time(size, w->size / 2);
+	return clamp(size, least, WINDOW_MAX);
 }
 
 long long

@@ -41,9 +41,9 @@ struct window {
 	long long size;		/* that the sender may have in all */
 	long long promised;	/* given, and not come yet: charged to the budget */
 	long long gone;		/* left for good since the last grant */
-	long long used, used_before;	/* that came in the path's sample under way, or in
-					   the last one in which any did, and in the one before */
-	unsigned int sample;	/* which that is */
+	unsigned int sample;	/* of its path, in which octets came last: by number */
+	long long used;		/* octets that came in that */
+	long long used_before;	/* and in the one before it */
 };
 
 /* The window that a body starts with: what fills the path, but at most a 32nd of
@@ -60,17 +60,19 @@ long long window_taken(long long offered, long long others);
 /* Notes that n octets came over p. */
 void window_came(struct window *w, const struct path *p, size_t n);
 
-/* Whether more is to be granted: a quarter of the window has gone, or 128 KiB, or
- * some has and the window is to grow by much. */
-int window_is_due(const struct window *w, long long path);
+/* Whether more is to be granted over p: a quarter of the window has gone, but from
+ * 16 KiB (or half of a small one) to 128 KiB; or some has, and the window is to
+ * grow by much.  spare: see window_next(). */
+int window_is_due(const struct window *w, const struct path *p, size_t spare);
 
-/* The size that w should have from now on: twice the path, from 64 KiB to
- * WINDOW_MAX, if that is more and w was used up, half of it at least in one
+/* The size that w should have from now on: twice what fills p, from 64 KiB to
+ * WINDOW_MAX, if that is more and w was used up lately, half of it at least in one
  * sample; half of what it was where held octets, which wait for the socket, are
- * more than half of it.  But at most an eighth of the room that its account has,
- * so that however many stand still, others find room.  16 KiB at least. */
-long long window_next(const struct window *w, long long path, size_t held,
-    size_t room);
+ * more than half of it.  But at most an eighth of the spare octets that its account
+ * has, so that however many stand still, others find room.  At least 16 KiB, or
+ * what it was if that is less. */
+long long window_next(const struct window *w, const struct path *p, size_t held,
+    size_t spare);
 
 /* How much credit w lacks of that size, where held octets wait for the socket;
  * 0: none. */

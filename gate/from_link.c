@@ -236,10 +236,10 @@ link_settle(struct link *l)
 	link_close_due(l);
 }
 
-/* Whether l's account has its turn in that round: one link of each has, so that
- * nobody gains by having many. */
+/* Takes the turn of l's account in that round.  Returns 0 where another link has
+ * had it: one of each has, so that nobody gains by having many. */
 static int
-link_has_turn(const struct link *l, unsigned int round)
+link_take_turn(const struct link *l, unsigned int round)
 {
 	if (!link_is_live(l))
 		return 1;
@@ -256,14 +256,16 @@ links_settle(void)
 	struct link *l;
 	int n;
 
-	/* Links that are marked anew meanwhile wait for the next round. */
+	/* Links that are marked anew meanwhile wait for the next round, behind
+	 * those whose turn is still to come. */
 	round++;
 	for (n = links_wait(); n > 0 && (l = link_take_later()) != NULL; n--) {
-		if (link_has_turn(l, round))
+		if (link_take_turn(l, round))
 			link_settle(l);
 		else
-			link_later(l);
+			link_passed_over(l);
 	}
+	links_put_back();
 }
 
 void

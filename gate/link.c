@@ -30,7 +30,7 @@ static const unsigned int link_may_follow[] = {
 	[LINK_DEAD] = 0,
 };
 
-static struct list all_links, later_links;
+static struct list all_links, later_links, passed_links;
 
 static void
 link_move(struct link *l, enum link_life life)
@@ -59,6 +59,24 @@ link_take_later(void)
 	if (l != NULL)
 		list_leave(&l->later);
 	return l;
+}
+
+void
+link_passed_over(struct link *l)
+{
+	list_add(&passed_links, &l->later, l);
+}
+
+void
+links_put_back(void)
+{
+	struct item *first = later_links.head;
+	struct link *l;
+
+	while ((l = list_first(&passed_links)) != NULL) {
+		list_leave(&l->later);
+		list_insert(&later_links, &l->later, l, first);
+	}
 }
 
 int

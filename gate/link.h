@@ -49,7 +49,8 @@ struct link_ops {
 	/* No message comes or goes any more.  Called once, with the close
 	 * code (1006 where there was none) and a reason for people. */
 	void (*gone)(struct link *, int code, const char *why);
-	/* The link's memory goes now: frees l->held.  May be NULL. */
+	/* The link's memory goes now: frees l->held, and what else the owner keeps
+	 * for it.  May be NULL. */
 	void (*freed)(struct link *);
 	/* A deadline of the owner's own, in ms, and what is due then.  May be
 	 * NULL. */
@@ -135,6 +136,11 @@ struct link *link_next(const struct link *l);
  * where none waits. */
 int links_wait(void);
 struct link *link_take_later(void);
+
+/* l, which was taken so, has to wait for the next round; and at the end of a round,
+ * puts all of these before those that were marked meanwhile. */
+void link_passed_over(struct link *l);
+void links_put_back(void);
 
 /* Has l served and flushed at the end of the turn.  Nothing happens to a dead
  * one. */

@@ -36,7 +36,7 @@ int budget_has_spare(void);
  * else.  Returns 0, or -1 where it has no n octets left. */
 int budget_charge(size_t n, size_t *sum);
 
-/* Gives n octets back that were charged. */
+/* Gives n octets back that were charged, with the same sum. */
 void budget_return(size_t n, size_t *sum);
 
 /* Notes that somebody who asked found no room. */

@@ -255,7 +255,7 @@ stream_window_gone(struct stream *s, size_t n)
 
 	w->gone += (long long)n;
 	if (s->life != STREAM_JOINED || !half_is_open(&s->from_link.half) ||
-	    !window_is_due(w, path_octets(&s->link->path)))
+	    !window_is_due(w, &s->link->path, account_spare(s->link->account)))
 		return;
 	s->grant_due = 1;
 	turn_wait(s);
@@ -275,8 +275,8 @@ long long
 stream_window_grant(struct stream *s)
 {
 	struct window *w = &s->from_link.window;
-	long long size = window_next(w, path_octets(&s->link->path),
-	    s->from_link.held, account_room(s->link->account));
+	long long size = window_next(w, &s->link->path, s->from_link.held,
+	    account_spare(s->link->account));
 	long long n = window_missing(w, size, s->from_link.held);
 
 	if (n > 0 && budget_charge((size_t)n, stream_sum(s)) == -1) {

@@ -263,7 +263,7 @@ int turn_none(const struct link *l);
 long long stream_window_first(const struct link *l);
 
 /* Takes the first credit that the peer is given, of so many octets, from the
- * budget.  Returns 0, or -1: the budget has not that much left. */
+ * budget; it counts in the account of its link.  Returns 0, or -1: the budget has not that much left. */
 int stream_window_open(struct stream *s, long long octets);
 
 /* So many octets of credit were used: they go back to the budget. */

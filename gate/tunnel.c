@@ -25,7 +25,7 @@ static struct {
 	struct tunnel *bucket[TUNNEL_BUCKETS];
 	unsigned long long seed;
 	long long start_ms;
-	struct list waiting;	/* tunnels in which requests wait */
+	struct list waiting;	/* tunnels that have links, and in which requests wait */
 	struct account invented;	/* of the ids that were never served: anybody may make
 				   some up */
 } tunnels;
@@ -57,6 +57,15 @@ tunnel_find(struct view id)
 	while (t != NULL && !http_equal(id, t->id))
 		t = t->hash_next;
 	return t;
+}
+
+/* Has t looked at whenever there may be room: where requests wait, and a link is
+ * there that could take them. */
+static void
+tunnel_list(struct tunnel *t)
+{
+	if (t->waiting.n > 0 && t->nlinks > 0 && t->place.in == NULL)
+		list_add(&tunnels.waiting, &t->place, t);
 }
 
 static int
@@ -123,7 +132,8 @@ young_until(void)
 
 /* Nobody came back in time.  While the server is young a tunnel that was served
  * stays: without it, requests would wait for a client that has said goodbye.  And
- * while links and callers count in its account. */
+ * while anything counts in its account: links that close, and what callers have not
+ * taken of their answers. */
 static void
 tunnel_timer(struct timer *timer)
 {
@@ -135,7 +145,8 @@ tunnel_timer(struct timer *timer)
 		return;
 	if (tunnel_was_served(t) && now_ms < young_until())
 		timer_set(&t->timer, young_until());
-	else if (t->account.held[SHARE_CONNS] > 0)
+	else if (t->account.held[SHARE_CONNS] > 0 ||
+	    t->account.held[SHARE_OCTETS] > 0)
 		timer_set(&t->timer, now_ms + COUNTED_MS);
 	else
 		tunnel_free(t);
@@ -156,7 +167,7 @@ tunnel_new(struct view id, long long until_ms)
 	*at = t;
 	t->charged = &tunnels.invented;
 	t->until_ms = until_ms;
-	timer_set(&t->timer, until_ms);
+	timer_set(&t->timer, now_ms);
 	return t;
 }
 
@@ -185,6 +196,7 @@ tunnel_add_link(struct tunnel *t, struct link *l)
 {
 	must(t->nlinks < TUNNEL_LINKS_MAX);
 	t->link[t->nlinks++] = l;
+	tunnel_list(t);
 }
 
 void
@@ -283,9 +295,10 @@ tunnel_wait(struct stream *s)
 	struct tunnel *t = s->tunnel;
 
 	stream_move(s, STREAM_WAITING);
-	if (t->waiting.n == 0)
-		list_add(&tunnels.waiting, &t->place, t);
+	if (t->waiting.n == 0 && !tunnel_was_served(t))
+		timer_set(&t->timer, t->until_ms);
 	list_add(&t->waiting, &s->wait, s);
+	tunnel_list(t);
 	account_take(t->charged, SHARE_WAITING);
 	buf_fit(&s->http->rx);
 	conn_touch(s->http);
@@ -403,7 +416,11 @@ void
 tunnels_refuse_all(int status, const char *why)
 {
 	struct tunnel *t;
+	size_t i;
 
-	while ((t = list_first(&tunnels.waiting)) != NULL)
-		stream_refuse(list_first(&t->waiting), status, why);
+	for (i = 0; i < TUNNEL_BUCKETS; i++)
+		for (t = tunnels.bucket[i]; t != NULL; t = t->hash_next)
+			while (t->waiting.n > 0)
+				stream_refuse(list_first(&t->waiting), status,
+				    why);
 }

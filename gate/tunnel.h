@@ -24,10 +24,10 @@ struct tunnel {
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
 	struct list waiting;		/* streams for which no link has room */
-	struct item place;		/* among the tunnels that have some */
-	struct account account;		/* of what is served */
-	struct account *charged;	/* that of its requests: the former, or that of all ids
-					   that were never served */
+	struct item place;		/* among the tunnels that have some, and links */
+	struct account account;		/* used once a client has joined */
+	struct account *charged;	/* that one, or before it that of all ids which no client
+					   has served */
 	long long until_ms;		/* while nobody serves it, requests wait until then */
 	struct timer timer;
 };
@@ -40,7 +40,8 @@ extern const char tunnel_nobody[];
 void tunnels_start(void);
 
 /* The tunnel of id for a request; a new one where there is none but its client
- * may still come back after the server's start.  NULL: there is none, and none
+ * may still come back after the server's start, which is freed again unless that
+ * waits in it.  NULL: there is none, and none
  * is to be waited for. */
 struct tunnel *tunnel_for(struct view id);
 

@@ -71,12 +71,12 @@ go(struct flow *f, size_t n)
 static void
 grant(struct flow *f)
 {
-	size_t room = account_room(&account);
+	size_t room = account_spare(&account);
 	long long before = f->w.promised + (long long)f->held;
-	long long size = window_next(&f->w, path_octets(&path), f->held, room);
+	long long size = window_next(&f->w, &path, f->held, room);
 	long long n = window_missing(&f->w, size, f->held);
 
-	if (!window_is_due(&f->w, path_octets(&path)))
+	if (!window_is_due(&f->w, &path, room))
 		return;
 	if (size > WINDOW_MAX || (size > f->w.size && (size_t)size > room))
 		abort();

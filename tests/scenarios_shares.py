@@ -208,3 +208,60 @@ def a_crowd_of_tunnels(t, counts):
     equal(json.loads(crowd.out().splitlines()[1])["statuses"], {"200": 3 * active}, "answers by status")
     check(SANITIZED or server.status_kb("VmHWM") - before <= 8 * (active + idle),
           "%d KiB for %d tunnels" % (server.status_kb("VmHWM") - before, active + idle))
+
+
+def probe(t, server, target):
+    """The status that a new caller gets."""
+    conn = ask(t, server, target)
+    status = conn.answer(seconds=5).status
+    conn.close()
+    return status
+
+
+@scenario()
+def streams_that_fell_silent(t):
+    """Bodies that came in a burst and then stay open without an octet leave room for their id's own requests."""
+    server = t.server()
+    peer = t.tunnel(server, sub="chat", streams=1024)
+    left, size = {}, 300000 if SANITIZED else 1000000
+
+    def serve():
+        try:
+            while True:
+                said = peer.recv_message(600)
+                stream = said["stream"]
+                if said["type"] == "request" and "probe" in said["target"]:
+                    peer.send_response(stream, body=b"ok")
+                elif said["type"] == "request":
+                    peer.send_response(stream, end=False)
+                    left[stream] = size
+                if stream in left and said["type"] in ("request", "window"):
+                    feed(stream, said.get("window") or said.get("bytes"))
+        except (harness.Failed, OSError):
+            return
+
+    def feed(stream, credit):
+        n = min(left[stream], credit)
+        left[stream] -= n
+        for at in range(0, n, 16384):
+            peer.send_body(stream, bytes(min(16384, n - at)), end=False)
+    t.background(serve)
+    for _ in range(120):
+        conn = ask(t, server, "/chat/burst")
+        equal(conn.head(10).status, 200, "status of a stream")
+        got = len(conn.buf)
+        while got < size:
+            got += len(conn.sock.recv(1 << 20))
+    equal([probe(t, server, "/chat/probe") for _ in range(5)], [200] * 5, "statuses beside streams that are silent")
+
+
+@scenario()
+def kept_callers_are_not_counted(t):
+    """Callers that are kept for another request stand in no id's way, their own included."""
+    server = t.server(env={"PIPEGATE_MAX_CONNECTIONS": "100"})
+    for sub in ("one", "two"):
+        t.client(server, t.origin(), sub)
+    kept = [ask(t, server, "/%s/size/1" % sub) for sub in ["two"] * 40 + ["one"] * 55]
+    equal({conn.answer().status for conn in kept}, {200}, "statuses of those that are kept")
+    more = [ask(t, server, "/%s/size/1" % sub) for sub in ["one", "two"] * 10]
+    equal({conn.answer().status for conn in more}, {200}, "statuses of more")

@@ -126,6 +126,27 @@ test_room(void)
 	budget_return(3000, account_octets(&a[1]));
 }
 
+/* What could be done with less comes to half of the share, and no further. */
+static void
+test_spare(void)
+{
+	size_t took = 0, n;
+
+	while ((n = account_spare(&a[0]) / 8) > 0) {
+		budget_charge(n, account_octets(&a[0]));
+		took += n;
+	}
+	CHECK(took <= MOST * 2 / 5 && took > MOST / 3, "it took %zu", took);
+	CHECK(account_may_grow(&a[0], SHARE_OCTETS) &&
+	    !account_is_nearly_full(&a[0]), "no room is left for the rest");
+	n = account_room(&a[0]) - MOST / 32;
+	budget_charge(n, account_octets(&a[0]));
+	CHECK(account_is_nearly_full(&a[0]) && account_spare(&a[0]) == 0,
+	    "%zu are left", account_room(&a[0]));
+	CHECK(account_of(account_octets(&a[0])) == &a[0], "another account");
+	budget_return(took + n, account_octets(&a[0]));
+}
+
 static void
 test_move(void)
 {
@@ -157,6 +178,7 @@ test_account(void)
 	}
 	test_newcomer();
 	test_room();
+	test_spare();
 	test_move();
 	CHECK(check_must("gate/account.c", return_none, &a[0]),
 	    "what was never taken came back");

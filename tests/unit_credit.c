@@ -81,6 +81,15 @@ test_taken(void)
 	CHECK(sum < 32 * MIB, "a thousand take %lld", sum);
 }
 
+/* A path that carries so much. */
+static struct path
+path_of(long long octets)
+{
+	struct path p = { .sample = { [PATH_SAMPLES - 1] = octets } };
+
+	return p;
+}
+
 static void
 test_used(void)
 {
@@ -95,10 +104,11 @@ test_used(void)
 
 	for (i = 0; i < ARRAY_LEN(t); i++) {
 		struct window w = { .size = t[i].size, .gone = t[i].due - 1 };
+		struct path p = path_of(WINDOW_MAX);
 
-		CHECK(!window_is_due(&w, WINDOW_MAX), "row %zu: early", i);
+		CHECK(!window_is_due(&w, &p, FAR), "row %zu: early", i);
 		w.gone++;
-		CHECK(window_is_due(&w, 0), "row %zu: late", i);
+		CHECK(window_is_due(&w, &p, 0), "row %zu: late", i);
 	}
 }
 
@@ -176,7 +186,7 @@ test_next(void)
 	static const struct {
 		long long size, path;
 		size_t held;
-		long long room;
+		long long spare;
 		long long next;
 	} t[] = {
 		{ MIB, 0, 0, FAR, MIB }, { MIB, MIB / 2, 0, FAR, MIB },
@@ -199,13 +209,13 @@ test_next(void)
 	for (i = 0; i < ARRAY_LEN(t); i++) {
 		struct window w = { .size = t[i].size,
 		    .used = (t[i].size + 1) / 2 };
-		long long next = window_next(&w, t[i].path, t[i].held,
-		    (size_t)t[i].room);
+		struct path p = path_of(t[i].path);
+		long long next = window_next(&w, &p, t[i].held,
+		    (size_t)t[i].spare);
 
 		CHECK(next == t[i].next, "row %zu: %lld", i, next);
 		w.used--;
-		next = window_next(&w, t[i].path, t[i].held,
-		    (size_t)t[i].room);
+		next = window_next(&w, &p, t[i].held, (size_t)t[i].spare);
 		CHECK(next <= t[i].size, "row %zu: it grew unused to %lld", i,
 		    next);
 	}
@@ -216,28 +226,32 @@ test_next(void)
 static void
 test_used_up(void)
 {
-	struct path p = { 0 };
+	struct path p = path_of(MIB), half = path_of(MIB / 2);
 	struct window w = { .size = MIB };
 
 	window_came(&w, &p, MIB / 2 - 1);
-	CHECK(window_next(&w, MIB, 0, FAR) == MIB, "it grew too early");
+	CHECK(window_next(&w, &p, 0, FAR) == MIB, "it grew too early");
 	window_came(&w, &p, 1);
-	CHECK(window_next(&w, MIB, 0, FAR) == 2 * MIB, "it did not grow");
-	CHECK(!window_is_due(&w, MIB), "due where nothing has gone");
+	CHECK(window_next(&w, &p, 0, FAR) == 2 * MIB, "it did not grow");
+	CHECK(!window_is_due(&w, &p, FAR), "due where nothing has gone");
 	w.gone = 1;
-	CHECK(window_is_due(&w, MIB) && !window_is_due(&w, MIB / 2),
+	CHECK(window_is_due(&w, &p, FAR) && !window_is_due(&w, &half, FAR),
 	    "due to grow, and only by much");
+	CHECK(!window_is_due(&w, &p, 8 * MIB), "due where it may not grow");
+	path_sample(&p, 1);
+	CHECK(window_next(&w, &p, 0, FAR) == 2 * MIB, "forgotten at once");
+	window_came(&w, &p, 1);
+	CHECK(window_next(&w, &p, 0, FAR) == 2 * MIB, "forgotten after one");
 	path_sample(&p, 1);
 	window_came(&w, &p, 1);
-	CHECK(window_next(&w, MIB, 0, FAR) == 2 * MIB, "forgotten after one");
-	path_sample(&p, 1);
-	window_came(&w, &p, 1);
-	CHECK(window_next(&w, MIB, 0, FAR) == MIB, "not forgotten after two");
+	CHECK(window_next(&w, &p, 0, FAR) == MIB, "not forgotten after two");
 	window_came(&w, &p, MIB);
 	path_sample(&p, 1);
 	path_sample(&p, 1);
+	CHECK(window_next(&w, &p, 0, FAR) == MIB && !window_is_due(&w, &p, FAR),
+	    "a burst of long ago counts");
 	window_came(&w, &p, 1);
-	CHECK(window_next(&w, MIB, 0, FAR) == MIB, "a sample without any counts");
+	CHECK(window_next(&w, &p, 0, FAR) == MIB, "a sample without any counts");
 }
 
 /* --------------------------------------------- a stream on a path, by the ms
@@ -266,10 +280,10 @@ later(long long ms)
 static void
 sim_grant(long long half_trip)
 {
-	long long size = window_next(&sim.w, path_octets(&sim.p), 0, FAR);
+	long long size = window_next(&sim.w, &sim.p, 0, FAR);
 	long long n = window_missing(&sim.w, size, 0);
 
-	if (!window_is_due(&sim.w, path_octets(&sim.p)) || n == 0)
+	if (!window_is_due(&sim.w, &sim.p, FAR) || n == 0)
 		return;
 	window_grant(&sim.w, n, size);
 	sim.grant[later(half_trip)] += n;

@@ -98,7 +98,43 @@ link_open(void)
 	CHECK(link_1 != NULL, "no memory");
 	link_begin_on(link_1, conn_new(&bare, NULL, fd[0], CONN_OPEN), &ops,
 	    &wire, NULL, &account_nobody, 0);
-	CHECK(link_first() == link_1, "no link");
+}
+
+/* Who was passed over in a round comes before who was marked anew in it. */
+static void
+test_passed_over(void)
+{
+	struct link *one, *two, *three;
+	int rest[3];
+
+	link_open();
+	one = link_1;
+	rest[0] = peer;
+	link_open();
+	two = link_1;
+	rest[1] = peer;
+	link_open();
+	three = link_1;
+	rest[2] = peer;
+	while (link_take_later() != NULL)
+		continue;
+	link_later(one);
+	link_later(two);
+	link_later(three);
+	CHECK(link_take_later() == one, "not in order");
+	link_later(one);
+	link_passed_over(link_take_later());
+	link_passed_over(link_take_later());
+	link_lost(two, "it ends meanwhile");
+	links_put_back();
+	CHECK(links_wait() == 2 && link_take_later() == three &&
+	    link_take_later() == one, "it was overtaken");
+	link_lost(one, "the end");
+	link_lost(three, "the end");
+	conns_bury();
+	close(rest[0]);
+	close(rest[1]);
+	close(rest[2]);
 }
 
 static void
@@ -591,6 +627,7 @@ test_unread_full(void)
 void
 test_stream(void)
 {
+	test_passed_over();
 	test_fifo();
 	test_link_is_served();
 	test_light_first();
