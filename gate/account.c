@@ -4,7 +4,8 @@
 
 /* How many times what is free an account may hold. */
 static const size_t times_free[SHARES] = {
-	[SHARE_OCTETS] = 4, [SHARE_CONNS] = 4, [SHARE_WAITING] = 1,
+	[SHARE_OCTETS] = 4, [SHARE_CONNS] = 4, [SHARE_IDLE] = 1,
+	[SHARE_WAITING] = 1,
 };
 
 static struct {
@@ -23,11 +24,10 @@ accounts_start(size_t conns, size_t waiting)
 static size_t
 share_left(enum share what)
 {
-	size_t most = shares[what].most, used;
+	size_t most = shares[what].most, used = shares[what].used;
 
 	if (what == SHARE_OCTETS)
 		return budget_free();
-	used = shares[what].used - account_nobody.held[what];
 	return used < most ? most - used : 0;
 }
 
@@ -40,9 +40,9 @@ account_may_grow(const struct account *a, enum share what)
 }
 
 size_t
-accounts_held(enum share what)
+accounts_conns(void)
 {
-	return shares[what].used;
+	return shares[SHARE_CONNS].used + shares[SHARE_IDLE].used;
 }
 
 size_t
@@ -91,11 +91,4 @@ account_return(struct account *a, enum share what)
 	must(a->held[what] > 0 && shares[what].used > 0);
 	a->held[what]--;
 	shares[what].used--;
-}
-
-void
-account_move(struct account *from, struct account *to, enum share what)
-{
-	account_return(from, what);
-	account_take(to, what);
 }

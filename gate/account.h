@@ -11,7 +11,8 @@
 
 enum share {
 	SHARE_OCTETS,		/* memory, of the budget; counted in gate/mem.h */
-	SHARE_CONNS,		/* links, and callers with a request at work */
+	SHARE_CONNS,		/* links, and callers from a request until its answer is out */
+	SHARE_IDLE,		/* all other callers: these yield, so that nothing bounds them */
 	SHARE_WAITING,		/* requests that wait in a queue */
 	SHARES
 };
@@ -22,21 +23,20 @@ struct account {
 	unsigned int round;	/* of links_settle(): in which a link of it had its turn */
 };
 
-/* That of all callers without a request at work, and of what they hold but for
- * answers of a tunnel that they have not taken yet. */
+/* That of callers of which no request for an id has come yet, and of what callers
+ * between two requests hold. */
 extern struct account account_nobody;
 
 /* Once, where connections and requests that wait are counted: how many there may
  * be. */
 void accounts_start(size_t conns, size_t waiting);
 
-/* Whether a may take more of that: while it holds at most four times what is free,
- * of the waiting room as much as is free.  Connections of account_nobody are free
- * to all others: they yield. */
+/* Whether a may take more of that, which is not SHARE_IDLE: while it holds at most
+ * four times what is free, of the waiting room as much as is free. */
 int account_may_grow(const struct account *a, enum share what);
 
-/* How many there are of that in all accounts together; 0 for SHARE_OCTETS. */
-size_t accounts_held(enum share what);
+/* How many connections there are in all. */
+size_t accounts_conns(void);
 
 /* The sum in which memory of a counts, for gate/mem.h. */
 static inline size_t *
@@ -70,8 +70,5 @@ int account_has_room(const struct account *a, size_t n);
 /* Counts one connection or waiting request more in a, or one less. */
 void account_take(struct account *a, enum share what);
 void account_return(struct account *a, enum share what);
-
-/* One that counted in from counts in to. */
-void account_move(struct account *from, struct account *to, enum share what);
 
 #endif

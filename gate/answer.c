@@ -29,7 +29,7 @@ answer_attach(struct stream *s, struct caller *w)
 
 	s->http = w->c;
 	w->stream = s;
-	caller_count_in(w, a);
+	caller_count_in(w, a, SHARE_CONNS);
 	conn_count_in(w->c, account_octets(a));
 }
 
@@ -43,7 +43,6 @@ static void
 server_detached(struct stream *s)
 {
 	caller_of(s)->stream = NULL;
-	caller_count_in(caller_of(s), &account_nobody);
 }
 
 /* --- the end of a request */
@@ -297,8 +296,11 @@ answer_informational(struct stream *s, const struct http_head *h)
 		link_fail(s->link, -1002, "too many interim answers");
 		return;
 	}
-	if (caller_of(s)->minor > 0)
-		answer_put(s, h, HTTP_NO_BODY);
+	if (caller_of(s)->minor == 0)
+		return;
+	answer_put(s, h, HTTP_NO_BODY);
+	if (sink_overflows(s))
+		caller_break(s, 503, reply_no_memory);
 }
 
 /* The head of the final answer came over v2, perhaps with some of its body. */
@@ -307,7 +309,9 @@ answer_final(struct stream *s, const struct ws_msg *m,
     const struct http_head *h)
 {
 	answer_begin(s, h, (m->flags & WS_HAS_BODY) != 0);
-	if (half_is_open(&s->from_link.half) && h->status != 101)
+	if (sink_overflows(s))
+		caller_break(s, 503, reply_no_memory);
+	else if (half_is_open(&s->from_link.half) && h->status != 101)
 		v2_take_octets(s, m);
 }
 

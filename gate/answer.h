@@ -13,7 +13,7 @@ struct stream;
 extern const struct role server_role;
 
 /* Ties s to caller w, whose request it is: w counts in the account of its tunnel
- * until they part, and its memory until it has taken its answer too. */
+ * from then on, its memory until it has taken its answer. */
 void answer_attach(struct stream *s, struct caller *w);
 
 /* w leaves before its request is over: ends its conn, and has the client told.

@@ -36,6 +36,7 @@
 #define BODY_SILENT_MS 60000
 #define HELD_FREE_MS 10000	/* before a least rate is asked of a body */
 #define STALLED_MS 30000
+#define IDLE_LOOK 64		/* idle callers looked at to choose one */
 
 static struct {
 	struct list fresh;	/* nothing has come yet */
@@ -46,13 +47,15 @@ static struct {
 
 static const char crowded[] = "too many connections: try again";
 
-/* Ends a caller that has no request at work. */
+/* Ends a caller that has no request at work.  Its memory goes at once: many may be
+ * dropped in one turn for the sake of others. */
 static void
 caller_drop(struct caller *w)
 {
 	caller_unlist(w);
 	conn_kill(w->c);
-	conn_count_in(w->c, NULL);	/* it holds it no longer than this turn */
+	buf_free(&w->c->rx);
+	chain_free(&w->c->tx);
 }
 
 /* --- a request for a tunnel */
@@ -230,7 +233,8 @@ caller_request(struct caller *w, const struct http_head *h)
 	if (loop_is_stopping()) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, reply_stopping);
-	} else if (w->tunnel_only && !joins) {
+	} else if (w->tunnel_only && !joins && accounts_conns() >
+	    (size_t)opt->max_connections) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, crowded);
 	} else if (route == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
@@ -299,20 +303,50 @@ caller_yield(struct caller *w)
 	caller_drop(w);
 }
 
-/* Neither a flood of newcomers ends those that are kept for another request, nor
- * do these keep newcomers out. */
-int
-caller_evict(void)
+/* Of those that are idle longest, one of the id that has most of them. */
+static struct caller *
+idle_expendable(void)
+{
+	struct caller *w = list_first(&callers.idle), *best = w;
+	int i;
+
+	for (i = 0; i < IDLE_LOOK && w != NULL; i++) {
+		if (w->account->held[SHARE_IDLE] >
+		    best->account->held[SHARE_IDLE])
+			best = w;
+		w = list_after(&w->place);
+	}
+	return best;
+}
+
+/* Whose turn it is to make room.  Neither a flood of newcomers ends those that are
+ * kept for another request, nor do these keep newcomers out. */
+static struct caller *
+caller_expendable(void)
 {
 	const struct list *longest = &callers.heads;
 
+	if (callers.stuck.n > 0)
+		return list_first(&callers.stuck);
 	if (callers.fresh.n >= longest->n)
 		longest = &callers.fresh;
-	if (callers.idle.n >= longest->n)
-		longest = &callers.idle;
-	if (longest->n == 0)
+	return callers.idle.n >= longest->n ? idle_expendable() :
+	    list_first(longest);
+}
+
+int
+caller_evict(void)
+{
+	struct caller *w = caller_parting();
+
+	if (w != NULL) {
+		caller_drop(w);
+		return 0;
+	}
+	w = caller_expendable();
+	if (w == NULL)
 		return -1;
-	caller_yield(list_first(longest));
+	caller_yield(w);
 	return 0;
 }
 
@@ -362,6 +396,7 @@ caller_park(struct caller *w)
 
 	buf_fit(&c->rx);
 	conn_count_in(c, account_octets(&account_nobody));
+	caller_count_in(w, w->account, SHARE_IDLE);
 	if (w->place.in != where) {
 		list_leave(&w->place);
 		list_add(where, &w->place, w);

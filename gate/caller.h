@@ -9,13 +9,15 @@ struct addr;
 struct caller;
 
 /* Takes in the caller that connected as fd, which is closed where there is no
- * memory.  tunnel_only: it came over the cap, and may only be a tunnel client. */
+ * memory.  tunnel_only: it came over the cap, and while that is exceeded it
+ * may only be a tunnel client. */
 void caller_accept(int fd, const struct addr *peer, int tunnel_only);
 
-/* Makes room for one more caller.  Of three kinds that have no request at work,
- * those that sent nothing yet, those inside a head, and those between requests,
- * ends the oldest of the most numerous.  It is answered 503 where anything of a
- * request has come.  Returns 0, or -1: there is none. */
+/* Makes room for one more caller: ends one whose connection ends already, or that
+ * does not take what the server itself answered; or else, of those that sent nothing
+ * yet, those inside a head, and those between requests, the oldest of the most
+ * numerous kind, of the last one of the id that has most.  It is answered 503 where
+ * anything of a request has come.  Returns 0, or -1: there is none. */
 int caller_evict(void);
 
 /* The same, but where there is none breaks off a request that is at work.

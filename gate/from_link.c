@@ -106,6 +106,14 @@ sink_write(struct stream *s, const unsigned char *p, size_t n)
 		sink_put(s, p, n, chunked);
 }
 
+int
+sink_overflows(const struct stream *s)
+{
+	return s->http != NULL &&
+	    s->http->tx.len > 2 * s->from_link.held + MEM_SMALL &&
+	    !account_may_grow(s->link->account, SHARE_OCTETS);
+}
+
 /* n octets pass the half, which ends with them or goes on.  Returns as
  * stream_take(). */
 static int
@@ -113,6 +121,8 @@ take_octets(struct stream *s, const unsigned char *p, size_t n, int end)
 {
 	static const char wrong_length[] =
 	    "the body is not as long as its Content-Length says";
+	static const char no_room[] =
+	    "small pieces fill the memory that is left";
 	int r = ws_half_pass(&s->from_link.half, n, end);
 
 	if (r == -1002)
@@ -132,6 +142,8 @@ take_octets(struct stream *s, const unsigned char *p, size_t n, int end)
 		sink_write(s, p, n);
 	else
 		stream_window_gone(s, n);
+	if (sink_overflows(s))
+		stream_break(s, 503, no_room);
 	return 0;
 }
 

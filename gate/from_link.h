@@ -46,4 +46,9 @@ void streams_orphan(struct link *l, const char *why);
  * without waiting.  Frees the streams that are over. */
 void settle(void (*more)(void));
 
+/* Whether what waits for the conn of s is more than twice what credit paid for,
+ * which heads and the framing of small pieces can make it, while its account may
+ * not grow. */
+int sink_overflows(const struct stream *s);
+
 #endif

@@ -46,6 +46,7 @@ join_gone(struct link *l, int code, const char *why)
 	struct tunnel *t = l->of;
 
 	tunnel_drop_link(t, l);
+	t->closing++;
 	log_event(LEVEL_INFO, "event=client-gone id=%s code=%d why=\"%s\" "
 	    "requests=%lld clients=%d", t->id, code, why, l->streams.n,
 	    t->nlinks);
@@ -58,7 +59,10 @@ join_gone(struct link *l, int code, const char *why)
 static void
 join_freed(struct link *l)
 {
+	struct tunnel *t = l->of;
+
 	held_link_freed(l);
+	t->closing--;
 	account_return(l->account, SHARE_CONNS);
 }
 
@@ -129,8 +133,7 @@ join_refuse(struct caller *w, const struct ws_offer *offer, int code,
 	conn_put(w->c, body, n);
 	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
 	    code, w->peer, why);
-	caller_unlist(w);
-	conn_linger(w->c);
+	caller_part(w);
 }
 
 void
@@ -251,7 +254,7 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 		return;
 	}
 	join_replace(t, &offer->hello);
-	if (t->nlinks == TUNNEL_LINKS_MAX) {
+	if (!tunnel_takes_link(t)) {
 		join_refuse(w, offer, 1013, "too many clients for this id");
 		return;
 	}

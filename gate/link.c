@@ -189,7 +189,7 @@ link_control(struct link *l, int opcode, const void *p, size_t n)
 {
 	unsigned char *to;
 
-	if (link_unwritten(l) > LINK_HEAD_ROOM + WS_MESSAGE_MAX)
+	if (opcode != WS_CLOSE && link_unwritten(l) > LINK_BODY_ROOM)
 		return 0;
 	to = link_begin(l, n);
 	if (to == NULL)

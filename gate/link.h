@@ -16,7 +16,7 @@
 
 #define LINK_RX_MAX MEM_LINK		/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
-#define LINK_BODY_ROOM (64 << 10)	/* body octets go in while less is unwritten */
+#define LINK_BODY_ROOM (64 << 10)	/* as link_body_room() says */
 #define LINK_HEAD_ROOM (256 << 10)	/* heads of requests go in while less is */
 #define LINK_CLOSE_MS 2000		/* for the peer to answer our close */
 #define LINK_ALONE_MS 20000		/* a v2 peer not heard for so long is gone */
@@ -167,6 +167,14 @@ static inline size_t
 link_unwritten(const struct link *l)
 {
 	return l->tx.len;
+}
+
+/* Body octets go in while fewer are unwritten: where its account may not grow, one
+ * piece at a time. */
+static inline size_t
+link_body_room(const struct link *l)
+{
+	return account_may_grow(l->account, SHARE_OCTETS) ? LINK_BODY_ROOM : 1;
 }
 
 /* Room for a payload of n octets behind the frames that wait, good until

@@ -12,11 +12,11 @@
 #define POOL_SHARE 32		/* a free list keeps at most one such part of the budget */
 
 enum pool_class {
-	POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_LINK, POOL_CLASSES
+	POOL_SMALL, POOL_BLOCK, POOL_LARGE, POOL_FRAME, POOL_LINK, POOL_CLASSES
 };
 
 static const size_t pool_size[POOL_CLASSES] = {
-	MEM_SMALL, MEM_BLOCK, MEM_LARGE, MEM_LINK
+	MEM_SMALL, MEM_BLOCK, MEM_LARGE, MEM_FRAME, MEM_LINK
 };
 
 struct pool_item {

@@ -16,8 +16,9 @@
 /* Blocks of these sizes, in octets, come from free lists: last in, first out,
  * so that they are warm. */
 #define MEM_SMALL 2048
-#define MEM_BLOCK 16384
+#define MEM_BLOCK (16384 + 64)	/* the largest piece of a body, in a chain */
 #define MEM_LARGE 36864
+#define MEM_FRAME 57344		/* the largest message of v2, with its frame */
 #define MEM_LINK (160 << 10)	/* what a link puts into its buffer in a turn, or reads */
 
 /* --- the budget */

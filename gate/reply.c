@@ -20,6 +20,7 @@ const char reply_no_memory[] =
 const char reply_stopping[] = "the server is stopping";
 
 static struct list next_callers;	/* that may have another request in rx */
+static struct list parting_callers;	/* that linger, and yield */
 
 struct caller *
 caller_new(const struct addr *peer)
@@ -32,15 +33,36 @@ caller_new(const struct addr *peer)
 	snprintf(w->peer, sizeof(w->peer), "%s", addr_text(peer, ip));
 	w->trusted = peer_is_trusted(peer) != 0;
 	w->account = &account_nobody;
-	account_take(w->account, SHARE_CONNS);
+	w->counted = SHARE_IDLE;
+	account_take(w->account, w->counted);
 	return w;
 }
 
 void
-caller_count_in(struct caller *w, struct account *a)
+caller_count_in(struct caller *w, struct account *a, enum share as)
 {
-	account_move(w->account, a, SHARE_CONNS);
+	account_return(w->account, w->counted);
 	w->account = a;
+	w->counted = as;
+	account_take(a, as);
+}
+
+void
+caller_part(struct caller *w)
+{
+	caller_unlist(w);
+	if (w->c->tx.len == 0 ||
+	    w->c->tx.sum == account_octets(&account_nobody)) {
+		caller_count_in(w, w->account, SHARE_IDLE);
+		list_add(&parting_callers, &w->place, w);
+	}
+	conn_linger(w->c);
+}
+
+struct caller *
+caller_parting(void)
+{
+	return list_first(&parting_callers);
 }
 
 void
@@ -48,7 +70,7 @@ caller_free(struct caller *w)
 {
 	must(w->stream == NULL);
 	caller_unlist(w);
-	account_return(w->account, SHARE_CONNS);
+	account_return(w->account, w->counted);
 	free(w);
 }
 
@@ -143,8 +165,7 @@ caller_answered(struct caller *w)
 	if (conn_is_dead(c))
 		return;
 	if (!w->keep_alive) {
-		caller_unlist(w);
-		conn_linger(c);
+		caller_part(w);
 		return;
 	}
 	if (c->state == CONN_STREAM)

@@ -22,7 +22,8 @@ extern const char reply_no_memory[], reply_stopping[];
 /* Lives as long as its conn, or until that becomes a link. */
 struct caller {
 	struct conn *c;
-	struct account *account;	/* in which its connection counts */
+	struct account *account;	/* in which its connection counts: for its last request */
+	enum share counted;	/* as what: SHARE_CONNS or SHARE_IDLE */
 	struct stream *stream;	/* the request at work, or NULL */
 	char peer[INET6_ADDRSTRLEN];	/* its address as text */
 	unsigned char trusted;	/* its forwarding fields are believed */
@@ -42,8 +43,15 @@ struct caller {
  * memory. */
 struct caller *caller_new(const struct addr *peer);
 
-/* w's connection counts in a from now on. */
-void caller_count_in(struct caller *w, struct account *a);
+/* w's connection counts in a from now on, and as that. */
+void caller_count_in(struct caller *w, struct account *a, enum share as);
+
+/* Lets w end in good order, as conn_linger() does.  Where nothing that a tunnel
+ * sent is left to be written, it yields before all others. */
+void caller_part(struct caller *w);
+
+/* The one that has done so for longest, and yields; NULL: there is none. */
+struct caller *caller_parting(void);
 
 /* Frees w, whose conn is dead or somebody else's. */
 void caller_free(struct caller *w);

@@ -30,14 +30,14 @@ server_accepted(int fd, const struct sockaddr_storage *ss)
 	size_t max = (size_t)opt->max_connections;
 	struct addr peer;
 
-	if (accounts_held(SHARE_CONNS) >= max && caller_evict() == 0)
+	if (accounts_conns() >= max && caller_evict() == 0)
 		conns_bury();		/* so that it is counted no more */
-	if (accounts_held(SHARE_CONNS) >= max + SPARE_CONNS) {
+	if (accounts_conns() >= max + SPARE_CONNS) {
 		caller_turn_away(fd);
 		return;
 	}
 	addr_from(&peer, ss);
-	caller_accept(fd, &peer, accounts_held(SHARE_CONNS) >= max);
+	caller_accept(fd, &peer, accounts_conns() >= max);
 }
 
 static void

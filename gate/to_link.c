@@ -184,12 +184,21 @@ stream_news(struct stream *s)
 		s->wire->news(s);
 }
 
-/* s has nothing to say now. */
-static void
+void
 stream_rests(struct stream *s)
 {
-	conn_touch(s->http);
-	conn_fit(s->http);
+	struct conn *c = s->http;
+
+	if (c == NULL)
+		return;
+	conn_touch(c);
+	conn_fit(c);
+	if (c->rx.cap <= MEM_SMALL ||
+	    account_may_grow(s->link->account, SHARE_OCTETS))
+		return;
+	buf_fit(&c->rx);
+	if (c->rx.cap > MEM_SMALL && half_is_open(&s->to_link.half))
+		s->role->fault(s, SOURCE_NO_ROOM);
 }
 
 int
@@ -198,7 +207,7 @@ link_serve(struct link *l)
 	struct stream *s;
 
 	link_pong_due(l);
-	while (link_is_live(l) && link_unwritten(l) < LINK_BODY_ROOM &&
+	while (link_is_live(l) && link_unwritten(l) < link_body_room(l) &&
 	    (s = turn_take(l)) != NULL) {
 		size_t before = link_unwritten(l);
 		enum turn next = s->wire->serve(s);
@@ -209,7 +218,7 @@ link_serve(struct link *l)
 			turn_wait_first(s);
 		else if (next == TURN_AGAIN)
 			turn_wait(s);
-		else if (s->http != NULL)
+		else
 			stream_rests(s);
 		if (next == TURN_FIRST && link_unwritten(l) == before)
 			return 0;

@@ -69,6 +69,14 @@ tunnel_list(struct tunnel *t)
 }
 
 static int
+tunnel_is_counted_on(const struct tunnel *t)
+{
+	return t->account.held[SHARE_CONNS] > 0 ||
+	    t->account.held[SHARE_IDLE] > 0 ||
+	    t->account.held[SHARE_OCTETS] > 0;
+}
+
+static int
 tunnel_was_served(const struct tunnel *t)
 {
 	return t->charged == &t->account;
@@ -132,8 +140,8 @@ young_until(void)
 
 /* Nobody came back in time.  While the server is young a tunnel that was served
  * stays: without it, requests would wait for a client that has said goodbye.  And
- * while anything counts in its account: links that close, and what callers have not
- * taken of their answers. */
+ * while anything counts in its account: links that close, callers that are kept, and
+ * what these have not taken of their answers. */
 static void
 tunnel_timer(struct timer *timer)
 {
@@ -145,8 +153,7 @@ tunnel_timer(struct timer *timer)
 		return;
 	if (tunnel_was_served(t) && now_ms < young_until())
 		timer_set(&t->timer, young_until());
-	else if (t->account.held[SHARE_CONNS] > 0 ||
-	    t->account.held[SHARE_OCTETS] > 0)
+	else if (tunnel_is_counted_on(t))
 		timer_set(&t->timer, now_ms + COUNTED_MS);
 	else
 		tunnel_free(t);
@@ -191,6 +198,15 @@ tunnel_make(struct view id)
 
 /* --- its links */
 
+/* The first one may even where callers hold all that the id may have. */
+int
+tunnel_takes_link(const struct tunnel *t)
+{
+	return t->nlinks < TUNNEL_LINKS_MAX &&
+	    t->nlinks + t->closing < 2 * TUNNEL_LINKS_MAX &&
+	    (t->nlinks == 0 || account_may_grow(&t->account, SHARE_CONNS));
+}
+
 void
 tunnel_add_link(struct tunnel *t, struct link *l)
 {
@@ -228,8 +244,9 @@ tunnel_charge_own(struct tunnel *t)
 	const struct stream *s;
 
 	for (s = list_first(&t->waiting); s != NULL; s = list_after(&s->wait)) {
-		account_move(t->charged, &t->account, SHARE_WAITING);
-		caller_count_in(s->http->of, &t->account);
+		account_return(t->charged, SHARE_WAITING);
+		account_take(&t->account, SHARE_WAITING);
+		caller_count_in(s->http->of, &t->account, SHARE_CONNS);
 		conn_count_in(s->http, account_octets(&t->account));
 	}
 	t->charged = &t->account;
@@ -376,8 +393,8 @@ stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 		r = s->wire->request(s, &out, h);
 	if (r < 0)
 		stream_refuse(s, -r, forward_refusal(-r));
-	else
-		conn_touch(c);
+	else if (r == 0 && s->life == STREAM_JOINED)
+		stream_rests(s);
 }
 
 void

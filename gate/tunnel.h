@@ -23,6 +23,7 @@ struct tunnel {
 	struct tunnel *hash_next;
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
+	int closing;			/* that are no more among these, but not freed yet */
 	struct list waiting;		/* streams for which no link has room */
 	struct item place;		/* among the tunnels that have some, and links */
 	struct account account;		/* used once a client has joined */
@@ -49,7 +50,10 @@ struct tunnel *tunnel_for(struct view id);
  * is freed again unless it is served in this turn.  NULL: no memory. */
 struct tunnel *tunnel_make(struct view id);
 
-/* Adds link l to t, which has fewer than TUNNEL_LINKS_MAX. */
+/* Whether one more client may join t. */
+int tunnel_takes_link(const struct tunnel *t);
+
+/* Adds link l to t, which may take it. */
 void tunnel_add_link(struct tunnel *t, struct link *l);
 
 /* Takes l out of t, where it stands. */

@@ -218,14 +218,16 @@ put_trailers(struct stream *s)
 }
 
 /* How many full messages may be read in one system call; 0 unless all that comes
- * is body, no light stream waits for the link, and there is credit for them. */
+ * is body, no light stream waits for the link, and there is credit and memory for
+ * them. */
 static int
 run_length(const struct stream *s)
 {
 	const struct to_link *t = &s->to_link;
 	long long n = min_time(t->half.credit, t->limit - t->octets);
 
-	if (s->link->light.n > 0 || !source_is_raw(s) || s->http->rx.len > 0 ||
+	if (link_body_room(s->link) < LINK_BODY_ROOM ||
+	    s->link->light.n > 0 || !source_is_raw(s) || s->http->rx.len > 0 ||
 	    s->http->rd_eof || s->http->rd_failed)
 		return 0;
 	if (t->body.framing == HTTP_LENGTH)
@@ -358,7 +360,7 @@ static size_t
 draft_room(const struct ws_msg *m, const struct link *l, long long credit)
 {
 	if ((m->flags & WS_HAS_BODY) == 0 ||
-	    link_unwritten(l) >= LINK_BODY_ROOM)
+	    link_unwritten(l) >= link_body_room(l))
 		return 0;
 	return (size_t)min_time(WS_BODY_MAX, credit);
 }
@@ -371,7 +373,8 @@ draft_reserve(const struct stream *s, size_t cap)
 	const struct http_body *body = &s->to_link.body;
 
 	return cap == WS_BODY_MAX && body->framing == HTTP_LENGTH &&
-	    body->left > LINK_BODY_ROOM ? LINK_BODY_ROOM : cap;
+	    body->left > LINK_BODY_ROOM &&
+	    link_body_room(s->link) == LINK_BODY_ROOM ? LINK_BODY_ROOM : cap;
 }
 
 /* Drafts head h, written by put, and what there is of its body where m says that

@@ -9,7 +9,7 @@ import time
 
 import harness
 from harness import scenario, equal, check, ask, request_octets
-from siege import Siege, reading, sizes, MIB, SANITIZED
+from siege import Siege, plain, reading, sizes, MIB, SANITIZED
 
 CLIENTS = 8
 GREEDY = b"GET /greedy/x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -68,6 +68,12 @@ def holds_out(siege, seconds=2):
     siege.t.wait(lambda: siege.calm.rounds > before + 2 or siege.calm.work.done(), "calm rounds", 20)
     siege.calm.stop()
     siege.within_memory()
+
+
+def a_while(siege):
+    """The server has handled what it was sent: the calm callers have had some turns since."""
+    before = siege.calm.rounds
+    siege.t.wait(lambda: siege.calm.rounds > before + 8 or siege.calm.work.done(), "calm rounds", 20)
 
 
 @scenario()
@@ -261,7 +267,143 @@ def kept_callers_are_not_counted(t):
     server = t.server(env={"PIPEGATE_MAX_CONNECTIONS": "100"})
     for sub in ("one", "two"):
         t.client(server, t.origin(), sub)
-    kept = [ask(t, server, "/%s/size/1" % sub) for sub in ["two"] * 40 + ["one"] * 55]
-    equal({conn.answer().status for conn in kept}, {200}, "statuses of those that are kept")
-    more = [ask(t, server, "/%s/size/1" % sub) for sub in ["one", "two"] * 10]
-    equal({conn.answer().status for conn in more}, {200}, "statuses of more")
+    kept = []
+    for sub in ["two"] * 40 + ["one"] * 55 + ["one", "two"] * 10:
+        kept.append(ask(t, server, "/%s/size/1" % sub))
+        equal(kept[-1].answer().status, 200, "status for " + sub)
+
+
+CHUNKED = b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+LONG_HEAD = [("x-%d" % i, "a" * 250) for i in range(125)]
+
+
+class Tricky(Greedy):
+    """One that does something of its own with each message: does(peer, message)."""
+
+    def __init__(self, t, server, does):
+        self.does = does
+        Greedy.__init__(self, t, server)
+
+    def hear(self, peer, message):
+        self.does(peer, message)
+
+
+def reluctant(siege, n, octets):
+    """A crowd for which the kernels at both ends keep little."""
+    for _ in range(n):
+        conn = siege.t.reluctant(siege.server)
+        conn.send_quietly(octets).sock.setblocking(False)
+        siege.crowd.append(conn.sock)
+
+
+@scenario()
+def finished_answers_that_nobody_takes(t):
+    """Answers that are whole count for their id until they are taken, also where the connection ends with them."""
+    siege = Siege(t, budget=8 * MIB)
+    streams = []
+
+    def answer(peer, message):
+        if message["type"] == "request":
+            streams.append((peer, message["stream"]))
+            peer.send_response(message["stream"], end=False)
+            Greedy.feed(peer, message["stream"], message["window"])
+    Tricky(t, siege.server, answer)
+    for _ in range(5):
+        reluctant(siege, 120, b"GET /greedy/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        a_while(siege)
+        while streams:
+            peer, stream = streams.pop()
+            peer.send_body(stream)
+    holds_out(siege, 1)
+
+
+@scenario()
+def heads_without_credit(t):
+    """Interim answers of 32 KB, sixteen for each request, take memory that no credit paid for."""
+    siege = Siege(t, budget=8 * MIB)
+
+    def answer(peer, message):
+        if message["type"] == "request":
+            peer.conn.send(b"".join(peer.frame(harness.BINARY_FRAME, harness.answer_message(
+                message["stream"], 103, LONG_HEAD)) for _ in range(16)))
+    Tricky(t, siege.server, answer)
+    reluctant(siege, 300, GREEDY)
+    holds_out(siege, 1)
+
+
+@scenario()
+def bodies_by_the_octet(t):
+    """A body in messages of one octet takes six octets of the caller's buffer for each of credit."""
+    siege = Siege(t, budget=8 * MIB)
+
+    def answer(peer, message):
+        if message["type"] == "request":
+            octet = plain(harness.BINARY_FRAME, harness.message(harness.BODY, message["stream"], b"x"))
+            peer.send_response(message["stream"], end=False)
+            peer.conn.send(octet * message["window"])
+    Tricky(t, siege.server, answer)
+    reluctant(siege, 600, GREEDY)
+    holds_out(siege, 1)
+
+
+@scenario()
+def trailers_without_an_end(t):
+    """Chunked bodies that stop inside 32 KB of trailers, and such as find no credit: what was read of them and cannot go on
+    is within the share of their id."""
+    trailers = b"0\r\n" + b"".join(b"x-%d: %s\r\n" % (i, b"a" * 300) for i in range(104))
+    for window, octets in ((65536, trailers), (1, b"7000\r\n" + bytes(0x7000))):
+        siege = Siege(t, budget=8 * MIB)
+        for _ in range(CLIENTS):
+            reading(t, t.tunnel(siege.server, sub="greedy", streams=1024, window=window))
+        siege.gather(600, CHUNKED)
+        a_while(siege)
+        siege.say(octets)
+        holds_out(siege, 1)
+
+
+@scenario()
+def frames_without_an_end(t):
+    """All but the last octet of a large frame on each of an id's links leaves room for others in the least memory there is."""
+    siege = Siege(t, budget=MIB)
+    for _ in range(CLIENTS):
+        t.tunnel(siege.server, sub="greedy").conn.send(plain(harness.BINARY_FRAME, bytes(53000))[:-1])
+    holds_out(siege, 1)
+
+
+@scenario()
+def connections_that_end_slowly(t):
+    """Callers that were refused, and clients that were closed, but do not end their connections, yield to others."""
+    hello = harness.upgrade_octets("/?token=" + harness.token("greedy"), [
+        ("Sec-WebSocket-Protocol", harness.V2), ("X-PipeGate", "{}")])
+    for octets in (b"GARBAGE\r\n\r\n", hello + plain(harness.TEXT, b"text")):
+        siege = Siege(t, PIPEGATE_MAX_CONNECTIONS="200")
+        for _ in range(30):
+            siege.gather(20, octets)
+            time.sleep(0.05)
+        holds_out(siege, 1)
+
+
+@scenario()
+def redirects_that_nobody_reads(t):
+    """Callers that do not take what the server itself answers yield to others."""
+    siege = Siege(t, PIPEGATE_MAX_CONNECTIONS="100")
+    reluctant(siege, 120, b"")
+    for _ in range(40):
+        siege.say(b"GET /greedy?" + b"a" * 16000 + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+        time.sleep(0.02)
+    siege.gather(60)
+    holds_out(siege, 1)
+
+
+@scenario()
+def who_keeps_most_yields_first(t):
+    """With all connections taken, one of the id that keeps most of them idle ends, though another's is idle longer."""
+    server = t.server(env={"PIPEGATE_MAX_CONNECTIONS": "60"})
+    for sub in ("few", "many"):
+        t.client(server, t.origin(), sub)
+    few = [ask(t, server, "/few/size/1") for _ in range(4)]
+    for conn in few:
+        equal(conn.answer().status, 200, "status")
+    for _ in range(80):
+        equal(ask(t, server, "/many/size/1").answer().status, 200, "status")
+    equal([harness.ended(conn) for conn in few], [False] * 4, "whether those of the one with few have ended")

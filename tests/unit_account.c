@@ -148,16 +148,6 @@ test_spare(void)
 }
 
 static void
-test_move(void)
-{
-	account_take(&a[0], SHARE_WAITING);
-	account_move(&a[0], &a[1], SHARE_WAITING);
-	CHECK(a[0].held[SHARE_WAITING] == 0 && a[1].held[SHARE_WAITING] == 1,
-	    "it did not move");
-	shrink(SHARE_WAITING);
-}
-
-static void
 return_none(void *of)
 {
 	account_return(of, SHARE_CONNS);
@@ -179,7 +169,6 @@ test_account(void)
 	test_newcomer();
 	test_room();
 	test_spare();
-	test_move();
 	CHECK(check_must("gate/account.c", return_none, &a[0]),
 	    "what was never taken came back");
 	budget_set_max(before);
