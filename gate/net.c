@@ -108,6 +108,17 @@ socket_error(int fd)
 	return e;
 }
 
+void
+socket_acknowledge(int fd)
+{
+#ifdef TCP_QUICKACK
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+#endif
+	(void)fd;
+}
+
 int
 socket_accept(int fd, struct sockaddr_storage *ss)
 {

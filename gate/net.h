@@ -34,6 +34,9 @@ int endpoint_connect(const struct endpoint *e, int i);
 /* How the connect() of fd that was under way has ended: 0, or its errno. */
 int socket_error(int fd);
 
+/* Has what came on fd acknowledged now, where the system lets one. */
+void socket_acknowledge(int fd);
+
 /* Accepts one connection of listener fd; *ss is its peer.  Returns its fd, which
  * is non-blocking and the caller's, or -1 with errno. */
 int socket_accept(int fd, struct sockaddr_storage *ss);

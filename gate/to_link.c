@@ -1,9 +1,11 @@
 #include <string.h>
 
 #include "gate/say.h"
+#include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/mem.h"
 #include "gate/conn.h"
+#include "gate/net.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/to_link.h"
@@ -184,6 +186,19 @@ stream_news(struct stream *s)
 		s->wire->news(s);
 }
 
+/* Whether a part has come now, and the rest not with it. */
+static int
+source_is_cut_short(const struct stream *s)
+{
+	const struct to_link *t = &s->to_link;
+
+	return s->http->rx_ms == now_ms && half_is_open(&t->half) &&
+	    (!t->head_passed ||
+	    (t->half.credit > 0 && t->body.framing != HTTP_RAW));
+}
+
+/* Who writes a head and its body apart may have to wait with the second until the
+ * first is acknowledged (Nagle's algorithm), which takes 40 ms by default. */
 void
 stream_rests(struct stream *s)
 {
@@ -193,6 +208,8 @@ stream_rests(struct stream *s)
 		return;
 	conn_touch(c);
 	conn_fit(c);
+	if (source_is_cut_short(s))
+		socket_acknowledge(c->watch.fd);
 	if (c->rx.cap <= MEM_SMALL ||
 	    account_may_grow(s->link->account, SHARE_OCTETS))
 		return;

@@ -1,6 +1,9 @@
 """System calls that fail, one at a time: what must be so at each."""
+import fcntl
 import resource
 import signal
+import struct
+import termios
 
 import harness
 import inject
@@ -179,3 +182,35 @@ def no_tunnel_is_left_of_a_failed_join(t):
             break
         points += 1
     check(points >= 3, "only %d allocations were seen" % points)
+
+
+def in_two_parts(request, conn, origin):
+    """Answers with a head and its body apart, the second when the first has been read."""
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n")
+    wait(lambda: unread(conn.sock) == 0, "the head to be taken", 5)
+    conn.send(b"hello, world\n")
+
+
+def unread(sock):
+    """Octets that the peer's kernel has not acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+
+
+@scenario()
+def parts_are_acknowledged(t):
+    """A service that writes its head and its body apart is not kept waiting for an acknowledgement; one that writes both at
+    once costs no system call for that."""
+    injection = injected(t, hold=False)
+    origin, server, _ = t.trio(client_env=injection.environment())
+    origin.on("/parts", in_two_parts)
+    conn = t.conn(server)
+
+    def asks(target, times=20):
+        equal(conn.get(target).status, 200, "the first")
+        before = injection.seen().get("setsockopt", 0)
+        for _ in range(times):
+            equal(conn.get(target).status, 200, "status")
+        return injection.seen().get("setsockopt", 0) - before
+    equal(asks("/demo/size/13"), 0, "calls for whole answers")
+    calls = asks("/demo/parts")
+    check(20 <= calls <= 60, "%d calls for 20 answers in two parts" % calls)
