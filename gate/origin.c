@@ -28,7 +28,7 @@
 #include "gate/origin.h"
 
 #ifndef POLLRDHUP
-#define POLLRDHUP 0		/* then an idle conn's end is seen when it is read */
+#define POLLRDHUP 0
 #endif
 
 #define CONNECT_MS 5000		/* for all addresses together */
@@ -228,8 +228,11 @@ static int
 origin_is_alive(const struct conn *c)
 {
 	char b;
-	ssize_t n = recv(c->watch.fd, &b, 1, MSG_PEEK);
+	ssize_t n;
 
+	if (pollset_is_silent(&c->watch))
+		return 1;
+	n = recv(c->watch.fd, &b, 1, MSG_PEEK);
 	return n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
@@ -681,7 +684,7 @@ origin_events(const struct conn *c)
 	if (c->state == CONN_CONNECT)
 		return POLLOUT;
 	if (c->state == CONN_IDLE)
-		return POLLRDHUP != 0 ? POLLRDHUP : POLLIN;
+		return POLLIN | POLLRDHUP;
 	if (o->stream != NULL && stream_reads(o->stream) && !c->rd_eof)
 		ev = (short)(ev | POLLIN);
 	return ev;

@@ -27,6 +27,7 @@ static struct {
 	int left;		/* how many more have news */
 	int fetched;		/* the same of those that were parked */
 	unsigned int numbers;	/* of watches so far */
+	unsigned short turn;	/* how often was waited, from 0 to 65535 over and over */
 	int ready;		/* the kernel's ready set, or -1: there is none */
 	int began;
 	size_t usual;		/* how many have news in a turn, as a rule; times 8 */
@@ -127,6 +128,7 @@ pollset_add(struct watch *w, int fd)
 	w->number = ++set.numbers;
 	w->where = WATCH_NOWHERE;
 	w->rest = REST_NEVER;
+	w->changed = set.turn;
 	if (set.n == set.cap && set_grow() == -1)
 		return -1;
 	w->slot = (unsigned int)set.n++;
@@ -152,6 +154,7 @@ pollset_replace(struct watch *w, int fd)
 {
 	park_forget(w);
 	w->fd = fd;
+	w->changed = set.turn;
 	if (w->where == WATCH_NOWHERE)
 		return;
 	set.pfd[w->slot].fd = fd;
@@ -202,12 +205,21 @@ pollset_want(struct watch *w, short events, enum rest rest)
 	if (w->where == WATCH_NOWHERE)
 		return;
 	changed = set.pfd[w->slot].events != events;
+	if (changed)
+		w->changed = set.turn;
 	set.pfd[w->slot].events = events;
 	w->rest = (unsigned char)rest;
 	if (set_parks())
 		want_parked(w, changed);
 	else
 		want_apart(w, events);
+}
+
+int
+pollset_is_silent(const struct watch *w)
+{
+	return w->where == WATCH_ASKED && w->slot < set.asked &&
+	    w->changed != set.turn && set.pfd[w->slot].revents == 0;
 }
 
 size_t
@@ -294,6 +306,7 @@ pollset_wait(int wait_ms)
 {
 	int news, failure, parked;
 
+	set.turn++;
 	wait_ms = set_patience(wait_ms);
 	set.asked = set_reach(&wait_ms);
 	news = set_poll(wait_ms, &parked);

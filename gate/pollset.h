@@ -31,6 +31,7 @@ struct watch {
 	unsigned int number;	/* no other watch has had it lately */
 	unsigned char where;	/* an enum watch_where */
 	unsigned char rest;	/* an enum rest */
+	unsigned short changed;	/* the turn in which its wishes last did, by number */
 	long long busy_ms;	/* when it last had news, or reading or writing was wanted */
 };
 
@@ -66,6 +67,10 @@ int pollset_wait(int wait_ms);
  * all of them have been told.  The set may change between two calls: a watch that
  * is passed over for that has its news again at the next wait. */
 struct watch *pollset_news(short *revents);
+
+/* Whether poll() was asked about w in this turn, with the wishes that it has now,
+ * and had no news.  0 also where that is not known. */
+int pollset_is_silent(const struct watch *w);
 
 /* Once a turn: puts some of those aside that have become quiet. */
 void pollset_age(void);

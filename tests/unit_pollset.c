@@ -181,6 +181,35 @@ test_replace(void)
 	probes_close(FEW);
 }
 
+/* Silent is who was asked in this wait, wants the same still, and has no news. */
+static void
+test_silent(void)
+{
+	struct watch *w = &probe[1].w;
+
+	probes_open(FEW);
+	CHECK(!pollset_is_silent(w), "silent, though never asked");
+	pollset_wait(0);
+	CHECK(pollset_is_silent(w), "not silent");
+	probe_write(&probe[1]);
+	pollset_wait(LONG_MS);
+	CHECK(!pollset_is_silent(w) && pollset_is_silent(&probe[2].w),
+	    "silent, with news not told yet");
+	probe_drain(&probe[1]);
+	pollset_want(w, 0, REST_NEVER);
+	pollset_wait(0);
+	pollset_want(w, POLLIN, REST_NEVER);
+	CHECK(!pollset_is_silent(w), "silent, though it wanted nothing");
+	pollset_wait(0);
+	CHECK(pollset_is_silent(w), "not silent, though asked since");
+	pollset_replace(w, w->fd);
+	CHECK(!pollset_is_silent(w), "silent, though another");
+	pollset_remove(w);
+	CHECK(!pollset_is_silent(w), "silent, though it left");
+	CHECK(pollset_add(w, w->fd) == 0, "no memory");
+	probes_close(FEW);
+}
+
 /* What is not in the set may be taken out, wanted and replaced. */
 static void
 test_outside(void)
@@ -691,6 +720,7 @@ test_pollset(void)
 	test_events();
 	test_writable();
 	test_replace();
+	test_silent();
 	test_outside();
 	test_at();
 	test_remove_meanwhile();
