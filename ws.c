@@ -670,16 +670,31 @@ ws_mask(unsigned char *b, size_t n, const unsigned char mask[4],
     unsigned long long at)
 {
 	unsigned char turned[8];
-	uint64_t word, key;
+	uint64_t one, two, three, four, key;
 	size_t i;
 
 	for (i = 0; i < 8; i++)
 		turned[i] = mask[(at + i) & 3];
 	memcpy(&key, turned, 8);
+	/* By fours, which compilers put into wide registers. */
+	for (; n >= 32; n -= 32, b += 32) {
+		memcpy(&one, b, 8);
+		memcpy(&two, b + 8, 8);
+		memcpy(&three, b + 16, 8);
+		memcpy(&four, b + 24, 8);
+		one ^= key;
+		two ^= key;
+		three ^= key;
+		four ^= key;
+		memcpy(b, &one, 8);
+		memcpy(b + 8, &two, 8);
+		memcpy(b + 16, &three, 8);
+		memcpy(b + 24, &four, 8);
+	}
 	for (; n >= 8; n -= 8, b += 8) {
-		memcpy(&word, b, 8);
-		word ^= key;
-		memcpy(b, &word, 8);
+		memcpy(&one, b, 8);
+		one ^= key;
+		memcpy(b, &one, 8);
 	}
 	for (i = 0; i < n; i++)
 		b[i] ^= turned[i];
