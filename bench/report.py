@@ -3,6 +3,8 @@ spread."""
 import statistics
 
 BASE = "nginx"
+FLOOR = "relay"
+FLOOR_BAR = 0.9     # of the floor's rate
 RATIOS = (("req/s", "rate"), ("p50", "p50"), ("p99", "p99"), ("CPU", "cpu"))
 
 
@@ -69,6 +71,9 @@ def print_ratios(cell, rounds, name, judged):
                     for _, f in RATIOS))
     if name == judged and cell.bar and found["rate"]:
         print("  %-16s rate: %s" % ("", verdict(found["rate"], cell.bar)))
+    if name == judged and FLOOR in rounds[0]:
+        share = ratios(column(rounds, name, "rate"), column(rounds, FLOOR, "rate"))
+        print("  %-16s rate : %s %s %s" % ("", FLOOR, share.text(), verdict(share, FLOOR_BAR)))
     if name == judged and cell.p99_bar and found["p99"]:
         print("  %-16s p99: %s" % ("", verdict(found["p99"], cell.p99_bar, False)))
 
