@@ -286,7 +286,7 @@ heads_evict(size_t came)
 		log_event(LEVEL_INFO, "event=caller-dropped peer=%s "
 		    "why=\"too much waits for heads to become whole\"",
 		    w->peer);
-		dropped += w->c->rx.cap + w->c->tx.len;
+		dropped += conn_memory(w->c);
 		caller_drop(w);
 	}
 }
@@ -418,7 +418,7 @@ caller_blocked(struct conn *c)
 	if (c->tx.sum != account_octets(&account_nobody))
 		return;			/* callers_unclog() looks after it */
 	list_add(&callers.stuck, &w->place, w);
-	heads_evict(c->rx.cap + MEM_SMALL);
+	heads_evict(conn_memory(c));
 }
 
 /* Takes a head that is whole, of r octets; or is refused with status -r. */

@@ -61,6 +61,12 @@ conn_state(struct conn *c, enum conn_state s)
 	conn_touch(c);
 }
 
+size_t
+conn_memory(const struct conn *c)
+{
+	return c->rx.cap + chain_memory(&c->tx);
+}
+
 void
 conn_count_in(struct conn *c, size_t *sum)
 {

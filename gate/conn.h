@@ -105,6 +105,9 @@ void conn_touch(struct conn *c);
  * costs the memory of one. */
 void conn_fit(struct conn *c);
 
+/* Octets of memory that c holds. */
+size_t conn_memory(const struct conn *c);
+
 /* From now on the memory of c counts in *sum; NULL: nowhere but in the budget. */
 void conn_count_in(struct conn *c, size_t *sum);
 

@@ -177,13 +177,22 @@ held_may_read(struct stream *s)
 	return half_is_open(&s->to_link.half) && s->http != NULL;
 }
 
+/* Whether it is time for other conns, after so many pieces: only when all that was
+ * read is used, since poll() will not tell of that. */
+static int
+held_has_had_turn(const struct stream *s, int pieces)
+{
+	return pieces >= COLLECT_STEPS &&
+	    (s->http == NULL || s->http->rx.len == 0);
+}
+
 /* A message is gathered whether the link has room or not. */
 static void
 held_news(struct stream *s)
 {
 	int i;
 
-	for (i = 0; i < COLLECT_STEPS; i++)
+	for (i = 0; !held_has_had_turn(s, i); i++)
 		if (!held_may_read(s) || !held_read(s))
 			break;
 	if (s->life == STREAM_FREED)

@@ -318,6 +318,17 @@ chain_free(struct chain *q)
 	q->len = 0;
 }
 
+size_t
+chain_memory(const struct chain *q)
+{
+	const struct block *b;
+	size_t n = 0;
+
+	for (b = q->head; b != NULL; b = b->next)
+		n += b->size;
+	return n;
+}
+
 void
 chain_count_in(struct chain *q, size_t *sum)
 {
@@ -383,21 +394,42 @@ chain_add_block(struct chain *q, size_t n)
 	return b;
 }
 
+/* Octets that fit behind those in b. */
+static size_t
+block_room(const struct block *b)
+{
+	return b->size - sizeof(*b) - b->off - b->len;
+}
+
+/* Where n more octets fit into the one block of q, but not at its end, moves what
+ * is there to its front: else a little that is left of one block would hold two. */
+static void
+chain_compact(struct chain *q, size_t n)
+{
+	struct block *b = q->head;
+
+	if (b == NULL || b->next != NULL || n <= block_room(b) ||
+	    n > block_room(b) + b->off)
+		return;
+	memmove(b->data, b->data + b->off, b->len);
+	b->off = 0;
+}
+
 int
 chain_put(struct chain *q, const void *p, size_t n)
 {
 	const unsigned char *from = p;
 
+	chain_compact(q, n);
 	while (n > 0) {
 		struct block *b = q->tail;
-		size_t room = b == NULL ? 0 :
-		    b->size - sizeof(*b) - b->off - b->len;
+		size_t room = b == NULL ? 0 : block_room(b);
 		size_t k;
 
 		if (room == 0) {
 			if ((b = chain_add_block(q, n)) == NULL)
 				return -1;
-			room = b->size - sizeof(*b);
+			room = block_room(b);
 		}
 		k = min_size(n, room);
 		memcpy(b->data + b->off + b->len, from, k);

@@ -114,6 +114,9 @@ struct chain {
 /* Gives all of it back and empties q. */
 void chain_free(struct chain *q);
 
+/* Octets of memory that q holds. */
+size_t chain_memory(const struct chain *q);
+
 /* As buf_count_in(). */
 void chain_count_in(struct chain *q, size_t *sum);
 

@@ -13,6 +13,7 @@
 #include "gate/stream.h"
 
 #define STREAM_BUCKETS 2048
+#define GRANT_LEAST 4096	/* octets */
 #define KEPT_MAX (128 << 10)	/* octets of a request that may go once more */
 
 static struct stream *stream_table[STREAM_BUCKETS];
@@ -271,19 +272,24 @@ streams_widen(struct link *l)
 		stream_window_gone(s, 0);
 }
 
+/* Where so little is left to its account that it is worth no message, a stream
+ * waits until others have used what was promised to them. */
 long long
 stream_window_grant(struct stream *s)
 {
 	struct window *w = &s->from_link.window;
+	const struct account *a = s->link->account;
 	long long size = window_next(w, &s->link->path, s->from_link.held,
-	    account_spare(s->link->account));
-	long long n = window_missing(w, size, s->from_link.held);
+	    account_spare(a));
+	long long missing = window_missing(w, size, s->from_link.held);
+	long long n = min_time(missing, (long long)account_room(a));
 
-	if (n > 0 && budget_charge((size_t)n, stream_sum(s)) == -1) {
-		size = w->size;
-		n = w->gone;
-		if (n <= 0 || budget_charge((size_t)n, stream_sum(s)) == -1)
-			return 0;
+	if (missing == 0)
+		return 0;
+	if (n < min_time(missing, GRANT_LEAST) ||
+	    budget_charge((size_t)n, stream_sum(s)) == -1) {
+		budget_starve();
+		return 0;
 	}
 	window_grant(w, n, size);
 	return n;

@@ -79,7 +79,7 @@ def a_while(siege):
 @scenario()
 def answers_that_nobody_reads(t):
     """Stalled readers of one id come to most of the memory, and no further."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     Greedy(t, siege.server)
     siege.gather(1500, GREEDY, rcvbuf=4096)
     holds_out(siege)
@@ -89,7 +89,7 @@ def answers_that_nobody_reads(t):
 @scenario()
 def requests_that_nobody_answers(t):
     """A thousand requests at once of one id, none of which is answered."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     greedy = Greedy(t, siege.server, answers=False)
     siege.gather(1000, GREEDY)
     holds_out(siege)
@@ -99,7 +99,7 @@ def requests_that_nobody_answers(t):
 @scenario()
 def bodies_that_dribble(t):
     """Fifteen hundred bodies that come an octet at a time."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     Greedy(t, siege.server, answers=False)
     siege.gather(1500, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(4):
@@ -111,7 +111,7 @@ def bodies_that_dribble(t):
 @scenario()
 def whole_bodies_that_stop(t):
     """Bodies that are held whole for clients of v1, and stop before their last octet."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     for _ in range(CLIENTS):
         reading(t, t.tunnel(siege.server, sub="greedy", v2=False))
     siege.gather(300, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n" + HUNDRED_KB)
@@ -124,7 +124,7 @@ def whole_bodies_that_stop(t):
 @scenario()
 def uploads_to_a_service_that_does_not_read(t):
     """A service that reads nothing, behind a real client, with both sides' memory small."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     service = socket.socket()
     t.defer(service.close)
     service.bind(("127.0.0.1", 0))
@@ -173,7 +173,7 @@ def ids_made_up(t):
 @scenario()
 def all_of_it_together(t):
     """Stalled readers, dribbled bodies, made-up ids and heads that never end, at once."""
-    siege = Siege(t, budget=16 * MIB, PIPEGATE_MAX_CONNECTIONS="2500")
+    siege = Siege(t, budget=32 * MIB, calm=10, PIPEGATE_MAX_CONNECTIONS="2500")
     Greedy(t, siege.server)
     siege.gather(700, GREEDY, rcvbuf=4096)
     siege.gather(700, b"POST /greedy/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
@@ -188,7 +188,7 @@ def all_of_it_together(t):
 @scenario()
 def the_greedy_one_is_served_again(t):
     """What held its memory goes, and the greedy id is served at once."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     Greedy(t, siege.server)
     siege.gather(1000, GREEDY, rcvbuf=4096)
     holds_out(siege, 1)
@@ -299,7 +299,7 @@ def reluctant(siege, n, octets):
 @scenario()
 def finished_answers_that_nobody_takes(t):
     """Answers that are whole count for their id until they are taken, also where the connection ends with them."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
     streams = []
 
     def answer(peer, message):
@@ -320,7 +320,7 @@ def finished_answers_that_nobody_takes(t):
 @scenario()
 def heads_without_credit(t):
     """Interim answers of 32 KB, sixteen for each request, take memory that no credit paid for."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
 
     def answer(peer, message):
         if message["type"] == "request":
@@ -334,7 +334,7 @@ def heads_without_credit(t):
 @scenario()
 def bodies_by_the_octet(t):
     """A body in messages of one octet takes six octets of the caller's buffer for each of credit."""
-    siege = Siege(t, budget=8 * MIB)
+    siege = Siege(t, budget=8 * MIB, calm=10)
 
     def answer(peer, message):
         if message["type"] == "request":
@@ -352,7 +352,7 @@ def trailers_without_an_end(t):
     is within the share of their id."""
     trailers = b"0\r\n" + b"".join(b"x-%d: %s\r\n" % (i, b"a" * 300) for i in range(104))
     for window, octets in ((65536, trailers), (1, b"7000\r\n" + bytes(0x7000))):
-        siege = Siege(t, budget=8 * MIB)
+        siege = Siege(t, budget=8 * MIB, calm=10)
         for _ in range(CLIENTS):
             reading(t, t.tunnel(siege.server, sub="greedy", streams=1024, window=window))
         siege.gather(600, CHUNKED)
@@ -364,7 +364,7 @@ def trailers_without_an_end(t):
 @scenario()
 def frames_without_an_end(t):
     """All but the last octet of a large frame on each of an id's links leaves room for others in the least memory there is."""
-    siege = Siege(t, budget=MIB)
+    siege = Siege(t, budget=MIB, calm=4)
     for _ in range(CLIENTS):
         t.tunnel(siege.server, sub="greedy").conn.send(plain(harness.BINARY_FRAME, bytes(53000))[:-1])
     holds_out(siege, 1)

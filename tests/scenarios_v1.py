@@ -364,6 +364,18 @@ def answers_too_large_for_python(t):
         equal(message["status_code"], status, path)
 
 
+@scenario()
+def chunked_answers_of_any_size(t):
+    """Of an answer in chunks that comes at once nothing is left waiting in a buffer of ours, whatever its size."""
+    peer, _, origin, _ = v1_link(t)
+    for size in range(90000, 130000, 2500):
+        origin.on("/once/%d" % size, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (
+            size, bytes(size)))
+        peer.send_request_v1("once/%d" % size)
+        message = peer.recv_json(10)
+        equal((message["status_code"], len(base64.b64decode(message["body"]))), (200, size), "an answer of %d" % size)
+
+
 # Requests that are not usable, and whether the client may make another one of
 # them that is.
 HOSTILE = {

@@ -76,11 +76,11 @@ class Calm:
 class Siege:
     """A server under attack, its calm callers, and what it was like before."""
 
-    def __init__(self, t, budget=64 * MIB, calm=True, **env):
+    def __init__(self, t, budget=64 * MIB, calm=20, **env):
         self.t, self.budget = t, budget
         env = dict({"PIPEGATE_MAX_MEMORY": str(budget)}, **env)
         self.server = t.server(env=env)
-        self.calm = Calm(t, self.server) if calm else None
+        self.calm = Calm(t, self.server, calm) if calm else None
         self.processes = [self.server] + ([self.calm.client] if calm else [])
         self.fds = self.server.descriptors()
         self.kb = self.server.status_kb("VmRSS")

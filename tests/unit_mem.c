@@ -419,6 +419,31 @@ test_chain_splits(void)
 }
 
 /* Only as many entries as there is room for. */
+/* What is taken and put by turns stays in one block, while it fits. */
+static void
+test_chain_compact(void)
+{
+	unsigned char out[3000];
+	struct chain q = { 0 };
+	size_t at = 0, i;
+
+	CHECK(chain_put(&q, octets, MEM_BLOCK - 1000) == 0, "no memory");
+	CHECK(chain_memory(&q) == budget_used(), "%zu of %zu",
+	    chain_memory(&q), budget_used());
+	for (i = 0; i < 20; i++) {
+		size_t put = at + MEM_BLOCK - 1000;
+
+		chain_take(&q, out, sizeof(out));
+		CHECK(memcmp(out, octets + at, sizeof(out)) == 0, "wrong octets");
+		at += sizeof(out);
+		chain_put(&q, octets + put, sizeof(out));
+		CHECK(chain_memory(&q) == MEM_BLOCK, "%zu after %zu turns",
+		    chain_memory(&q), i);
+	}
+	CHECK(chain_is(&q, octets + at, MEM_BLOCK - 1000), "wrong octets");
+	chain_free(&q);
+}
+
 static void
 test_chain_iov(void)
 {
@@ -627,6 +652,7 @@ test_mem(void)
 	test_buf_random();
 	test_chain_empty();
 	test_chain_splits();
+	test_chain_compact();
 	test_chain_iov();
 	test_chain_random();
 	test_pool_order();
