@@ -2,11 +2,8 @@
 #define _GNU_SOURCE		/* POLLRDHUP: under its own #ifdef */
 #endif
 
-#include <sys/socket.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "gate/say.h"
@@ -25,6 +22,7 @@
 #include "gate/tunnel.h"
 #include "gate/answer.h"
 #include "gate/join.h"
+#include "gate/yield.h"
 #include "gate/caller.h"
 
 #ifndef POLLRDHUP
@@ -36,27 +34,6 @@
 #define BODY_SILENT_MS 60000
 #define HELD_FREE_MS 10000	/* before a least rate is asked of a body */
 #define STALLED_MS 30000
-#define IDLE_LOOK 64		/* idle callers looked at to choose one */
-
-static struct {
-	struct list fresh;	/* nothing has come yet */
-	struct list idle;	/* between requests */
-	struct list heads;	/* inside a head */
-	struct list stuck;	/* that do not take our own answers */
-} callers;
-
-static const char crowded[] = "too many connections: try again";
-
-/* Ends a caller that has no request at work.  Its memory goes at once: many may be
- * dropped in one turn for the sake of others. */
-static void
-caller_drop(struct caller *w)
-{
-	caller_unlist(w);
-	conn_kill(w->c);
-	buf_free(&w->c->rx);
-	chain_free(&w->c->tx);
-}
 
 /* --- a request for a tunnel */
 
@@ -137,7 +114,7 @@ caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 
 	if (!account_may_grow(t->charged, SHARE_CONNS)) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, crowded);
+		caller_refuse(w, h, 503, yield_crowded);
 		conn_part(c);
 		return;
 	}
@@ -236,7 +213,7 @@ caller_request(struct caller *w, const struct http_head *h)
 	} else if (w->tunnel_only && !joins && accounts_conns() >
 	    (size_t)opt->max_connections) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, crowded);
+		caller_refuse(w, h, 503, yield_crowded);
 	} else if (route == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
 		caller_tunnel(w, h, id);
 	} else if (joins) {
@@ -269,138 +246,18 @@ head_fault(int status)
 	}
 }
 
-/* Where unfinished heads, and answers of ours that nobody takes, hold more than
- * their share, the oldest go, to make room for the octets that came. */
-static void
-heads_evict(size_t came)
-{
-	size_t dropped = 0;
-
-	while (dropped < came &&
-	    !account_may_grow(&account_nobody, SHARE_OCTETS)) {
-		struct caller *w = list_first(callers.stuck.n > 0 ?
-		    &callers.stuck : &callers.heads);
-
-		if (w == NULL)
-			return;
-		log_event(LEVEL_INFO, "event=caller-dropped peer=%s "
-		    "why=\"too much waits for heads to become whole\"",
-		    w->peer);
-		dropped += conn_memory(w->c);
-		caller_drop(w);
-	}
-}
-
-/* Turns w away for the sake of others, without the courtesy of lingering. */
-static void
-caller_yield(struct caller *w)
-{
-	if (conn_arrived(w->c) > 0) {
-		caller_note_nothing(w);
-		caller_error(w, 503, crowded);
-		conn_part(w->c);
-	}
-	caller_drop(w);
-}
-
-/* Of those that are idle longest, one of the id that has most of them. */
-static struct caller *
-idle_expendable(void)
-{
-	struct caller *w = list_first(&callers.idle), *best = w;
-	int i;
-
-	for (i = 0; i < IDLE_LOOK && w != NULL; i++) {
-		if (w->account->held[SHARE_IDLE] >
-		    best->account->held[SHARE_IDLE])
-			best = w;
-		w = list_after(&w->place);
-	}
-	return best;
-}
-
-/* Whose turn it is to make room.  Neither a flood of newcomers ends those that are
- * kept for another request, nor do these keep newcomers out. */
-static struct caller *
-caller_expendable(void)
-{
-	const struct list *longest = &callers.heads;
-
-	if (callers.stuck.n > 0)
-		return list_first(&callers.stuck);
-	if (callers.fresh.n >= longest->n)
-		longest = &callers.fresh;
-	return callers.idle.n >= longest->n ? idle_expendable() :
-	    list_first(longest);
-}
-
-int
-caller_evict(void)
-{
-	struct caller *w = caller_parting();
-
-	if (w != NULL) {
-		caller_drop(w);
-		return 0;
-	}
-	w = caller_expendable();
-	if (w == NULL)
-		return -1;
-	caller_yield(w);
-	return 0;
-}
-
-int
-caller_evict_any(void)
-{
-	struct stream *s;
-	struct conn *c;
-
-	if (caller_evict() == 0)
-		return 0;
-	s = stream_first_tied();
-	if (s == NULL)
-		return -1;
-	c = s->http;
-	caller_break(s, 503, crowded);
-	conn_part(c);
-	return 0;
-}
-
-void
-caller_turn_away(int fd)
-{
-	struct http_error e = { .status = 503, .detail = crowded, .minor = 1,
-	    .retry_after_s = 5 };
-	unsigned char space[1024];
-	char sink[4096];
-	struct http_out o = { space, sizeof(space), 0 };
-
-	if (recv(fd, sink, sizeof(sink), 0) > 0) {
-		e.date = clock_wall();
-		http_error_put(&o, &e);
-		if (send(fd, space, min_size(o.len, o.cap), 0) > 0)
-			while (recv(fd, sink, sizeof(sink), 0) > 0)
-				continue;
-	}
-	close(fd);
-}
-
 /* Puts a caller whose next head is not whole where it waits. */
 static void
 caller_park(struct caller *w)
 {
 	struct conn *c = w->c;
-	struct list *where = c->rx.len > 0 ? &callers.heads :
-	    w->served ? &callers.idle : &callers.fresh;
+	enum row row = c->rx.len > 0 ? ROW_HEADS :
+	    w->served ? ROW_IDLE : ROW_FRESH;
 
 	buf_fit(&c->rx);
 	conn_count_in(c, account_octets(&account_nobody));
 	caller_count_in(w, w->account, SHARE_IDLE);
-	if (w->place.in != where) {
-		list_leave(&w->place);
-		list_add(where, &w->place, w);
-	}
+	caller_stand(w, row);
 	heads_evict(c->rx.cap);
 }
 
@@ -411,13 +268,13 @@ caller_blocked(struct conn *c)
 {
 	struct caller *w = c->of;
 
-	if (c->state != CONN_HEAD || w->place.in == &callers.stuck)
+	if (c->state != CONN_HEAD || caller_stands(w, ROW_STUCK))
 		return;
 	buf_fit(&c->rx);
 	caller_unlist(w);
 	if (c->tx.sum != account_octets(&account_nobody))
 		return;			/* callers_unclog() looks after it */
-	list_add(&callers.stuck, &w->place, w);
+	caller_stand(w, ROW_STUCK);
 	heads_evict(conn_memory(c));
 }
 
@@ -729,7 +586,7 @@ caller_accept(int fd, const struct addr *peer, int tunnel_only)
 	}
 	conn_count_in(w->c, account_octets(&account_nobody));
 	w->tunnel_only = tunnel_only != 0;
-	list_add(&callers.fresh, &w->place, w);
+	caller_stand(w, ROW_FRESH);
 }
 
 /* --- when memory is short */

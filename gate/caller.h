@@ -13,21 +13,6 @@ struct caller;
  * may only be a tunnel client. */
 void caller_accept(int fd, const struct addr *peer, int tunnel_only);
 
-/* Makes room for one more caller: ends one whose connection ends already, or that
- * does not take what the server itself answered; or else, of those that sent nothing
- * yet, those inside a head, and those between requests, the oldest of the most
- * numerous kind, of the last one of the id that has most.  It is answered 503 where
- * anything of a request has come.  Returns 0, or -1: there is none. */
-int caller_evict(void);
-
-/* The same, but where there is none breaks off a request that is at work.
- * Returns 0, or -1: there is no caller at all. */
-int caller_evict_any(void);
-
-/* Turns away somebody who has connected as fd, and closes it: answers 503 where
- * an octet of a request has come. */
-void caller_turn_away(int fd);
-
 /* Reads the next request of each caller whose last one has been answered. */
 void callers_settle(void);
 

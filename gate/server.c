@@ -18,6 +18,7 @@
 #include "gate/reply.h"
 #include "gate/tunnel.h"
 #include "gate/join.h"
+#include "gate/yield.h"
 #include "gate/caller.h"
 #include "gate/server.h"
 

@@ -1,0 +1,160 @@
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gate/say.h"
+#include "gate/clock.h"
+#include "gate/list.h"
+#include "gate/mem.h"
+#include "gate/account.h"
+#include "gate/conn.h"
+#include "gate/stream.h"
+#include "gate/reply.h"
+#include "gate/answer.h"
+#include "gate/yield.h"
+
+#define IDLE_LOOK 64		/* idle callers looked at to choose one */
+
+static struct list rows[ROWS];
+
+const char yield_crowded[] = "too many connections: try again";
+
+int
+caller_stands(const struct caller *w, enum row row)
+{
+	return w->place.in == &rows[row];
+}
+
+void
+caller_stand(struct caller *w, enum row row)
+{
+	if (caller_stands(w, row))
+		return;
+	list_leave(&w->place);
+	list_add(&rows[row], &w->place, w);
+}
+
+/* The memory goes at once: many may be dropped in one turn for the sake of
+ * others. */
+void
+caller_drop(struct caller *w)
+{
+	caller_unlist(w);
+	conn_kill(w->c);
+	buf_free(&w->c->rx);
+	chain_free(&w->c->tx);
+}
+
+void
+heads_evict(size_t came)
+{
+	size_t dropped = 0;
+
+	while (dropped < came &&
+	    !account_may_grow(&account_nobody, SHARE_OCTETS)) {
+		struct caller *w = list_first(rows[ROW_STUCK].n > 0 ?
+		    &rows[ROW_STUCK] : &rows[ROW_HEADS]);
+
+		if (w == NULL)
+			return;
+		log_event(LEVEL_INFO, "event=caller-dropped peer=%s "
+		    "why=\"too much waits for heads to become whole\"",
+		    w->peer);
+		dropped += conn_memory(w->c);
+		caller_drop(w);
+	}
+}
+
+/* Turns w away for the sake of others, without the courtesy of lingering. */
+static void
+caller_yield(struct caller *w)
+{
+	if (conn_arrived(w->c) > 0) {
+		caller_note_nothing(w);
+		caller_error(w, 503, yield_crowded);
+		conn_part(w->c);
+	}
+	caller_drop(w);
+}
+
+/* Of those that are idle longest, one of the id that has most of them. */
+static struct caller *
+idle_expendable(void)
+{
+	struct caller *w = list_first(&rows[ROW_IDLE]), *best = w;
+	int i;
+
+	for (i = 0; i < IDLE_LOOK && w != NULL; i++) {
+		if (w->account->held[SHARE_IDLE] >
+		    best->account->held[SHARE_IDLE])
+			best = w;
+		w = list_after(&w->place);
+	}
+	return best;
+}
+
+/* Whose turn it is to make room.  Neither a flood of newcomers ends those that are
+ * kept for another request, nor do these keep newcomers out. */
+static struct caller *
+caller_expendable(void)
+{
+	const struct list *longest = &rows[ROW_HEADS];
+
+	if (rows[ROW_STUCK].n > 0)
+		return list_first(&rows[ROW_STUCK]);
+	if (rows[ROW_FRESH].n >= longest->n)
+		longest = &rows[ROW_FRESH];
+	return rows[ROW_IDLE].n >= longest->n ? idle_expendable() :
+	    list_first(longest);
+}
+
+int
+caller_evict(void)
+{
+	struct caller *w = caller_parting();
+
+	if (w != NULL) {
+		caller_drop(w);
+		return 0;
+	}
+	w = caller_expendable();
+	if (w == NULL)
+		return -1;
+	caller_yield(w);
+	return 0;
+}
+
+int
+caller_evict_any(void)
+{
+	struct stream *s;
+	struct conn *c;
+
+	if (caller_evict() == 0)
+		return 0;
+	s = stream_first_tied();
+	if (s == NULL)
+		return -1;
+	c = s->http;
+	caller_break(s, 503, yield_crowded);
+	conn_part(c);
+	return 0;
+}
+
+void
+caller_turn_away(int fd)
+{
+	struct http_error e = { .status = 503, .detail = yield_crowded, .minor = 1,
+	    .retry_after_s = 5 };
+	unsigned char space[1024];
+	char sink[4096];
+	struct http_out o = { space, sizeof(space), 0 };
+
+	if (recv(fd, sink, sizeof(sink), 0) > 0) {
+		e.date = clock_wall();
+		http_error_put(&o, &e);
+		if (send(fd, space, min_size(o.len, o.cap), 0) > 0)
+			while (recv(fd, sink, sizeof(sink), 0) > 0)
+				continue;
+	}
+	close(fd);
+}
