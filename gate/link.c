@@ -501,8 +501,10 @@ link_ready(struct conn *c, short revents)
 		link_later(l);
 	if (!(revents & ~POLLOUT))
 		return;
-	/* Where memory is short, a little at a time. */
-	if (buf_space(&c->rx, LINK_READ, LINK_RX_MAX) == NULL &&
+	/* A link without streams gets pongs, or a request; and where memory is
+	 * short, a little is read at a time. */
+	if (buf_space(&c->rx, l->streams.n > 0 ? LINK_READ : MEM_BLOCK,
+	    LINK_RX_MAX) == NULL &&
 	    buf_space(&c->rx, 1, LINK_RX_MAX) == NULL) {
 		l->rest_ms = now_ms + LINK_REST_MS;
 		return;
