@@ -197,6 +197,21 @@ source_is_cut_short(const struct stream *s)
 	    (t->half.credit > 0 && t->body.framing != HTTP_RAW));
 }
 
+/* What was read for s and cannot go on yet stays, unless it is much and its account
+ * may not grow: then s fails, and may be over. */
+static void
+source_bound(struct stream *s)
+{
+	struct conn *c = s->http;
+
+	if (c->rx.cap <= MEM_SMALL ||
+	    account_may_grow(s->link->account, SHARE_OCTETS))
+		return;
+	buf_fit(&c->rx);
+	if (c->rx.cap > MEM_SMALL && half_is_open(&s->to_link.half))
+		s->role->fault(s, SOURCE_NO_ROOM);
+}
+
 /* Who writes a head and its body apart may have to wait with the second until the
  * first is acknowledged (Nagle's algorithm), which takes 40 ms by default. */
 void
@@ -210,12 +225,22 @@ stream_rests(struct stream *s)
 	conn_fit(c);
 	if (source_is_cut_short(s))
 		socket_acknowledge(c->watch.fd);
-	if (c->rx.cap <= MEM_SMALL ||
-	    account_may_grow(s->link->account, SHARE_OCTETS))
-		return;
-	buf_fit(&c->rx);
-	if (c->rx.cap > MEM_SMALL && half_is_open(&s->to_link.half))
-		s->role->fault(s, SOURCE_NO_ROOM);
+	source_bound(s);
+}
+
+/* Puts s, whose turn it was, where it waits for another. */
+static void
+turn_over(struct stream *s, enum turn next)
+{
+	if (next == TURN_FIRST) {
+		turn_wait_first(s);
+	} else if (next == TURN_AGAIN) {
+		turn_wait(s);
+		if (s->http != NULL)
+			source_bound(s);
+	} else {
+		stream_rests(s);
+	}
 }
 
 int
@@ -231,12 +256,7 @@ link_serve(struct link *l)
 
 		if (s->life == STREAM_FREED)
 			continue;
-		if (next == TURN_FIRST)
-			turn_wait_first(s);
-		else if (next == TURN_AGAIN)
-			turn_wait(s);
-		else
-			stream_rests(s);
+		turn_over(s, next);
 		if (next == TURN_FIRST && link_unwritten(l) == before)
 			return 0;
 	}

@@ -51,8 +51,8 @@ void stream_news(struct stream *s);
  * stopped because there was no memory. */
 int link_serve(struct link *l);
 
-/* s has nothing to say now.  What was read for it and cannot go on yet stays, unless
- * it is much and its account may not grow: then s fails, and may be over. */
+/* s has nothing to say now.  Where its account may not grow, and much was read for it
+ * that cannot go on yet, it fails, and may be over. */
 void stream_rests(struct stream *s);
 
 #endif
