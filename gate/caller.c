@@ -405,7 +405,7 @@ caller_head_ready(struct caller *w)
 	struct conn *c = w->c;
 	enum io io;
 
-	heads_evict(2 * MEM_BLOCK);	/* for what comes, and an answer to it */
+	heads_evict(MEM_LARGE);	/* for what comes, and an answer to it */
 	if (conn_is_dead(c))
 		return;
 	if (c->rx.len == 0 && w->served)
