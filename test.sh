@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test there is: unit tests (plain, without the kernel's ready set, and with
-# sanitizers where they work), the static program, scenarios with all of these, other programs' ends of the
-# wire, valgrind.
+# sanitizers where they work), the static program, scenarios with all of these,
+# other programs' ends of the wire, valgrind.
 #	make test T=pattern	only what matches, as "http.keep" or "unit"
 #	QUICK=1 sh test.sh	unit tests and one scenario of each kind
 #	LONG=1 sh test.sh	the long scenarios too

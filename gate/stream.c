@@ -255,7 +255,8 @@ stream_window_gone(struct stream *s, size_t n)
 	struct window *w = &s->from_link.window;
 
 	w->gone += (long long)n;
-	if (s->life != STREAM_JOINED || !half_is_open(&s->from_link.half) ||
+	if (s->life != STREAM_JOINED || !s->wire->flows ||
+	    !half_is_open(&s->from_link.half) ||
 	    !window_is_due(w, &s->link->path, account_spare(s->link->account)))
 		return;
 	s->grant_due = 1;

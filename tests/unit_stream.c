@@ -56,7 +56,7 @@ drop_nothing(struct stream *s)
 }
 
 static const struct wire wire = {
-	.version = 2, .is_busy = never_busy, .drop = drop_nothing
+	.version = 2, .flows = 1, .is_busy = never_busy, .drop = drop_nothing
 };
 
 /* A link that ends takes its streams with it. */
