@@ -1,14 +1,10 @@
 #if defined(__linux__) && !defined(PARK_POLL)
 #include <sys/epoll.h>
-#include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "gate/say.h"
 #include "gate/pollset.h"
-#include "gate/net.h"
 #include "gate/park.h"
 
 /* The kernel's flags have the values of poll()'s, which POSIX does not say. */

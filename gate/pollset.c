@@ -275,9 +275,7 @@ set_poll(int wait_ms, int *parked)
 	int news;
 
 	*parked = 0;
-	if (set.asked == set.n)		/* nobody is parked */
-		return poll(set.pfd, (nfds_t)set.asked, wait_ms);
-	if (!set_parks())
+	if (set.asked == set.n || !set_parks())	/* nobody is parked */
 		return poll(set.pfd, (nfds_t)set.asked, wait_ms);
 	kept = *last;
 	last->fd = set.ready;
