@@ -322,8 +322,10 @@ callers_settle(void)
 {
 	struct caller *w;
 
-	while ((w = caller_take_next()) != NULL)
+	while ((w = caller_first(ROW_NEXT)) != NULL) {
+		caller_unlist(w);
 		caller_parse(w);
+	}
 }
 
 /* --- events */
@@ -405,6 +407,8 @@ caller_head_ready(struct caller *w)
 	struct conn *c = w->c;
 	enum io io;
 
+	if (caller_stands(w, ROW_NEXT))
+		return;
 	heads_evict(MEM_LARGE);	/* for what comes, and an answer to it */
 	if (conn_is_dead(c))
 		return;

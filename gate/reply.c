@@ -11,6 +11,7 @@
 #include "gate/settings.h"
 #include "gate/stream.h"
 #include "gate/reply.h"
+#include "gate/yield.h"
 
 static const char allow_all[] =
     "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -18,9 +19,6 @@ static const char allow_all[] =
 const char reply_no_memory[] =
     "the server is short of memory: try again";
 const char reply_stopping[] = "the server is stopping";
-
-static struct list next_callers;	/* that may have another request in rx */
-static struct list parting_callers;	/* that linger, and yield */
 
 struct caller *
 caller_new(const struct addr *peer)
@@ -54,15 +52,9 @@ caller_part(struct caller *w)
 	if (w->c->tx.len == 0 ||
 	    w->c->tx.sum == account_octets(&account_nobody)) {
 		caller_count_in(w, w->account, SHARE_IDLE);
-		list_add(&parting_callers, &w->place, w);
+		caller_stand(w, ROW_PARTING);
 	}
 	conn_linger(w->c);
-}
-
-struct caller *
-caller_parting(void)
-{
-	return list_first(&parting_callers);
 }
 
 void
@@ -140,20 +132,8 @@ caller_answer_undo(struct caller *w)
 void
 caller_next(struct caller *w)
 {
-	if (conn_is_dead(w->c))
-		return;
-	caller_unlist(w);
-	list_add(&next_callers, &w->place, w);
-}
-
-struct caller *
-caller_take_next(void)
-{
-	struct caller *w = list_first(&next_callers);
-
-	if (w != NULL)
-		list_leave(&w->place);
-	return w;
+	if (!conn_is_dead(w->c))
+		caller_stand(w, ROW_NEXT);
 }
 
 void

@@ -50,9 +50,6 @@ void caller_count_in(struct caller *w, struct account *a, enum share as);
  * sent is left to be written, it yields before all others. */
 void caller_part(struct caller *w);
 
-/* The one that has done so for longest, and yields; NULL: there is none. */
-struct caller *caller_parting(void);
-
 /* Frees w, whose conn is dead or somebody else's. */
 void caller_free(struct caller *w);
 
@@ -90,9 +87,6 @@ void caller_answered(struct caller *w);
 
 /* Has w's next request looked for at the end of the turn. */
 void caller_next(struct caller *w);
-
-/* Takes the next of the callers for which that is due; NULL: none. */
-struct caller *caller_take_next(void);
 
 /* Answers a request that has no stream with an error. */
 void caller_error(struct caller *w, int status, const char *detail);

@@ -12,7 +12,7 @@
 #include "gate/answer.h"
 #include "gate/yield.h"
 
-#define IDLE_LOOK 64		/* idle callers looked at to choose one */
+#define ROW_LOOK 64		/* callers of a row looked at to choose one */
 
 static struct list rows[ROWS];
 
@@ -33,6 +33,12 @@ caller_stand(struct caller *w, enum row row)
 	list_add(&rows[row], &w->place, w);
 }
 
+struct caller *
+caller_first(enum row row)
+{
+	return list_first(&rows[row]);
+}
+
 /* The memory goes at once: many may be dropped in one turn for the sake of
  * others. */
 void
@@ -44,6 +50,32 @@ caller_drop(struct caller *w)
 	chain_free(&w->c->tx);
 }
 
+/* One with whole requests, if its memory counts for nobody: who had an answer
+ * through a tunnel a moment ago is no part of this. */
+static struct caller *
+next_expendable(void)
+{
+	struct caller *w = caller_first(ROW_NEXT);
+	int i;
+
+	for (i = 0; i < ROW_LOOK && w != NULL; i++) {
+		if (w->c->rx.sum == account_octets(&account_nobody))
+			return w;
+		w = list_after(&w->place);
+	}
+	return NULL;
+}
+
+static struct caller *
+head_expendable(void)
+{
+	struct caller *w = caller_first(ROW_STUCK);
+
+	if (w == NULL)
+		w = caller_first(ROW_HEADS);
+	return w != NULL ? w : next_expendable();
+}
+
 void
 heads_evict(size_t came)
 {
@@ -51,13 +83,12 @@ heads_evict(size_t came)
 
 	while (dropped < came &&
 	    !account_may_grow(&account_nobody, SHARE_OCTETS)) {
-		struct caller *w = list_first(rows[ROW_STUCK].n > 0 ?
-		    &rows[ROW_STUCK] : &rows[ROW_HEADS]);
+		struct caller *w = head_expendable();
 
 		if (w == NULL)
 			return;
 		log_event(LEVEL_INFO, "event=caller-dropped peer=%s "
-		    "why=\"too much waits for heads to become whole\"",
+		    "why=\"too much of requests waits in memory\"",
 		    w->peer);
 		dropped += conn_memory(w->c);
 		caller_drop(w);
@@ -80,10 +111,10 @@ caller_yield(struct caller *w)
 static struct caller *
 idle_expendable(void)
 {
-	struct caller *w = list_first(&rows[ROW_IDLE]), *best = w;
+	struct caller *w = caller_first(ROW_IDLE), *best = w;
 	int i;
 
-	for (i = 0; i < IDLE_LOOK && w != NULL; i++) {
+	for (i = 0; i < ROW_LOOK && w != NULL; i++) {
 		if (w->account->held[SHARE_IDLE] >
 		    best->account->held[SHARE_IDLE])
 			best = w;
@@ -100,7 +131,7 @@ caller_expendable(void)
 	const struct list *longest = &rows[ROW_HEADS];
 
 	if (rows[ROW_STUCK].n > 0)
-		return list_first(&rows[ROW_STUCK]);
+		return caller_first(ROW_STUCK);
 	if (rows[ROW_FRESH].n >= longest->n)
 		longest = &rows[ROW_FRESH];
 	return rows[ROW_IDLE].n >= longest->n ? idle_expendable() :
@@ -110,7 +141,7 @@ caller_expendable(void)
 int
 caller_evict(void)
 {
-	struct caller *w = caller_parting();
+	struct caller *w = caller_first(ROW_PARTING);
 
 	if (w != NULL) {
 		caller_drop(w);

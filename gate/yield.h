@@ -14,6 +14,8 @@ enum row {
 	ROW_IDLE,		/* between requests */
 	ROW_HEADS,		/* inside a head */
 	ROW_STUCK,		/* do not take our own answers */
+	ROW_NEXT,		/* may have whole requests in rx, which have their turn */
+	ROW_PARTING,		/* their connections end in good order */
 	ROWS
 };
 
@@ -25,11 +27,15 @@ extern const char yield_crowded[];
 void caller_stand(struct caller *w, enum row row);
 int caller_stands(const struct caller *w, enum row row);
 
+/* The one that stands in that row for longest; NULL: none. */
+struct caller *caller_first(enum row row);
+
 /* Ends w, which has no request at work. */
 void caller_drop(struct caller *w);
 
-/* Where unfinished heads, and answers of ours that nobody takes, hold more than their
- * share of memory, drops the oldest to make room for the octets that came. */
+/* Where answers of ours that nobody takes, unfinished heads, and requests behind
+ * others hold more than their share of memory, drops the oldest, of the first of
+ * these kinds, to make room for the octets that came. */
 void heads_evict(size_t came);
 
 /* Makes room for one more caller: ends one whose connection ends already, or that

@@ -144,7 +144,7 @@ def middling_heads(t, n):
 @sizes(500, 3000)
 def answers_that_nobody_reads(t, n):
     """Callers that send request on request and read no answer are not given memory without end."""
-    siege = Siege(t, budget=16 * MIB if n < 3000 else 64 * MIB, PIPEGATE_OFFLINE_WAIT="0")
+    siege = Siege(t, budget=8 * MIB if n < 3000 else 64 * MIB, PIPEGATE_OFFLINE_WAIT="0")
     siege.gather(n, rcvbuf=2048)
     many = b"GET /no-one/x HTTP/1.1\r\nHost: h\r\n\r\n" * 900
     for _ in range(20):
