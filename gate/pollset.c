@@ -15,6 +15,8 @@
 #define CALM_MAX 3		/* so many more periods a second part without news waits */
 #define COARSE_MS 50		/* how late a timer, or news of the second part, may be */
 #define NO_MEMORY_MS 10
+#define FIRST_STEP 61		/* slots by which the beginning moves each turn: fewer than
+				 * one id has served, so that none is left out */
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
 
 static struct {
@@ -23,11 +25,12 @@ static struct {
 	size_t n, active, cap;
 	size_t look;		/* where pollset_age() goes on */
 	size_t asked;		/* how many the last wait asked about */
-	size_t at;		/* where pollset_news() goes on */
+	size_t first;		/* where pollset_news() begins, each turn further on */
+	size_t seen;		/* how many it has looked at */
 	int left;		/* how many more have news */
 	int fetched;		/* the same of those that were parked */
 	unsigned int numbers;	/* of watches so far */
-	unsigned short turn;	/* how often was waited, from 0 to 65535 over and over */
+	unsigned short turn;	/* see pollset_turn() */
 	int ready;		/* the kernel's ready set, or -1: there is none */
 	int began;
 	size_t usual;		/* how many have news in a turn, as a rule; times 8 */
@@ -228,6 +231,12 @@ pollset_size(void)
 	return set.n;
 }
 
+unsigned short
+pollset_turn(void)
+{
+	return set.turn;
+}
+
 struct watch *
 pollset_at(size_t i)
 {
@@ -315,7 +324,8 @@ pollset_wait(int wait_ms)
 		set.calm += set.calm < CALM_MAX;
 	}
 	set.left = news > 0 ? news : 0;
-	set.at = 0;
+	set.first = set.asked > 0 ? (set.first + FIRST_STEP) % set.asked : 0;
+	set.seen = 0;
 	set.fetched = parked ? park_fetch() : 0;
 	news += set.fetched;
 	if (news > 0) {
@@ -329,17 +339,20 @@ pollset_wait(int wait_ms)
 static struct watch *
 set_news(short *revents)
 {
-	for (; set.left > 0 && set.at < min_size(set.asked, set.n); set.at++) {
-		struct watch *w = set.who[set.at];
+	size_t i, end;
 
-		*revents = set.pfd[set.at].revents;
+	while (set.left > 0 && set.seen < (end = min_size(set.asked, set.n))) {
+		i = set.first + set.seen++;
+		if (i >= end)
+			i %= end;
+		*revents = set.pfd[i].revents;
 		if (*revents == 0)
 			continue;
 		set.left--;
-		if (set.at >= set.active)
+		if (i >= set.active)
 			set.calm = 0;
-		set.pfd[set.at++].revents = 0;
-		return w;
+		set.pfd[i].revents = 0;
+		return set.who[i];
 	}
 	return NULL;
 }

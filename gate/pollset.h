@@ -63,6 +63,9 @@ struct watch *pollset_at(size_t i);
  * descriptors than it allows to ask about. */
 int pollset_wait(int wait_ms);
 
+/* How often was waited, from 0 to 65535 over and over. */
+unsigned short pollset_turn(void);
+
 /* The next watch with news, which is put into *revents as poll() has it; NULL:
  * all of them have been told.  The set may change between two calls: a watch that
  * is passed over for that has its news again at the next wait. */

@@ -282,6 +282,30 @@ test_remove_meanwhile(void)
 	probes_close(MANY);
 }
 
+/* Where all have news and only the first 64 of them are served in a turn, all are
+ * served in a round. */
+static void
+test_turns(void)
+{
+	int served[MANY] = { 0 };
+	int round, i, never = 0;
+	struct probe *p;
+
+	probes_open(MANY);
+	for (i = 0; i < MANY; i++)
+		probe_write(&probe[i]);
+	for (round = 0; round < 2 + MANY / 61; round++) {
+		pollset_wait(LONG_MS);
+		for (i = 0; (p = probe_with_news()) != NULL; i++)
+			served[p - probe] |= i < 64;
+		CHECK(i == MANY, "%d have news", i);
+	}
+	for (i = 0; i < MANY; i++)
+		never += !served[i];
+	CHECK(never == 0, "%d never had their turn", never);
+	probes_close(MANY);
+}
+
 /* One step of somebody who was told: some other is put aside or asked again, is put
  * in anew, or has another wish. */
 static void
@@ -724,6 +748,7 @@ test_pollset(void)
 	test_outside();
 	test_at();
 	test_remove_meanwhile();
+	test_turns();
 	test_random();
 	test_replace_meanwhile();
 	test_limit();
