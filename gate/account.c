@@ -2,6 +2,10 @@
 #include "gate/mem.h"
 #include "gate/account.h"
 
+/* Reads of requests for one account in a turn.  Fewer, and many ready callers cost a
+ * poll() over all for each few; more, and others wait longer. */
+#define TURN_READS 64
+
 /* How many times what is free an account may hold. */
 static const size_t times_free[SHARES] = {
 	[SHARE_OCTETS] = 4, [SHARE_CONNS] = 4, [SHARE_IDLE] = 1,
@@ -37,6 +41,18 @@ account_may_grow(const struct account *a, enum share what)
 	size_t times = times_free[what];
 
 	return (a->held[what] + times - 1) / times <= share_left(what);
+}
+
+int
+account_may_read(struct account *a, unsigned short turn)
+{
+	if (a->turn != turn)
+		a->reads = 0;
+	a->turn = turn;
+	if (a->reads == TURN_READS)
+		return 0;
+	a->reads++;
+	return 1;
 }
 
 size_t

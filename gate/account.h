@@ -21,6 +21,8 @@ enum share {
 struct account {
 	size_t held[SHARES];
 	unsigned int round;	/* of links_settle(): in which a link of it had its turn */
+	unsigned short turn;	/* of the loop: in which requests of it were last read, */
+	unsigned short reads;	/* and how often */
 };
 
 /* That of callers of which no request for an id has come yet, and of what callers
@@ -34,6 +36,11 @@ void accounts_start(size_t conns, size_t waiting);
 /* Whether a may take more of that, which is not SHARE_IDLE: while it holds at most
  * four times what is free, of the waiting room as much as is free. */
 int account_may_grow(const struct account *a, enum share what);
+
+/* Takes one read of a request in that turn of the loop, see pollset_turn(); returns
+ * 0 where a has had all that it may have in one: what is left has news again in the
+ * next, and nobody's request waits for more of another id than that. */
+int account_may_read(struct account *a, unsigned short turn);
 
 /* How many connections there are in all. */
 size_t accounts_conns(void);

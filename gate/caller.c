@@ -407,7 +407,8 @@ caller_head_ready(struct caller *w)
 	struct conn *c = w->c;
 	enum io io;
 
-	if (caller_stands(w, ROW_NEXT))
+	if (caller_stands(w, ROW_NEXT) ||
+	    !account_may_read(w->account, pollset_turn()))
 		return;
 	heads_evict(MEM_LARGE);	/* for what comes, and an answer to it */
 	if (conn_is_dead(c))

@@ -3,6 +3,7 @@ answered while another, with as many clients as it may have, takes all that it
 can get of memory, of connections and of room to wait in."""
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -214,6 +215,29 @@ def a_crowd_of_tunnels(t, counts):
     equal(json.loads(crowd.out().splitlines()[1])["statuses"], {"200": 3 * active}, "answers by status")
     check(SANITIZED or server.status_kb("VmHWM") - before <= 8 * (active + idle),
           "%d KiB for %d tunnels" % (server.status_kb("VmHWM") - before, active + idle))
+
+
+@scenario()
+def turns_are_taken_by_id(t):
+    """Of requests that all came before the server looked, those of one id stand behind no more than some of another's."""
+    origin = t.origin()
+    server = t.server()
+    callers = {}
+    for tunnel, n in (("greedy", 300), ("small", 1)):
+        t.client(server, origin, tunnel)
+        callers[tunnel] = [t.conn(server) for _ in range(n)]
+        for conn in callers[tunnel]:
+            equal(conn.get("/%s/echo" % tunnel).status, 200, "a first request")
+    os.kill(server.pid, signal.SIGSTOP)
+    for conn in callers["greedy"]:
+        conn.send(b"TRACE /greedy/x HTTP/1.1\r\nHost: h\r\n\r\n")
+    callers["small"][0].send(b"GET /small/x HTTP/7.0\r\nHost: h\r\n\r\n")
+    os.kill(server.pid, signal.SIGCONT)
+    for conn in callers["greedy"] + callers["small"]:
+        check(conn.answer().status in (405, 505), "another answer")
+    order = [line.split("status=")[1][:3] for line in server.err().splitlines() if "event=refused" in line]
+    equal(sorted(order), ["405"] * 300 + ["505"], "what was refused")
+    check(order.index("505") <= 100, "the small one was number %d" % order.index("505"))
 
 
 def probe(t, server, target):

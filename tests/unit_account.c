@@ -147,6 +147,28 @@ test_spare(void)
 	budget_return(took + n, account_octets(&a[0]));
 }
 
+/* In each turn each may read so often, whatever others do. */
+static void
+test_turns(void)
+{
+	unsigned short turn;
+	int i, first = 0, second;
+
+	while (account_may_read(&a[0], 7))
+		first++;
+	CHECK(first >= 32 && first <= 256, "%d reads in a turn", first);
+	CHECK(account_may_read(&a[1], 7), "another one has none left");
+	CHECK(!account_may_read(&a[0], 7), "more in the same turn");
+	for (turn = 8; turn < 11; turn++) {
+		for (second = 0; account_may_read(&a[0], turn); second++)
+			continue;
+		CHECK(second == first, "%d, then %d", first, second);
+	}
+	for (i = 1; i < first; i++)
+		CHECK(account_may_read(&a[1], 7), "the other had %d of %d", i,
+		    first);
+}
+
 static void
 return_none(void *of)
 {
@@ -169,6 +191,7 @@ test_account(void)
 	test_newcomer();
 	test_room();
 	test_spare();
+	test_turns();
 	CHECK(check_must("gate/account.c", return_none, &a[0]),
 	    "what was never taken came back");
 	budget_set_max(before);
