@@ -15,7 +15,7 @@
 #include "gate/conn.h"
 #include "gate/link.h"
 
-#define LINK_READ (64 << 10)		/* read from one link in a turn, at least */
+#define LINK_MESSAGES 128	/* so many are read from one link in a turn, as the last ones were */
 #define LINK_REST_MS 10
 #define LINK_PING_MS 10000		/* nothing sent for so long: ping */
 #define LINK_CONTROLS_MAX 500		/* control or empty frames in a second */
@@ -471,17 +471,30 @@ link_step(struct link *l, struct view in)
 	return (size_t)head + (size_t)l->frame.size;
 }
 
+/* Has as much read in the next turn as holds enough messages like these n: who waits
+ * for another link waits for so many small ones, and large ones come in few reads. */
+static void
+link_pace(struct link *l, size_t octets, size_t n)
+{
+	if (n > 0)
+		l->reads = (size_t)clamp((long long)(octets / n) * LINK_MESSAGES,
+		    MEM_BLOCK, LINK_RX_MAX);
+}
+
 /* After a close nothing more is looked at but the peer's own close. */
 void
 link_input(struct link *l)
 {
 	struct conn *c = l->c;
-	size_t used = 1;
+	size_t used = 1, octets = 0, steps = 0;
 
 	while (used > 0 && c->rx.len > 0 && !link_is_dead(l) && !l->deaf) {
 		used = link_step(l, buf_view(&c->rx));
 		buf_consume(&c->rx, used);
+		octets += used;
+		steps += used > 0;
 	}
+	link_pace(l, octets, steps);
 	if (l->deaf)
 		buf_consume(&c->rx, c->rx.len);
 	if (l->ops->handled != NULL)
@@ -494,6 +507,7 @@ static void
 link_ready(struct conn *c, short revents)
 {
 	struct link *l = c->of;
+	size_t most;
 	enum io io;
 	int err;
 
@@ -501,15 +515,14 @@ link_ready(struct conn *c, short revents)
 		link_later(l);
 	if (!(revents & ~POLLOUT))
 		return;
-	/* A link without streams gets pongs, or a request; and where memory is
-	 * short, a little is read at a time. */
-	if (buf_space(&c->rx, l->streams.n > 0 ? LINK_READ : MEM_BLOCK,
-	    LINK_RX_MAX) == NULL &&
+	/* Where memory is short, a little is read at a time. */
+	most = min_size(c->rx.len + l->reads, LINK_RX_MAX);
+	if (buf_space(&c->rx, most - c->rx.len, LINK_RX_MAX) == NULL &&
 	    buf_space(&c->rx, 1, LINK_RX_MAX) == NULL) {
 		l->rest_ms = now_ms + LINK_REST_MS;
 		return;
 	}
-	io = conn_fill(c, LINK_RX_MAX);
+	io = conn_fill(c, most);
 	err = errno;
 	link_input(l);
 	buf_fit(&c->rx);
@@ -658,6 +671,7 @@ link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
 	l->tx_ms = now_ms;
 	c->rx_ms = now_ms;
 	l->max_streams = 1;
+	l->reads = MEM_BLOCK;
 	list_add(&all_links, &l->place, l);
 	conn_give(c, &link_kind, l);
 	conn_count_in(c, account_octets(account));

@@ -4,6 +4,7 @@
  * above would hand in, and only note that they were called.
  */
 #include <sys/socket.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,7 +73,21 @@ link_gone(struct link *l, int code, const char *why)
 		stream_reset(s, 502, "the link is gone");
 }
 
-static const struct link_ops ops = { .gone = link_gone, .alone_ms = 20000 };
+static size_t messages, payload;
+
+static void
+message_note(struct link *l, int opcode, unsigned char *p, size_t n)
+{
+	(void)l;
+	(void)opcode;
+	(void)p;
+	messages++;
+	payload += n;
+}
+
+static const struct link_ops ops = {
+	.message = message_note, .gone = link_gone, .alone_ms = 20000
+};
 
 /* --- a link with streams */
 
@@ -98,6 +113,43 @@ link_open(void)
 	CHECK(link_1 != NULL, "no memory");
 	link_begin_on(link_1, conn_new(&bare, NULL, fd[0], CONN_OPEN), &ops,
 	    &wire, NULL, &account_nobody, 0);
+}
+
+/* The link's news, after n messages of that size were written to it. */
+static void
+link_hears(size_t n, size_t size)
+{
+	static const unsigned char mask[4];
+	static unsigned char frame[WS_FRAME_HEAD_MAX + 16000];
+	size_t head = ws_frame_put(frame, WS_BINARY, 1, size, mask);
+
+	while (n-- > 0)
+		CHECK(write(peer, frame, head + size) ==
+		    (ssize_t)(head + size), "write");
+	messages = payload = 0;
+	conn_news(link_1->c, POLLIN);
+}
+
+/* Small messages are taken some at a time, large ones in few reads. */
+static void
+test_reads(void)
+{
+	int room = 1 << 20;
+
+	link_open();
+	setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	link_hears(500, 120);
+	CHECK(messages > 64 && messages < 192, "%zu messages", messages);
+	link_hears(0, 0);
+	CHECK(messages > 64 && messages < 192, "then %zu", messages);
+	while (messages > 0)
+		link_hears(0, 0);
+	link_hears(2, 16000);
+	link_hears(8, 16000);
+	CHECK(payload >= 100000, "%zu octets of large messages", payload);
+	link_lost(link_1, "the end");
+	conns_bury();
+	close(peer);
 }
 
 /* Who was passed over in a round comes before who was marked anew in it. */
@@ -627,6 +679,7 @@ test_unread_full(void)
 void
 test_stream(void)
 {
+	test_reads();
 	test_passed_over();
 	test_fifo();
 	test_link_is_served();
