@@ -292,7 +292,7 @@ caller_take_head(struct caller *w, const struct http_head *h, int r)
 		caller_error(w, -r, head_fault(-r));
 		return;
 	}
-	w->head_size = (size_t)r;
+	w->head_size = (unsigned int)r;
 	caller_request(w, h);
 }
 

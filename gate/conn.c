@@ -385,10 +385,9 @@ io_result(ssize_t n)
 }
 
 void
-conn_copy_to(struct conn *c, struct buf *b, size_t max)
+conn_copy_to(struct conn *c, struct buf *b)
 {
 	c->copy = b;
-	c->copy_max = max;
 }
 
 /* Copies the n octets that came to iov[0..k). */
@@ -399,10 +398,10 @@ conn_copy(struct conn *c, const struct iovec *iov, int k, size_t n)
 	size_t piece;
 
 	if (budget_has_spare())
-		to = buf_space(c->copy, n, c->copy_max);
+		to = buf_space(c->copy, n, CONN_COPY_MAX);
 	if (to == NULL) {
 		buf_free(c->copy);
-		conn_copy_to(c, NULL, 0);
+		conn_copy_to(c, NULL);
 		return;
 	}
 	c->copy->len += n;

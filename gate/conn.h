@@ -74,7 +74,6 @@ struct conn {
 	long long rx_ms, tx_ms;	/* when octets last came, went */
 	size_t drained;		/* octets thrown away while lingering */
 	struct buf *copy;	/* where what comes is copied to; NULL: nowhere */
-	size_t copy_max;	/* octets that it may hold */
 	unsigned char touched, flushing;	/* stands in that list */
 	unsigned char rd_eof;		/* the peer has ended: nothing more will come */
 	unsigned char rd_failed;	/* a read failed: nothing more will come */
@@ -155,10 +154,12 @@ enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
  * where there is no room or memory for more: that is not kept. */
 enum io conn_fill(struct conn *c, size_t max);
 
+#define CONN_COPY_MAX (128 << 10)
+
 /* From now on copies what comes to the end of b, which is the caller's and holds
- * at most max octets.  Where it finds no room there, or memory is short, b is freed,
- * and nothing is copied any more.  b NULL: copies nothing. */
-void conn_copy_to(struct conn *c, struct buf *b, size_t max);
+ * at most CONN_COPY_MAX octets.  Where it finds no room there, or memory is short,
+ * b is freed, and nothing is copied any more.  b NULL: copies nothing. */
+void conn_copy_to(struct conn *c, struct buf *b);
 
 /* Octets that have come and were not taken: in rx, and in the socket as far as
  * that is known. */

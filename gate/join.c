@@ -224,14 +224,14 @@ static void
 join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
-	char peer[sizeof(w->peer)];
+	char peer[INET6_ADDRSTRLEN];
 	struct link *l = link_alloc();
 
 	if (l == NULL) {
 		join_refuse(w, offer, 1013, no_memory);
 		return;
 	}
-	memcpy(peer, w->peer, sizeof(peer));
+	memcpy(peer, w->peer, strlen(w->peer) + 1);
 	if (join_link(l, w, t, offer) == -1)
 		return;
 	l->expires = claims->exp;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "gate/say.h"
 #include "gate/pollset.h"
 #include "gate/park.h"
 
@@ -14,7 +15,7 @@ typedef char park_flags_agree[EPOLLIN == POLLIN && EPOLLERR == POLLERR &&
 static struct {
 	int fd;
 	struct watch **of;	/* by their descriptors; NULL: not known to the kernel */
-	size_t n;
+	size_t n, cap;
 	struct epoll_event news[PARK_NEWS];
 	int nnews, at;
 } park = { .fd = -1 };
@@ -30,16 +31,16 @@ park_open(void)
 static int
 park_grow(size_t fd)
 {
-	size_t n = fd * 2 + 64;
-	struct watch **of;
+	if (fd >= park.cap) {
+		size_t cap = array_grown(fd);
+		struct watch **of = realloc(park.of, cap * sizeof(*of));
 
-	if (fd < park.n)
-		return 0;
-	of = realloc(park.of, n * sizeof(*of));
-	if (of == NULL)
-		return -1;
-	park.of = of;
-	while (park.n < n)
+		if (of == NULL)
+			return -1;
+		park.of = of;
+		park.cap = cap;
+	}
+	while (park.n <= fd)
 		park.of[park.n++] = NULL;
 	return 0;
 }

@@ -82,7 +82,7 @@ set_swap(size_t a, size_t b)
 static int
 set_grow(void)
 {
-	size_t cap = set.cap * 2 + 64;
+	size_t cap = array_grown(set.cap);
 	struct pollfd *p = realloc(set.pfd, (cap + 1) * sizeof(*p));
 	struct watch **w;
 

@@ -23,12 +23,14 @@ const char reply_stopping[] = "the server is stopping";
 struct caller *
 caller_new(const struct addr *peer)
 {
-	struct caller *w = calloc(1, sizeof(*w));
 	char ip[INET6_ADDRSTRLEN];
+	const char *text = addr_text(peer, ip);
+	size_t n = strlen(text) + 1;
+	struct caller *w = calloc(1, sizeof(*w) + n);
 
 	if (w == NULL)
 		return NULL;
-	snprintf(w->peer, sizeof(w->peer), "%s", addr_text(peer, ip));
+	memcpy(w->peer, text, n);
 	w->trusted = peer_is_trusted(peer) != 0;
 	w->account = &account_nobody;
 	w->counted = SHARE_IDLE;
@@ -41,7 +43,7 @@ caller_count_in(struct caller *w, struct account *a, enum share as)
 {
 	account_return(w->account, w->counted);
 	w->account = a;
-	w->counted = as;
+	w->counted = (unsigned char)as;
 	account_take(a, as);
 }
 

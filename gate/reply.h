@@ -23,20 +23,20 @@ extern const char reply_no_memory[], reply_stopping[];
 struct caller {
 	struct conn *c;
 	struct account *account;	/* in which its connection counts: for its last request */
-	enum share counted;	/* as what: SHARE_CONNS or SHARE_IDLE */
 	struct stream *stream;	/* the request at work, or NULL */
-	char peer[INET6_ADDRSTRLEN];	/* its address as text */
-	unsigned char trusted;	/* its forwarding fields are believed */
 	struct item place;	/* among the callers that wait for the same thing */
-	size_t head_size;	/* of the head at the front of rx; 0: none is there */
 	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
 	size_t unsent;		/* octets of tx that stand before the final answer */
+	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
+	unsigned char counted;	/* as what: SHARE_CONNS or SHARE_IDLE */
+	unsigned char trusted;	/* its forwarding fields are believed */
 	unsigned char served;	/* has sent a request */
 	unsigned char tunnel_only;	/* came in over the cap: may only join */
 	unsigned char hung_up;	/* sends no more, seen while its body was not read */
 	unsigned char answer_out;	/* a part of the answer behind them has been written */
 	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned char minor, head_only, html, keep_alive;
+	char peer[];		/* its address as text */
 };
 
 /* Makes a caller, which has no conn yet, and is nobody's in particular.  NULL: no

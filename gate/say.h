@@ -45,6 +45,15 @@ min_time(long long a, long long b)
 	return a < b ? a : b;
 }
 
+/* The next size of an array that is full with n.  What is not touched costs nothing,
+ * and the smaller arrays that it had before stay in the heap: so it grows in few
+ * steps. */
+static inline size_t
+array_grown(size_t n)
+{
+	return n * 4 + 64;
+}
+
 static inline long long
 clamp(long long v, long long low, long long high)
 {

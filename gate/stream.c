@@ -14,7 +14,6 @@
 
 #define STREAM_BUCKETS 2048
 #define GRANT_LEAST 4096	/* octets */
-#define KEPT_MAX (128 << 10)	/* octets of a request that may go once more */
 
 static struct stream *stream_table[STREAM_BUCKETS];
 static struct stream *spare_streams, *freed_streams;
@@ -339,12 +338,12 @@ stream_keep(struct stream *s)
 	if (!budget_has_spare())
 		return;
 	s->kept.sum = s->http->rx.sum;
-	to = buf_space(&s->kept, in.n, KEPT_MAX);
+	to = buf_space(&s->kept, in.n, CONN_COPY_MAX);
 	if (to == NULL)
 		return;
 	memcpy(to, in.p, in.n);
 	s->kept.len += in.n;
-	conn_copy_to(s->http, &s->kept, KEPT_MAX);
+	conn_copy_to(s->http, &s->kept);
 }
 
 void
@@ -352,7 +351,7 @@ stream_forget(struct stream *s)
 {
 	if (s->kept.cap == 0)
 		return;
-	conn_copy_to(s->http, NULL, 0);
+	conn_copy_to(s->http, NULL);
 	buf_free(&s->kept);
 }
 
@@ -363,7 +362,7 @@ stream_unread(struct stream *s)
 
 	if (kept.len == 0)
 		return 0;
-	conn_copy_to(s->http, NULL, 0);
+	conn_copy_to(s->http, NULL);
 	memset(&s->kept, 0, sizeof(s->kept));
 	buf_free(&s->http->rx);
 	s->http->rx = kept;

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/timer.h"
 
@@ -59,7 +60,7 @@ int
 timer_init(struct timer *t, void (*fire)(struct timer *))
 {
 	if (heap.members + 2 > heap.cap) {
-		size_t cap = heap.cap * 2 + 64;
+		size_t cap = array_grown(heap.cap);
 		struct timer **p = realloc(heap.t, cap * sizeof(*p));
 
 		if (p == NULL)

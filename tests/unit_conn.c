@@ -802,26 +802,30 @@ test_fill_max(void)
 static void
 test_copy(void)
 {
+	const size_t before = CONN_COPY_MAX - 60;
 	struct buf copy = { 0 };
 	unsigned char a[3], b[100];
 	struct iovec iov[2] = { { a, sizeof(a) }, { b, sizeof(b) } };
 	size_t n;
 
 	own_open(&own, CONN_STREAM);
-	conn_copy_to(own.c, &copy, 60);
+	CHECK(buf_space(&copy, before, CONN_COPY_MAX) != NULL, "no memory");
+	copy.len = before;
+	conn_copy_to(own.c, &copy);
 	peer_write(own.peer, 0, 10);
 	conn_readv(own.c, iov, 2, &n);
 	peer_write(own.peer, 10, 10);
 	conn_fill(own.c, MEM_BLOCK);
 	peer_write(own.peer, 20, 40);
 	conn_read(own.c, b, sizeof(b), &n);
-	CHECK(copy.len == 60 && memcmp(buf_view(&copy).p, octets, 60) == 0,
-	    "%zu of 60 octets", copy.len);
-	conn_copy_to(own.c, NULL, 0);
+	CHECK(copy.len == before + 60 &&
+	    memcmp(buf_view(&copy).p + before, octets, 60) == 0,
+	    "%zu of 60 octets", copy.len - before);
+	conn_copy_to(own.c, NULL);
 	peer_write(own.peer, 0, 1);
 	conn_read(own.c, b, sizeof(b), &n);
-	CHECK(copy.len == 60, "copied to nowhere");
-	conn_copy_to(own.c, &copy, 60);
+	CHECK(copy.len == before + 60, "copied to nowhere");
+	conn_copy_to(own.c, &copy);
 	peer_write(own.peer, 0, 1);
 	CHECK(conn_read(own.c, b, sizeof(b), &n) == IO_DATA && n == 1 &&
 	    copy.cap == 0 && own.c->copy == NULL, "one more than it may hold");
