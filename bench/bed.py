@@ -48,6 +48,14 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait_port(port):
+    """Until somebody listens there."""
+    def listens():
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+    wait(listens, "port %d" % port)
+
+
 def raise_descriptors():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

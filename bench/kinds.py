@@ -138,7 +138,7 @@ def memory(b, names, cells, opt):
     print("\nresident memory, KiB: idle; its ratio to nginx's")
     memory_lines(rounds, names, "idle", 1536, ("server", "client"))
     print("\nbytes per idle caller, of %d; their ratio to nginx's" % IDLE)
-    memory_lines(rounds, names, "each", 1024, ("server",))
+    memory_lines(rounds, names, "each", 400, ("server",))
     return rounds
 
 
@@ -221,6 +221,68 @@ def steady_cost(stand, seconds):
     return (stand.cpu() - before) / (time.monotonic() - began)
 
 
+# --------------------------------------------------- who is merely connected
+
+CROWDS = (1000, 10000)      # callers that ask once a second
+RESTING, BUSY = 15000, 100
+AT_REST = 20                # seconds
+
+
+def callers(b, names, cells, opt):
+    """What those cost who ask seldom, or not at all."""
+    names = [n for n in names if n in (report.BASE, "pipegate")]
+    rounds = []
+    for i in range(opt.rounds):
+        found = {}
+        for name in turned(names, i):
+            tell("callers %d, %s" % (i + 1, name))
+            found[name] = callers_of(b, name, opt.seconds)
+        rounds.append(found)
+    tell("")
+    print("\nprocessor time of the server, us a request")
+    for name in names:
+        callers_lines(rounds, name, names)
+    return rounds
+
+
+def callers_lines(rounds, name, names):
+    judged = name in JUDGED
+    for count in CROWDS:
+        each = of(rounds, name, "seldom %d" % count)
+        base = of(rounds, report.BASE, "seldom %d" % count) if report.BASE in names else None
+        ratio = report.ratios(each, base) if base and judged else None
+        report.figure("%s, %d seldom" % (name, count), each, base, "%.1f",
+                      report.verdict(ratio, 1.5, False) if ratio else "")
+    alone, beside = of(rounds, name, "alone"), of(rounds, name, "beside")
+    more = report.ratios([x["cpu"] for x in beside], [x["cpu"] for x in alone])
+    later = report.Spread([x["p50"] - y["p50"] for x, y in zip(beside, alone)])
+    report.line("%s, %d busy beside %d idle : without" % (name, BUSY, RESTING), more.text(),
+                report.verdict(more, 1.2, False) if judged else "")
+    report.line("  p50, ms more", later.text("%.2f"), report.verdict(later, 0.3, False) if judged else "")
+    rest = report.Spread(of(rounds, name, "rest"))
+    report.line("  %d idle, %% of a processor" % IDLE, rest.text("%.3f"),
+                report.verdict(rest, 0.1, False) if judged else "")
+
+
+def callers_of(b, name, seconds):
+    stand, _ = b.start(name)
+    label, found = stand.labels()[0], {}
+    for count in CROWDS:
+        found["seldom %d" % count] = load.measure(stand, load.Cell("13", count), seconds + 3, label, 1000)["cpu"]
+    found["alone"] = load.measure(stand, load.Cell("13", BUSY), seconds, label)
+    idle = load.idle_callers(stand.url, RESTING)
+    time.sleep(SETTLE)
+    found["beside"] = load.measure(stand, load.Cell("13", BUSY), seconds, label)
+    load.close_all(idle[IDLE:])
+    time.sleep(SETTLE)
+    before, began = stand.cpu(label), time.monotonic()
+    time.sleep(AT_REST)
+    found["rest"] = (stand.cpu(label) - before) / (time.monotonic() - began) * 100
+    load.close_all(idle)
+    b.stop(stand)
+    return found
+
+
 # ------------------------------------------------------- many streams, one link
 
 
@@ -259,4 +321,4 @@ def streams_of(b, name, count, seconds):
 
 QUICK = ("rates", "start", "memory", "idle", "streams")
 ALL = {"rates": rates, "start": start, "memory": memory, "idle": idle,
-       "streams": streams, "shares": shares.shares, "wires": wires.wires}
+       "callers": callers, "streams": streams, "shares": shares.shares, "wires": wires.wires}

@@ -29,13 +29,15 @@ class Cell:
                                         "" if self.connections == 1 else "s")
 
 
-def wrk(url, cell, seconds):
-    """What wrk.lua prints, as a dictionary."""
+def wrk(url, cell, seconds, pause_ms=0):
+    """What wrk.lua prints, as a dictionary.  pause_ms: each connection asks that long after its last answer."""
     argv = [bed.program("wrk"), "-t", "1", "-c", str(cell.connections), "-d",
             "%ds" % seconds, "--timeout", "20s", "-s",
             os.path.join(bed.HERE, "wrk.lua"), "%s/%s" % (url, cell.what)]
     if cell.what == "post":
         argv += ["--", "POST", str(MIB)]
+    if pause_ms:
+        argv += ["--", "PAUSE", str(pause_ms)]
     done = subprocess.run(argv, capture_output=True, text=True,
                           timeout=seconds + 60, stdin=subprocess.DEVNULL)
     lines = [x for x in done.stdout.splitlines() if x.startswith("{")]
@@ -52,11 +54,11 @@ def requests(got, cell):
     return got["requests"]
 
 
-def measure(stand, cell, seconds):
-    """One run: rate, latencies in ms, processor time in us per request."""
-    before = stand.cpu()
-    got = wrk(stand.url, cell, seconds)
-    spent = stand.cpu() - before
+def measure(stand, cell, seconds, label=None, pause_ms=0):
+    """One run: rate, latencies in ms, processor time of the process of that label, or of all, in us per request."""
+    before = stand.cpu(label)
+    got = wrk(stand.url, cell, seconds, pause_ms)
+    spent = stand.cpu(label) - before
     count = requests(got, cell)
     return {"rate": count / (got["us"] / 1e6), "p50": got["p50"] / 1000,
             "p99": got["p99"] / 1000, "faults": got["faults"],

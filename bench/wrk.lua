@@ -1,6 +1,12 @@
--- Arguments after "--": the method and the octets of its body.  Prints one
--- line that is JSON; latencies in microseconds.
+-- Arguments after "--": POST and the octets of its body, or PAUSE and for how many
+-- milliseconds each connection rests between two requests.  Prints one line that is
+-- JSON; latencies in microseconds.
 function init(args)
+	if args[1] == "PAUSE" then
+		function delay()
+			return tonumber(args[2])
+		end
+	end
 	if args[1] == "POST" then
 		wrk.method = "POST"
 		wrk.body = string.rep("x", tonumber(args[2]))

@@ -28,5 +28,5 @@ def files():
 def start(stand):
     port = bed.free_port()
     bed.nginx(stand, HTTP % {"dir": stand.folder, "origin": stand.origin,
-                             "port": port}, 8192)
+                             "port": port}, 40000)
     return "http://127.0.0.1:%d" % port
