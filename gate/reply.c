@@ -11,7 +11,6 @@
 #include "gate/settings.h"
 #include "gate/stream.h"
 #include "gate/reply.h"
-#include "gate/yield.h"
 
 static const char allow_all[] =
     "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -19,6 +18,8 @@ static const char allow_all[] =
 const char reply_no_memory[] =
     "the server is short of memory: try again";
 const char reply_stopping[] = "the server is stopping";
+
+static struct list rows[ROWS];
 
 struct caller *
 caller_new(const struct addr *peer)
@@ -45,6 +46,33 @@ caller_count_in(struct caller *w, struct account *a, enum share as)
 	w->account = a;
 	w->counted = (unsigned char)as;
 	account_take(a, as);
+}
+
+int
+caller_stands(const struct caller *w, enum row row)
+{
+	return w->place.in == &rows[row];
+}
+
+void
+caller_stand(struct caller *w, enum row row)
+{
+	if (caller_stands(w, row))
+		return;
+	list_leave(&w->place);
+	list_add(&rows[row], &w->place, w);
+}
+
+struct caller *
+caller_first(enum row row)
+{
+	return list_first(&rows[row]);
+}
+
+const struct list *
+caller_row(enum row row)
+{
+	return &rows[row];
 }
 
 void

@@ -16,6 +16,18 @@ struct stream;
 /* What several rooms say. */
 extern const char reply_no_memory[], reply_stopping[];
 
+/* Callers that have no request at work stand in rows, by what they wait for; who came
+ * first stands in front. */
+enum row {
+	ROW_FRESH,		/* nothing has come yet */
+	ROW_IDLE,		/* between requests */
+	ROW_HEADS,		/* inside a head */
+	ROW_STUCK,		/* do not take our own answers */
+	ROW_NEXT,		/* may have whole requests in rx, which have their turn */
+	ROW_PARTING,		/* their connections end in good order */
+	ROWS
+};
+
 #define UNREAD_MAX 4096		/* octets of our answers that a caller may leave unread
 				   before we read no more requests of it */
 
@@ -53,7 +65,18 @@ void caller_part(struct caller *w);
 /* Frees w, whose conn is dead or somebody else's. */
 void caller_free(struct caller *w);
 
-/* Takes w out of the list in which it waits.  (caller_leaves() is another thing:
+/* Puts w at the end of that row, out of any other; it stays where it stands in that
+ * one. */
+void caller_stand(struct caller *w, enum row row);
+int caller_stands(const struct caller *w, enum row row);
+
+/* The one that stands in that row for longest; NULL: none. */
+struct caller *caller_first(enum row row);
+
+/* All that stand in it. */
+const struct list *caller_row(enum row row);
+
+/* Takes w out of the row in which it stands.  (caller_leaves() is another thing:
  * see answer.h.) */
 void caller_unlist(struct caller *w);
 

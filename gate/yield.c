@@ -14,30 +14,7 @@
 
 #define ROW_LOOK 64		/* callers of a row looked at to choose one */
 
-static struct list rows[ROWS];
-
 const char yield_crowded[] = "too many connections: try again";
-
-int
-caller_stands(const struct caller *w, enum row row)
-{
-	return w->place.in == &rows[row];
-}
-
-void
-caller_stand(struct caller *w, enum row row)
-{
-	if (caller_stands(w, row))
-		return;
-	list_leave(&w->place);
-	list_add(&rows[row], &w->place, w);
-}
-
-struct caller *
-caller_first(enum row row)
-{
-	return list_first(&rows[row]);
-}
 
 /* The memory goes at once: many may be dropped in one turn for the sake of
  * others. */
@@ -128,13 +105,14 @@ idle_expendable(void)
 static struct caller *
 caller_expendable(void)
 {
-	const struct list *longest = &rows[ROW_HEADS];
+	const struct list *fresh = caller_row(ROW_FRESH),
+	    *idle = caller_row(ROW_IDLE), *longest = caller_row(ROW_HEADS);
 
-	if (rows[ROW_STUCK].n > 0)
+	if (caller_row(ROW_STUCK)->n > 0)
 		return caller_first(ROW_STUCK);
-	if (rows[ROW_FRESH].n >= longest->n)
-		longest = &rows[ROW_FRESH];
-	return rows[ROW_IDLE].n >= longest->n ? idle_expendable() :
+	if (fresh->n >= longest->n)
+		longest = fresh;
+	return idle->n >= longest->n ? idle_expendable() :
 	    list_first(longest);
 }
 

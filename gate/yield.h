@@ -1,6 +1,6 @@
 /*
- * Who yields when connections or memory are short: callers that have no request
- * at work stand in rows, by what they wait for, and leave from the front.
+ * Who yields when connections or memory are short: of the rows in which callers
+ * stand that have no request at work, the first.
  */
 #ifndef GATE_YIELD_H
 #define GATE_YIELD_H
@@ -9,26 +9,8 @@
 
 struct caller;
 
-enum row {
-	ROW_FRESH,		/* nothing has come yet */
-	ROW_IDLE,		/* between requests */
-	ROW_HEADS,		/* inside a head */
-	ROW_STUCK,		/* do not take our own answers */
-	ROW_NEXT,		/* may have whole requests in rx, which have their turn */
-	ROW_PARTING,		/* their connections end in good order */
-	ROWS
-};
-
 /* Why somebody is turned away. */
 extern const char yield_crowded[];
-
-/* Puts w at the end of that row, out of any other; it stays where it stands in that
- * one.  caller_unlist() takes it out. */
-void caller_stand(struct caller *w, enum row row);
-int caller_stands(const struct caller *w, enum row row);
-
-/* The one that stands in that row for longest; NULL: none. */
-struct caller *caller_first(enum row row);
 
 /* Ends w, which has no request at work. */
 void caller_drop(struct caller *w);
