@@ -32,28 +32,22 @@ tcp(int port, int (*use)(int, const struct sockaddr *, socklen_t))
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (use(fd, (void *)&a, sizeof(a)) == -1 || (port == 0 && listen(fd, 1024) == -1))
 		exit(1);
-	getsockname(fd, (void *)&a, &(socklen_t){ sizeof(a) });
-	if (port == 0)
+	if (port == 0 && getsockname(fd, (void *)&a, &(socklen_t){ sizeof(a) }) == 0)
 		printf("%d\n", ntohs(a.sin_port));
 	return fd;
 }
 
 static int
-next_of(int listener)
+next_of(int listener)		/* TCP_NODELAY is the listener's */
 {
-	int fd, one = 1;
-
 	fflush(stdout);
-	fd = accept(listener, NULL, NULL);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
+	return accept(listener, NULL, NULL);
 }
 
 static void
 begin(int who, int fd)
 {
-	fd_of[who] = fd;
-	number_of[fd] = who;
+	number_of[fd_of[who] = fd] = who;
 	epoll_ctl(set, EPOLL_CTL_ADD, fd, &(struct epoll_event){ EPOLLIN, { .fd = fd } });
 }
 
@@ -104,7 +98,6 @@ main(int argc, char **argv)
 {
 	int callers = argc == 3 ? -1 : tcp(0, bind), who = 0, n = 0, i;
 	struct epoll_event e[256];
-	ssize_t sent;
 
 	set = epoll_create1(0);
 	origin = argc == 3 ? atoi(argv[2]) : 0;
@@ -120,8 +113,7 @@ main(int argc, char **argv)
 				spread();
 			else if (nout < FULL)
 				take(e[i].data.fd);
-		sent = nout > 0 ? send(hub, out, nout, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
-		if (sent > 0)
-			memmove(out, out + sent, nout -= (size_t)sent);
+		if (nout > 0 && (i = (int)send(hub, out, nout, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+			memmove(out, out + i, nout -= (size_t)i);
 	}
 }
