@@ -1,10 +1,15 @@
 #include "gate/say.h"
 #include "gate/mem.h"
+#include "gate/pollset.h"
 #include "gate/account.h"
 
 /* Reads of requests for one account in a turn.  Fewer, and many ready callers cost a
- * poll() over all for each few; more, and others wait longer. */
+ * poll() and a look at each for every few; more, and others wait longer. */
 #define TURN_READS 64
+
+#if TURN_READS < POLLSET_STEP
+#error "some callers would never have a turn"
+#endif
 
 /* How many times what is free an account may hold. */
 static const size_t times_free[SHARES] = {
@@ -44,13 +49,19 @@ account_may_grow(const struct account *a, enum share what)
 }
 
 int
-account_may_read(struct account *a, unsigned short turn)
+account_has_turn(const struct account *a, unsigned short turn)
 {
+	return a->turn != turn || a->reads < TURN_READS;
+}
+
+int
+account_read(struct account *a, unsigned short turn)
+{
+	if (!account_has_turn(a, turn))
+		return 0;
 	if (a->turn != turn)
 		a->reads = 0;
 	a->turn = turn;
-	if (a->reads == TURN_READS)
-		return 0;
 	a->reads++;
 	return 1;
 }

@@ -37,10 +37,14 @@ void accounts_start(size_t conns, size_t waiting);
  * four times what is free, of the waiting room as much as is free. */
 int account_may_grow(const struct account *a, enum share what);
 
-/* Takes one read of a request in that turn of the loop, see pollset_turn(); returns
- * 0 where a has had all that it may have in one: what is left has news again in the
- * next, and nobody's request waits for more of another id than that. */
-int account_may_read(struct account *a, unsigned short turn);
+/* Whether a may have another request read in that turn of the loop, see
+ * pollset_turn(): what is left over has news again in the next, so that of those that
+ * are asked nobody waits for more of another id than a turn's.  The id is that of the
+ * caller's last request; those that have had none share one account. */
+int account_has_turn(const struct account *a, unsigned short turn);
+
+/* Takes one such read.  Returns 0 where a may not have it. */
+int account_read(struct account *a, unsigned short turn);
 
 /* How many connections there are in all. */
 size_t accounts_conns(void);

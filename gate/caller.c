@@ -258,7 +258,7 @@ caller_park(struct caller *w)
 	conn_count_in(c, account_octets(&account_nobody));
 	caller_count_in(w, w->account, SHARE_IDLE);
 	caller_stand(w, row);
-	heads_evict(c->rx.cap);
+	requests_evict(c->rx.cap);
 }
 
 /* A caller does not take the answer that it has: what it pipelined behind that
@@ -275,7 +275,7 @@ caller_blocked(struct conn *c)
 	if (c->tx.sum != account_octets(&account_nobody))
 		return;			/* callers_unclog() looks after it */
 	caller_stand(w, ROW_STUCK);
-	heads_evict(conn_memory(c));
+	requests_evict(conn_memory(c));
 }
 
 /* Takes a head that is whole, of r octets; or is refused with status -r. */
@@ -408,9 +408,9 @@ caller_head_ready(struct caller *w)
 	enum io io;
 
 	if (caller_stands(w, ROW_NEXT) ||
-	    !account_may_read(w->account, pollset_turn()))
+	    !account_read(w->account, pollset_turn()))
 		return;
-	heads_evict(MEM_LARGE);	/* for what comes, and an answer to it */
+	requests_evict(MEM_LARGE);	/* for what comes, and an answer to it */
 	if (conn_is_dead(c))
 		return;
 	if (c->rx.len == 0 && w->served)
@@ -492,11 +492,17 @@ caller_events(const struct conn *c)
 	return ev;
 }
 
+/* Who may have been passed over in this turn stays asked: parked, it would stand
+ * behind all that come after it. */
 static enum rest
 caller_rests(const struct conn *c)
 {
-	return c->state == CONN_HEAD || !caller_reads(c->of) ? REST_NOW :
-	    REST_QUIET;
+	const struct caller *w = c->of;
+
+	if (c->state == CONN_HEAD)
+		return account_has_turn(w->account, pollset_turn()) ?
+		    REST_NOW : REST_QUIET;
+	return caller_reads(w) ? REST_QUIET : REST_NOW;
 }
 
 /* Until when a body may stay silent while we would read it. */
@@ -606,7 +612,7 @@ caller_stalls(const struct conn *c)
 	    now_ms - c->tx_ms >= STALLED_MS;
 }
 
-/* What counts for nobody is looked after by heads_evict(). */
+/* What counts for nobody is looked after by requests_evict(). */
 static int
 caller_clogs(const struct conn *c)
 {

@@ -15,7 +15,7 @@
 #include "gate/conn.h"
 #include "gate/link.h"
 
-#define LINK_MESSAGES 128	/* so many are read from one link in a turn, as the last ones were */
+#define LINK_MESSAGES 128	/* about so many of the last ones' size are read in a turn */
 #define LINK_REST_MS 10
 #define LINK_PING_MS 10000		/* nothing sent for so long: ping */
 #define LINK_CONTROLS_MAX 500		/* control or empty frames in a second */
@@ -477,7 +477,7 @@ static void
 link_pace(struct link *l, size_t octets, size_t n)
 {
 	if (n > 0)
-		l->reads = (size_t)clamp((long long)(octets / n) * LINK_MESSAGES,
+		l->read_most = (size_t)clamp((long long)(octets / n) * LINK_MESSAGES,
 		    MEM_BLOCK, LINK_RX_MAX);
 }
 
@@ -516,7 +516,7 @@ link_ready(struct conn *c, short revents)
 	if (!(revents & ~POLLOUT))
 		return;
 	/* Where memory is short, a little is read at a time. */
-	most = min_size(c->rx.len + l->reads, LINK_RX_MAX);
+	most = min_size(c->rx.len + l->read_most, LINK_RX_MAX);
 	if (buf_space(&c->rx, most - c->rx.len, LINK_RX_MAX) == NULL &&
 	    buf_space(&c->rx, 1, LINK_RX_MAX) == NULL) {
 		l->rest_ms = now_ms + LINK_REST_MS;
@@ -671,7 +671,7 @@ link_begin_on(struct link *l, struct conn *c, const struct link_ops *ops,
 	l->tx_ms = now_ms;
 	c->rx_ms = now_ms;
 	l->max_streams = 1;
-	l->reads = MEM_BLOCK;
+	l->read_most = MEM_BLOCK;
 	list_add(&all_links, &l->place, l);
 	conn_give(c, &link_kind, l);
 	conn_count_in(c, account_octets(account));

@@ -87,7 +87,7 @@ struct link {
 	struct ws_order order;
 	struct ws_frame frame;		/* the one that is coming */
 	unsigned long long frame_at;	/* octets of its payload handed on */
-	size_t reads;			/* octets to be read in the next turn */
+	size_t read_most;		/* octets to be read in the next turn */
 	struct list streams;		/* all that are joined to it */
 	struct list light, heavy;	/* of these, those that wait for their turn */
 	unsigned int last_number;	/* v2: of the last request on it */

@@ -15,8 +15,6 @@
 #define CALM_MAX 3		/* so many more periods a second part without news waits */
 #define COARSE_MS 50		/* how late a timer, or news of the second part, may be */
 #define NO_MEMORY_MS 10
-#define FIRST_STEP 61		/* slots by which the beginning moves each turn: fewer than
-				 * one id has served, so that none is left out */
 #define SLEEPY_MS 100		/* without news for so long: ask all, and sleep */
 
 static struct {
@@ -324,7 +322,8 @@ pollset_wait(int wait_ms)
 		set.calm += set.calm < CALM_MAX;
 	}
 	set.left = news > 0 ? news : 0;
-	set.first = set.asked > 0 ? (set.first + FIRST_STEP) % set.asked : 0;
+	set.first = set.active > 0 ?
+	    (set.first + POLLSET_STEP) % set.active : 0;
 	set.seen = 0;
 	set.fetched = parked ? park_fetch() : 0;
 	news += set.fetched;

@@ -63,6 +63,11 @@ struct watch *pollset_at(size_t i);
  * descriptors than it allows to ask about. */
 int pollset_wait(int wait_ms);
 
+/* The news of those that are asked begin so many slots further on each turn: where
+ * only the first ones of many are served, whose number is no less, all are in a round.
+ * News of those that were parked come last. */
+#define POLLSET_STEP 61
+
 /* How often was waited, from 0 to 65535 over and over. */
 unsigned short pollset_turn(void);
 

@@ -16,14 +16,14 @@ struct stream;
 /* What several rooms say. */
 extern const char reply_no_memory[], reply_stopping[];
 
-/* Callers that have no request at work stand in rows, by what they wait for; who came
- * first stands in front. */
+/* Rows in which a caller without a request at work may stand, by what it waits for;
+ * who came first stands in front. */
 enum row {
 	ROW_FRESH,		/* nothing has come yet */
 	ROW_IDLE,		/* between requests */
 	ROW_HEADS,		/* inside a head */
 	ROW_STUCK,		/* do not take our own answers */
-	ROW_NEXT,		/* may have whole requests in rx, which have their turn */
+	ROW_NEXT,		/* may have whole requests in rx: looked at as the loop settles */
 	ROW_PARTING,		/* their connections end in good order */
 	ROWS
 };
@@ -40,7 +40,7 @@ struct caller {
 	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
 	size_t unsent;		/* octets of tx that stand before the final answer */
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
-	unsigned char counted;	/* as what: SHARE_CONNS or SHARE_IDLE */
+	unsigned char counted;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
 	unsigned char trusted;	/* its forwarding fields are believed */
 	unsigned char served;	/* has sent a request */
 	unsigned char tunnel_only;	/* came in over the cap: may only join */

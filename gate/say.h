@@ -45,7 +45,7 @@ min_time(long long a, long long b)
 	return a < b ? a : b;
 }
 
-/* The next size of an array that is full with n.  What is not touched costs nothing,
+/* The size of an array that is to hold more than n.  What is not touched costs nothing,
  * and the smaller arrays that it had before stay in the heap: so it grows in few
  * steps. */
 static inline size_t

@@ -36,7 +36,8 @@ next_expendable(void)
 	int i;
 
 	for (i = 0; i < ROW_LOOK && w != NULL; i++) {
-		if (w->c->rx.sum == account_octets(&account_nobody))
+		if (w->c->rx.cap > 0 &&
+		    w->c->rx.sum == account_octets(&account_nobody))
 			return w;
 		w = list_after(&w->place);
 	}
@@ -54,7 +55,7 @@ head_expendable(void)
 }
 
 void
-heads_evict(size_t came)
+requests_evict(size_t came)
 {
 	size_t dropped = 0;
 
@@ -65,7 +66,7 @@ heads_evict(size_t came)
 		if (w == NULL)
 			return;
 		log_event(LEVEL_INFO, "event=caller-dropped peer=%s "
-		    "why=\"too much of requests waits in memory\"",
+		    "why=\"requests that wait hold too much memory\"",
 		    w->peer);
 		dropped += conn_memory(w->c);
 		caller_drop(w);

@@ -1,6 +1,6 @@
 /*
- * Who yields when connections or memory are short: of the rows in which callers
- * stand that have no request at work, the first.
+ * Who yields when connections or memory are short: from the rows of callers (see
+ * gate/reply.h), who stands in front.
  */
 #ifndef GATE_YIELD_H
 #define GATE_YIELD_H
@@ -17,8 +17,9 @@ void caller_drop(struct caller *w);
 
 /* Where answers of ours that nobody takes, unfinished heads, and requests behind
  * others hold more than their share of memory, drops the oldest, of the first of
- * these kinds, to make room for the octets that came. */
-void heads_evict(size_t came);
+ * these kinds, to make room for the octets that came.  They get no answer: that
+ * would take memory too. */
+void requests_evict(size_t came);
 
 /* Makes room for one more caller: ends one whose connection ends already, or that
  * does not take what the server itself answered; or else, of those that sent nothing

@@ -154,18 +154,18 @@ test_turns(void)
 	unsigned short turn;
 	int i, first = 0, second;
 
-	while (account_may_read(&a[0], 7))
+	while (account_read(&a[0], 7))
 		first++;
 	CHECK(first >= 32 && first <= 256, "%d reads in a turn", first);
-	CHECK(account_may_read(&a[1], 7), "another one has none left");
-	CHECK(!account_may_read(&a[0], 7), "more in the same turn");
+	CHECK(account_read(&a[1], 7), "another one has none left");
+	CHECK(!account_read(&a[0], 7), "more in the same turn");
 	for (turn = 8; turn < 11; turn++) {
-		for (second = 0; account_may_read(&a[0], turn); second++)
+		for (second = 0; account_read(&a[0], turn); second++)
 			continue;
 		CHECK(second == first, "%d, then %d", first, second);
 	}
 	for (i = 1; i < first; i++)
-		CHECK(account_may_read(&a[1], 7), "the other had %d of %d", i,
+		CHECK(account_read(&a[1], 7), "the other had %d of %d", i,
 		    first);
 }
 

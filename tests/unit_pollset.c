@@ -294,7 +294,7 @@ test_turns(void)
 	probes_open(MANY);
 	for (i = 0; i < MANY; i++)
 		probe_write(&probe[i]);
-	for (round = 0; round < 2 + MANY / 61; round++) {
+	for (round = 0; round < 2 + MANY / POLLSET_STEP; round++) {
 		pollset_wait(LONG_MS);
 		for (i = 0; (p = probe_with_news()) != NULL; i++)
 			served[p - probe] |= i < 64;
