@@ -247,12 +247,14 @@ def client_that_said_goodbye(t):
     """After close 1000 nobody is waited for; after 1001 or a drop, one is."""
     server = t.server()
     for end, waits in ((lambda p: p.send_close(1000), False), (lambda p: p.send_close(1001), True), (lambda p: p.conn.abort(), True)):
+        gone = server.count("event=client-gone")
         peer = t.tunnel(server)
         end(peer)
         try:
             peer.wait_close(seconds=2)
         except (Failed, OSError):
             pass
+        t.wait(lambda: server.count("event=client-gone") > gone, "the end of the client")
         if not waits:
             equal(t.get(server, "/demo/x", seconds=3).status, 503, "after 1000")
             continue
@@ -263,6 +265,7 @@ def client_that_said_goodbye(t):
         equal(conn.answer().status, 204, "after the return")
         conn.close()
         peer.close()
+        t.wait(lambda: server.count("event=client-gone") > gone + 1, "the end of the other")
 
 
 @scenario(quick=True)
