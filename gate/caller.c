@@ -246,21 +246,6 @@ head_fault(int status)
 	}
 }
 
-/* Puts a caller whose next head is not whole where it waits. */
-static void
-caller_park(struct caller *w)
-{
-	struct conn *c = w->c;
-	enum row row = c->rx.len > 0 ? ROW_HEADS :
-	    w->served ? ROW_IDLE : ROW_FRESH;
-
-	buf_fit(&c->rx);
-	conn_count_in(c, account_octets(&account_nobody));
-	caller_count_in(w, w->account, SHARE_IDLE);
-	caller_stand(w, row);
-	requests_evict(c->rx.cap);
-}
-
 /* A caller does not take the answer that it has: what it pipelined behind that
  * request waits. */
 static void
@@ -296,36 +281,38 @@ caller_take_head(struct caller *w, const struct http_head *h, int r)
 	caller_request(w, h);
 }
 
-/* Reads requests out of rx, until one is at work or more must come.  Once a head
- * was taken w may be freed, so that only its conn is looked at. */
+/* Takes one request out of rx, where it is whole: then w may be freed. */
 static void
 caller_parse(struct caller *w)
 {
 	struct conn *c = w->c;
+	struct view in = buf_view(&c->rx);
 	struct http_head h;
+	int r = http_request_parse(&h, in.p, in.n, &c->scanned);
 
-	while (c->state == CONN_HEAD && c->tx.len < UNREAD_MAX) {
-		struct view in = buf_view(&c->rx);
-		int r = in.n == 0 ? 0 :
-		    http_request_parse(&h, in.p, in.n, &c->scanned);
-
-		if (r == 0) {
-			caller_park(w);
-			return;
-		}
+	if (r != 0) {
 		caller_take_head(w, &h, r);
+		return;
 	}
+	caller_rest(w);
+	requests_evict(c->rx.cap);
 }
 
+/* In a turn each has one, so that nobody waits for all that others have sent. */
 void
 callers_settle(void)
 {
+	static unsigned short turn;	/* in which they last had theirs */
+	long long n = turn == pollset_turn() ? 0 : caller_row(ROW_NEXT)->n;
 	struct caller *w;
 
-	while ((w = caller_first(ROW_NEXT)) != NULL) {
+	turn = pollset_turn();
+	for (; n > 0 && (w = caller_first(ROW_NEXT)) != NULL; n--) {
 		caller_unlist(w);
 		caller_parse(w);
 	}
+	if (caller_row(ROW_NEXT)->n > 0)
+		loop_again();
 }
 
 /* --- events */

@@ -13,7 +13,8 @@ struct caller;
  * may only be a tunnel client. */
 void caller_accept(int fd, const struct addr *peer, int tunnel_only);
 
-/* Reads the next request of each caller whose last one has been answered. */
+/* Once a turn: takes one request of each caller that has more of them, and whose last
+ * one has been answered. */
 void callers_settle(void);
 
 /* Once a second: of the callers that take nothing of an answer of a tunnel which

@@ -160,10 +160,27 @@ caller_answer_undo(struct caller *w)
 }
 
 void
+caller_rest(struct caller *w)
+{
+	struct conn *c = w->c;
+	enum row row = c->rx.len > 0 ? ROW_HEADS :
+	    w->served ? ROW_IDLE : ROW_FRESH;
+
+	buf_fit(&c->rx);
+	conn_count_in(c, account_octets(&account_nobody));
+	caller_count_in(w, w->account, SHARE_IDLE);
+	caller_stand(w, row);
+}
+
+void
 caller_next(struct caller *w)
 {
-	if (!conn_is_dead(w->c))
+	if (conn_is_dead(w->c))
+		return;
+	if (w->c->rx.len > 0)
 		caller_stand(w, ROW_NEXT);
+	else
+		caller_rest(w);
 }
 
 void

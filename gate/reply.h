@@ -23,13 +23,10 @@ enum row {
 	ROW_IDLE,		/* between requests */
 	ROW_HEADS,		/* inside a head */
 	ROW_STUCK,		/* do not take our own answers */
-	ROW_NEXT,		/* may have whole requests in rx: looked at as the loop settles */
+	ROW_NEXT,		/* may have whole requests in rx: one is taken in a turn */
 	ROW_PARTING,		/* their connections end in good order */
 	ROWS
 };
-
-#define UNREAD_MAX 4096		/* octets of our answers that a caller may leave unread
-				   before we read no more requests of it */
 
 /* Lives as long as its conn, or until that becomes a link. */
 struct caller {
@@ -108,7 +105,10 @@ int caller_answer_undo(struct caller *w);
  * request. */
 void caller_answered(struct caller *w);
 
-/* Has w's next request looked for at the end of the turn. */
+/* Puts w, whose next request is not whole, where it waits for the rest of it. */
+void caller_rest(struct caller *w);
+
+/* Has w's next request taken in its turn, if octets of it have come. */
 void caller_next(struct caller *w);
 
 /* Answers a request that has no stream with an error. */

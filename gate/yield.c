@@ -45,7 +45,7 @@ next_expendable(void)
 }
 
 static struct caller *
-head_expendable(void)
+request_expendable(void)
 {
 	struct caller *w = caller_first(ROW_STUCK);
 
@@ -61,7 +61,7 @@ requests_evict(size_t came)
 
 	while (dropped < came &&
 	    !account_may_grow(&account_nobody, SHARE_OCTETS)) {
-		struct caller *w = head_expendable();
+		struct caller *w = request_expendable();
 
 		if (w == NULL)
 			return;
