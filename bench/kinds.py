@@ -22,6 +22,19 @@ def turned(names, i):
     return names[i % len(names):] + names[:i % len(names)]
 
 
+def by_rounds(names, opt, what, measure):
+    """What measure(name) finds, by name, for each round."""
+    rounds = []
+    for i in range(opt.rounds):
+        found = {}
+        for name in turned(names, i):
+            tell("%s %d, %s" % (what, i + 1, name))
+            found[name] = measure(name)
+        rounds.append(found)
+    tell("")
+    return rounds
+
+
 def tell(text):
     sys.stderr.write("\r\033[K%s" % text if sys.stderr.isatty() else "")
     sys.stderr.flush()
@@ -93,16 +106,7 @@ def growth(rounds, names):
 
 
 def start(b, names, cells, opt):
-    rounds = []
-    for i in range(opt.rounds):
-        found = {}
-        for name in turned(names, i):
-            tell("start %d, %s" % (i + 1, name))
-            stand, seconds = b.start(name)
-            found[name] = seconds * 1000
-            b.stop(stand)
-        rounds.append(found)
-    tell("")
+    rounds = by_rounds(names, opt, "start", lambda name: start_of(b, name))
     print("\nfrom start to the first answer, ms; its ratio to nginx's")
     base = of(rounds, report.BASE) if report.BASE in names else None
     for name in names:
@@ -113,6 +117,12 @@ def start(b, names, cells, opt):
         if bed.contender(name).files():
             report.figure(name, [size_of(name)], base)
     return rounds
+
+
+def start_of(b, name):
+    stand, seconds = b.start(name)
+    b.stop(stand)
+    return seconds * 1000
 
 
 def size_of(name):
@@ -127,14 +137,7 @@ def size_of(name):
 def memory(b, names, cells, opt):
     """Resident after one answer, and with callers that keep theirs open."""
     names = [n for n in shipped(names) if n != "direct"]
-    rounds = []
-    for i in range(opt.rounds):
-        found = {}
-        for name in turned(names, i):
-            tell("memory %d, %s" % (i + 1, name))
-            found[name] = memory_of(b, name)
-        rounds.append(found)
-    tell("")
+    rounds = by_rounds(names, opt, "memory", lambda name: memory_of(b, name))
     print("\nresident memory, KiB: idle; its ratio to nginx's")
     memory_lines(rounds, names, "idle", 1536, ("server", "client"))
     print("\nbytes per idle caller, of %d; their ratio to nginx's" % IDLE)
@@ -174,14 +177,7 @@ def memory_of(b, name):
 
 def idle(b, names, cells, opt):
     names = [n for n in shipped(names) if n != "direct"]
-    rounds = []
-    for i in range(opt.rounds):
-        found = {}
-        for name in turned(names, i):
-            tell("idle callers %d, %s" % (i + 1, name))
-            found[name] = idle_of(b, name, opt.seconds)
-        rounds.append(found)
-    tell("")
+    rounds = by_rounds(names, opt, "idle callers", lambda name: idle_of(b, name, opt.seconds))
     print("\nwith %d idle callers: rate of 64 busy ones : rate without; "
           "processor time for 1000 req/s over 8, %% of one more" % IDLE)
     for name in names:
@@ -231,14 +227,7 @@ AT_REST = 20                # seconds
 def callers(b, names, cells, opt):
     """What those cost who ask seldom, or not at all."""
     names = [n for n in names if n in (report.BASE, "pipegate")]
-    rounds = []
-    for i in range(opt.rounds):
-        found = {}
-        for name in turned(names, i):
-            tell("callers %d, %s" % (i + 1, name))
-            found[name] = callers_of(b, name, opt.seconds)
-        rounds.append(found)
-    tell("")
+    rounds = by_rounds(names, opt, "callers", lambda name: callers_of(b, name, opt.seconds))
     print("\nprocessor time of the server, us a request")
     for name in names:
         callers_lines(rounds, name, names)
@@ -289,15 +278,7 @@ def callers_of(b, name, seconds):
 def streams(b, names, cells, opt):
     """A request's cost beside 10 and beside 1000 that wait for an answer."""
     names = [n for n in names if n != "direct"]
-    rounds = []
-    for i in range(opt.rounds):
-        found = {}
-        for name in turned(names, i):
-            tell("open streams %d, %s" % (i + 1, name))
-            found[name] = [streams_of(b, name, count, opt.seconds)
-                           for count in (10, 1000)]
-        rounds.append(found)
-    tell("")
+    rounds = by_rounds(names, opt, "open streams", lambda name: [streams_of(b, name, count, opt.seconds) for count in (10, 1000)])
     print("\nCPU us of a request over 8 beside 10 and 1000 open ones; "
           "the second : the first")
     for name in names:

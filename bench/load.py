@@ -36,7 +36,7 @@ def wrk(url, cell, seconds, pause_ms=0):
             os.path.join(bed.HERE, "wrk.lua"), "%s/%s" % (url, cell.what)]
     if cell.what == "post":
         argv += ["--", "POST", str(MIB)]
-    if pause_ms:
+    elif pause_ms:
         argv += ["--", "PAUSE", str(pause_ms)]
     done = subprocess.run(argv, capture_output=True, text=True,
                           timeout=seconds + 60, stdin=subprocess.DEVNULL)
