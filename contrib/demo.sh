@@ -8,12 +8,15 @@ bin=${PIPEGATE:-./pipegate}
 dir=$(mktemp -d) || exit 1
 pids=
 
+# The last of all, which may not even have begun, is not waited for.
 finish() {
 	trap '' INT TERM
-	for pid in $pids; do
-		kill "$pid" 2>/dev/null
-	done
-	wait
+	set +u
+	# shellcheck disable=SC2086 # several numbers
+	kill $pids 2>/dev/null
+	# shellcheck disable=SC2086
+	wait $pids
+	kill "$!" 2>/dev/null
 	rm -rf "$dir"
 }
 trap finish EXIT
@@ -83,5 +86,4 @@ fi
 echo
 echo "Ctrl-C ends it. What follows is what the client says."
 tail -n +1 -f "$dir/client.log" &
-pids="$pids $!"
 wait "$client" || fail "the client ended"
