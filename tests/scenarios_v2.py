@@ -1653,8 +1653,7 @@ def exchanges_of_the_description(t):
     shown = described()
     equal([who for who, _ in shown].count("client"), 5, "messages of the client")
     bare = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-    origin = t.origin().on("/x", lambda request, conn, origin: conn.send(bare))
-    origin.on("/up", lambda request, conn, origin: conn.send(b"HTTP/1.1 204 No Content\r\n\r\n"))
+    origin = t.origin().on("/x", bare).on("/up", b"HTTP/1.1 204 No Content\r\n\r\n")
     peer, _, _, _ = link(t, origin)
     for who, octets in shown[:-2]:
         if who == "server":
