@@ -338,8 +338,8 @@ dial_send(struct uplink *u, struct conn *c)
 static const struct kind dial_kind;
 
 /* Dials on fd, which is closed if that cannot be.  The link's memory is had
- * first: what the server sends once it has said yes is not to be lost.
- * Returns 0, or -1: no memory. */
+ * first, and that for what is read: what the server sends once it has said yes
+ * is not to be lost.  Returns 0, or -1: no memory. */
 static int
 dial_on(struct uplink *u, int fd)
 {
@@ -350,7 +350,13 @@ dial_on(struct uplink *u, int fd)
 		return -1;
 	}
 	u->dialling = conn_new(&dial_kind, u, fd, CONN_CONNECT);
-	return u->dialling == NULL ? -1 : 0;
+	if (u->dialling == NULL)
+		return -1;
+	if (buf_space(&u->dialling->rx, MEM_BLOCK, MEM_LARGE) == NULL) {
+		dial_over(u, u->dialling);
+		return -1;
+	}
+	return 0;
 }
 
 /* Tries the next address of the server; why: how the last one failed. */
