@@ -209,7 +209,7 @@ static const struct link_ops dial_ops_v2 = {
 
 static const struct link_ops dial_ops_v1 = {
 	.message = request_v1, .piece = held_piece,
-	.oversize = request_v1_oversize, .handled = gather_write,
+	.unheld = request_v1_unheld, .handled = gather_write,
 	.left = dial_left, .gone = dial_gone, .freed = held_link_freed,
 	.alone_ms = LINK_ALONE_V1_MS,
 };

@@ -430,7 +430,7 @@ held_refuse(struct link *l, const unsigned char id[16], int status,
 
 struct held_link {
 	struct buf message;
-	int skipping;		/* it cannot be held: only its beginning is kept */
+	int unheld;		/* 413 or 503: it cannot be held, only its beginning is kept */
 };
 
 int
@@ -461,11 +461,14 @@ held_keep(struct link *l, const unsigned char *p, size_t n)
 	struct held_link *h = l->held;
 	unsigned char *to = NULL;
 
-	if (!h->skipping && h->message.len + n <= V1_MESSAGE_MAX &&
+	if (h->unheld == 0 && h->message.len + n > V1_MESSAGE_MAX)
+		h->unheld = 413;
+	if (h->unheld == 0 &&
 	    buf_cost(&h->message, n, max) <= account_room(l->account))
 		to = buf_space(&h->message, n, max);
 	if (to == NULL) {
-		h->skipping = 1;
+		if (h->unheld == 0)
+			h->unheld = 503;
 		if (h->message.len >= V1_KEPT)
 			return;
 		n = min_size(n, V1_KEPT - h->message.len);
@@ -484,12 +487,12 @@ held_deliver(struct link *l, int opcode)
 	static unsigned char nothing[1];
 	struct held_link *h = l->held;
 	struct buf m = h->message;
-	int skipped = h->skipping;
+	int status = h->unheld;
 
 	memset(h, 0, sizeof(*h));
 	h->message.sum = m.sum;
-	if (skipped)
-		l->ops->oversize(l, buf_view(&m).p, m.len);
+	if (status != 0)
+		l->ops->unheld(l, status, buf_view(&m).p, m.len);
 	else
 		l->ops->message(l, opcode, m.len > 0 ? m.p + m.off : nothing,
 		    m.len);
@@ -503,7 +506,7 @@ held_piece(struct link *l, int opcode, unsigned char *p, size_t n, int last)
 {
 	struct held_link *h = l->held;
 
-	if (last && h->message.len == 0 && !h->skipping) {
+	if (last && h->message.len == 0 && h->unheld == 0) {
 		l->ops->message(l, opcode, p, n);
 		return;
 	}

@@ -28,7 +28,7 @@ int held_link_begin(struct link *l);
 
 /* For the ops of a link of this wire, as piece: gathers messages and hands them
  * to ops->message, or the beginning of one that cannot be held to
- * ops->oversize. */
+ * ops->unheld. */
 void held_piece(struct link *l, int opcode, unsigned char *p, size_t n,
     int last);
 

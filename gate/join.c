@@ -108,7 +108,7 @@ static const struct link_ops join_ops_v2 = {
 
 static const struct link_ops join_ops_v1 = {
 	.message = answer_v1, .piece = held_piece,
-	.oversize = answer_v1_oversize, .handled = gather_write,
+	.unheld = answer_v1_unheld, .handled = gather_write,
 	.left = join_left, .gone = join_gone, .freed = join_freed,
 	.deadline = expiry_deadline, .expire = expiry_due,
 	.alone_ms = LINK_ALONE_V1_MS,

@@ -38,8 +38,10 @@ struct link_ops {
 	void (*piece)(struct link *, int opcode, unsigned char *p, size_t n,
 	    int last);
 	/* A message that came in pieces could not be held: p[0..n) is its
-	 * beginning.  Called by piece; NULL where piece is NULL. */
-	void (*oversize)(struct link *, const unsigned char *p, size_t n);
+	 * beginning; status 413: it is too large, 503: there is no room for it
+	 * now.  Called by piece; NULL where piece is NULL. */
+	void (*unheld)(struct link *, int status, const unsigned char *p,
+	    size_t n);
 	/* All that has come was handled, and the buffer that it lies in may
 	 * move now.  May be NULL. */
 	void (*handled)(void);

@@ -140,12 +140,14 @@ answer_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 }
 
 void
-answer_v1_oversize(struct link *l, const unsigned char *p, size_t n)
+answer_v1_unheld(struct link *l, int status, const unsigned char *p, size_t n)
 {
 	unsigned char id[16];
 	struct stream *s;
 
 	if (!ws_v1_id_find(id, p, n) || (s = v1_find(l, id)) == NULL)
 		return;
-	answer_refuse(s, "the answer is larger than this server holds");
+	answer_refuse(s, status == 413 ?
+	    "the answer is larger than this server holds" :
+	    "the answer is larger than this server can hold now");
 }

@@ -12,6 +12,7 @@ struct link;
 void answer_v1(struct link *l, int opcode, unsigned char *p, size_t n);
 
 /* Takes the beginning of one that is too large to be held. */
-void answer_v1_oversize(struct link *l, const unsigned char *p, size_t n);
+void answer_v1_unheld(struct link *l, int status, const unsigned char *p,
+    size_t n);
 
 #endif

@@ -119,7 +119,7 @@ request_v1(struct link *l, int opcode, unsigned char *p, size_t n)
 
 /* No more is known of the request than its id. */
 void
-request_v1_oversize(struct link *l, const unsigned char *p, size_t n)
+request_v1_unheld(struct link *l, int status, const unsigned char *p, size_t n)
 {
 	unsigned char id[16];
 	struct stream *s;
@@ -131,5 +131,7 @@ request_v1_oversize(struct link *l, const unsigned char *p, size_t n)
 		v1_refuse(l, id);
 		return;
 	}
-	client_fail(s, 413, "the request is larger than this client holds");
+	client_fail(s, status, status == 413 ?
+	    "the request is larger than this client holds" :
+	    "this client has no memory for the request");
 }

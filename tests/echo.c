@@ -103,8 +103,9 @@ echo_message(struct link *l, int opcode, unsigned char *p, size_t n)
 }
 
 static void
-echo_oversize(struct link *l, const unsigned char *p, size_t n)
+echo_unheld(struct link *l, int status, const unsigned char *p, size_t n)
 {
+	(void)status;
 	(void)p;
 	(void)n;
 	link_fail(l, -1009, "message too big");
@@ -133,7 +134,7 @@ echo_gone(struct link *l, int code, const char *why)
 
 static const struct link_ops echo_ops = {
 	.message = echo_message, .piece = held_piece,
-	.oversize = echo_oversize, .gone = echo_gone,
+	.unheld = echo_unheld, .gone = echo_gone,
 	.freed = held_link_freed, .alone_ms = LINK_ALONE_V1_MS,
 };
 

@@ -185,9 +185,10 @@ note_message(struct link *l, int opcode, unsigned char *p, size_t n)
 }
 
 static void
-note_oversize(struct link *l, const unsigned char *p, size_t n)
+note_unheld(struct link *l, int status, const unsigned char *p, size_t n)
 {
 	(void)l;
+	note_number(status);
 	note(p, n);
 }
 
@@ -211,7 +212,7 @@ static const struct link_ops note_ops_v2 = {
 
 static const struct link_ops note_ops_v1 = {
 	.message = note_message, .piece = held_piece,
-	.oversize = note_oversize, .handled = gather_write, .left = note_left,
+	.unheld = note_unheld, .handled = gather_write, .left = note_left,
 	.gone = note_gone, .freed = held_link_freed,
 	.alone_ms = LINK_ALONE_V1_MS,
 };
