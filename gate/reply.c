@@ -44,7 +44,7 @@ caller_count_in(struct caller *w, struct account *a, enum share as)
 {
 	account_return(w->account, w->counted);
 	w->account = a;
-	w->counted = (unsigned char)as;
+	w->counted = (unsigned int)as & 3;
 	account_take(a, as);
 }
 

@@ -37,14 +37,14 @@ struct caller {
 	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
 	size_t unsent;		/* octets of tx that stand before the final answer */
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
-	unsigned char counted;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
-	unsigned char trusted;	/* its forwarding fields are believed */
-	unsigned char served;	/* has sent a request */
-	unsigned char tunnel_only;	/* came in over the cap: may only join */
-	unsigned char hung_up;	/* sends no more, seen while its body was not read */
-	unsigned char answer_out;	/* a part of the answer behind them has been written */
+	unsigned int counted: 2;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
+	unsigned int trusted: 1;	/* its forwarding fields are believed */
+	unsigned int served: 1;	/* has sent a request */
+	unsigned int tunnel_only: 1;	/* came in over the cap: may only join */
+	unsigned int hung_up: 1;	/* sends no more, seen while its body was not read */
+	unsigned int answer_out: 1;	/* a part of the answer behind them has been written */
 	/* of the request at hand, for its answer; as in struct http_error */
-	unsigned char minor, head_only, html, keep_alive;
+	unsigned int minor: 1, head_only: 1, html: 1, keep_alive: 1;
 	char peer[];		/* its address as text */
 };
 
