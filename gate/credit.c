@@ -5,49 +5,7 @@
 #define WINDOW_GROWN_MIN (64 << 10)
 #define GRANT_MIN (16 << 10)	/* less is worth no message, but for half of a window */
 #define GRANT_MAX (128 << 10)	/* more need not be waited for */
-#define FLOW_MIN (16 << 10)	/* octets that call for a ping */
-#define FLOW_MAX (1 << 20)
 #define WINDOW_UNKNOWN (1 << 20)	/* to start with while the path is not known */
-
-int
-path_is_due(const struct path *p)
-{
-	return !p->ping_is_out && p->came - p->pinged_at >=
-	    clamp(path_octets(p) / 2, FLOW_MIN, FLOW_MAX);
-}
-
-void
-path_pinged(struct path *p)
-{
-	must(!p->ping_is_out);
-	p->ping_is_out = 1;
-	p->pinged_at = p->came;
-}
-
-/* A pong that is held back would make the path as wide as its sender likes. */
-void
-path_ponged(struct path *p)
-{
-	long long before = path_octets(p);
-
-	must(p->ping_is_out);
-	p->ping_is_out = 0;
-	p->sample[p->samples++ % PATH_SAMPLES] =
-	    min_time(p->came - p->pinged_at, WINDOW_MAX);
-	p->grew = path_octets(p) > before;
-}
-
-long long
-path_octets(const struct path *p)
-{
-	long long most = 0;
-	size_t i;
-
-	for (i = 0; i < PATH_SAMPLES; i++)
-		if (p->sample[i] > most)
-			most = p->sample[i];
-	return most;
-}
 
 long long
 window_first(long long path, size_t free_octets, long long streams)
