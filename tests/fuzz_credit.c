@@ -89,11 +89,12 @@ grant(struct flow *f)
 }
 
 static void
-pong(void)
+pong(long long ms)
 {
 	if (path.ping_is_out)
-		path_ponged(&path);
-	if (path_octets(&path) > WINDOW_MAX)
+		path_ponged(&path, path.pinged_ms + ms);
+	if (path_octets(&path) > PATH_OCTETS_MAX ||
+	    path_room(&path) > 2 * PATH_OCTETS_MAX)
 		abort();
 }
 
@@ -110,7 +111,7 @@ step(unsigned int what, unsigned int much)
 		begin(f);
 		break;
 	case 1:
-		pong();
+		pong((long long)n);
 		break;
 	case 2:
 	case 3:
@@ -120,7 +121,7 @@ step(unsigned int what, unsigned int much)
 	default:
 		come(f, (long long)n);
 		if (path_is_due(&path))
-			path_pinged(&path);
+			path_pinged(&path, path.came);
 	}
 }
 
