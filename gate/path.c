@@ -5,6 +5,7 @@
 
 #define FLOW_MIN (16 << 10)	/* octets that call for a ping */
 #define FLOW_MAX (1 << 20)
+#define TRIP_MIN_MS 4		/* a shorter one is less than peers take to see to it */
 #define DRAIN_SAMPLES 2		/* the first of them still has what was queued before */
 
 int
@@ -50,7 +51,7 @@ path_octets(const struct path *p)
 			rate = r;
 		ms = min_time(ms, p->sample[i].ms);
 	}
-	return min_time(rate * ms, PATH_OCTETS_MAX);
+	return min_time(rate * clamp(ms, TRIP_MIN_MS, ms), PATH_OCTETS_MAX);
 }
 
 /* The second most of the last samples: in one of them a stream may have taken the

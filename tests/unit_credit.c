@@ -95,7 +95,7 @@ path_of(long long octets)
 {
 	struct path p = { 0 };
 
-	path_sample(&p, octets, 1);
+	path_sample(&p, octets, 4);
 	return p;
 }
 
@@ -168,27 +168,27 @@ test_path(void)
 
 	CHECK(path_octets(&p) == 0 && path_room(&p) == 0,
 	    "known from the start");
-	path_sample(&p, 1000, 10);
-	path_sample(&p, 50, 2);
+	path_sample(&p, 4000, 40);
+	path_sample(&p, 200, 8);
 	for (i = 0; i < PATH_SAMPLES - 2; i++) {
-		CHECK(path_octets(&p) == 200, "%lld after %d",
+		CHECK(path_octets(&p) == 800, "%lld after %d",
 		    path_octets(&p), i);
-		path_sample(&p, 60, 3);
+		path_sample(&p, 240, 12);
 	}
-	path_sample(&p, 60, 3);
-	CHECK(path_octets(&p) == 25 * 2, "%lld", path_octets(&p));
-	path_sample(&p, 60, 3);
-	CHECK(path_octets(&p) == 20 * 3, "%lld", path_octets(&p));
-	path_sample(&p, 1LL << 40, 3);
-	CHECK(path_octets(&p) == PATH_OCTETS_MAX / 3 * 3, "%lld",
+	path_sample(&p, 240, 12);
+	CHECK(path_octets(&p) == 25 * 8, "%lld", path_octets(&p));
+	path_sample(&p, 240, 12);
+	CHECK(path_octets(&p) == 20 * 12, "%lld", path_octets(&p));
+	path_sample(&p, 1LL << 40, 12);
+	CHECK(path_octets(&p) == PATH_OCTETS_MAX / 12 * 12, "%lld",
 	    path_octets(&p));
 	p.came += 5000;
 	CHECK(!p.ping_is_out &&
-	    path_octets(&p) == PATH_OCTETS_MAX / 3 * 3,
+	    path_octets(&p) == PATH_OCTETS_MAX / 12 * 12,
 	    "what comes with no ping out counts");
 	p = path_of(5000);
 	path_sample(&p, 5000, 0);
-	CHECK(path_octets(&p) == 5000, "no time at all: %lld",
+	CHECK(path_octets(&p) == 20000, "no time at all: %lld",
 	    path_octets(&p));
 }
 
@@ -242,7 +242,7 @@ test_shares(void)
 			window_came(&w[k], &p, PATH_SHARE_MIN);
 		}
 		window_came(&w[2], &p, PATH_SHARE_MIN - 1);
-		path_sample(&p, MIB, 1);
+		path_sample(&p, MIB, 4);
 	}
 	CHECK(path_room(&p) == MIB, "%lld", path_room(&p));
 }
@@ -257,7 +257,7 @@ test_next(void)
 		long long next;
 	} t[] = {
 		{ MIB, 0, 0, FAR, MIB }, { MIB, MIB / 2, 0, FAR, MIB },
-		{ MIB, MIB / 2 + 1, 0, FAR, MIB + 2 },
+		{ MIB, MIB / 2 + 4, 0, FAR, MIB + 8 },
 		{ MIB, MIB, MIB / 2, FAR, 2 * MIB },
 		{ MIB, MIB, MIB / 2 + 1, FAR, MIB / 2 },
 		{ MIB, MIB, 0, 16 * MIB, 2 * MIB },
