@@ -1837,7 +1837,8 @@ pass_prefix(struct pass *p)
 		http_put_view(&p->scratch, prefix);
 		prefix = pass_composed(p, from);
 	}
-	pass_add(p, "X-Forwarded-Prefix", prefix);
+	if (prefix.n > 0)
+		pass_add(p, "X-Forwarded-Prefix", prefix);
 }
 
 /* Adds what says how the request came. */
@@ -2329,6 +2330,33 @@ path_id_ok(struct view v)
 	return v.n > 0 && v.n <= 128 && octet_all(v, O_ID) &&
 	    !http_equal(v, ".") && !http_equal(v, "..") &&
 	    !http_equal(v, "healthz");
+}
+
+int
+http_host_name(struct view *name, struct view host)
+{
+	int bracketed;
+
+	if (host_split(host, name, &bracketed) == -1 || bracketed ||
+	    address_is(AF_INET, *name))
+		return 0;
+	if (name->n > 1 && name->p[name->n - 1] == '.')
+		name->n--;
+	return 1;
+}
+
+int
+http_label_ok(struct view v)
+{
+	size_t i;
+
+	if (v.n == 0 || v.n > 63 || v.p[0] == '-' || v.p[v.n - 1] == '-')
+		return 0;
+	for (i = 0; i < v.n; i++)
+		if (!octet_is_digit(v.p[i]) && v.p[i] != '-' &&
+		    (v.p[i] < 'a' || v.p[i] > 'z'))
+			return 0;
+	return 1;
 }
 
 enum http_route

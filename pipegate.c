@@ -38,6 +38,10 @@ token_run(void)
 		    "PIPEGATE_CONNECTION_ID) cannot be a connection id: use 1 to %d of "
 		    "A-Z a-z 0-9 . _ ~ - (not \".\", \"..\" or \"healthz\")",
 		    (const char *)sub.p, JWT_SUB_MAX);
+	if (!http_label_ok(sub))
+		warn("note: \"%.200s\" can be reached by its path only.  For a "
+		    "host name of its own (PIPEGATE_DOMAIN) an id has 1 to 63 of "
+		    "a-z 0-9 -, and no hyphen at its ends", (const char *)sub.p);
 	memcpy(c.sub, sub.p, sub.n);
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
@@ -99,6 +103,7 @@ static const char usage_server[] =
 "  PIPEGATE_RESPONSE_TIMEOUT   300: seconds until an answer must begin\n"
 "  PIPEGATE_MAX_MEMORY         67108864: bytes for all buffers\n"
 "  PIPEGATE_MAX_CONNECTIONS    16384, or what the limit of open files allows\n"
+"  PIPEGATE_DOMAIN             none: ids have hosts of their own under this name\n"
 "  PIPEGATE_TRUSTED_PROXIES    127.0.0.0/8,::1: whose X-Forwarded-* are believed\n"
 "  PIPEGATE_TRUSTED_FIELDS     none: further fields that these may set\n";
 

@@ -434,6 +434,14 @@ void http_error_put(struct http_out *o, const struct http_error *e);
  * (RFC 9110 12.5.1, q-values; a bare wildcard does not). */
 int http_prefers_html(const struct http_field *f, size_t n);
 
+/* Takes the name out of a Host (RFC 9110 7.2): without its port and one dot at
+ * its end.  Returns 1; or 0 where it has an address literal. */
+int http_host_name(struct view *name, struct view host);
+
+/* Whether v is one label of a DNS name in lower case (RFC 1123 2.1): 1 to 63 of
+ * a-z 0-9 -, of which the first and the last are no hyphen.  1 or 0. */
+int http_label_ok(struct view v);
+
 /* Where a path leads on the server. */
 enum http_route {
 	HTTP_ROUTE_ROOT,	/* "/" with or without a query */

@@ -60,8 +60,11 @@ if [ -z "$target" ]; then
 	listener welcome welcome --port 0
 	target=$url
 fi
+PIPEGATE_DOMAIN=localhost
+export PIPEGATE_DOMAIN
 listener server server --port 0
 public=$url
+host=http://demo.localhost:${url##*:}
 
 PIPEGATE_TOKEN=$("$bin" token -c demo | sed -n 's/^JWT Bearer: *//p')
 [ -n "$PIPEGATE_TOKEN" ] || fail "no token"
@@ -73,15 +76,18 @@ client=$!
 pids="$client $pids"
 await "$client" "$dir/client.log" "$public/demo/"
 
-echo "A tunnel leads from $public/demo/ to $target."
+echo "A tunnel leads from $public/demo/ to $target,"
+echo "and from a host of its own: $host/"
 if command -v curl >/dev/null 2>&1; then
 	echo "Open that in a browser, or try:"
 	echo
 	echo "    curl $public/demo/"
+	echo "    curl $host/"
 else
 	echo "Open this in a browser:"
 	echo
 	echo "    $public/demo/"
+	echo "    $host/"
 fi
 echo
 echo "Ctrl-C ends it. What follows is what the client says."

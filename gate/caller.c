@@ -19,6 +19,7 @@
 #include "gate/to_link.h"
 #include "gate/from_link.h"
 #include "gate/reply.h"
+#include "gate/route.h"
 #include "gate/tunnel.h"
 #include "gate/answer.h"
 #include "gate/join.h"
@@ -173,16 +174,15 @@ request_is_upgrade(const struct http_head *h)
 
 /* Answers a request that is for the server itself. */
 static void
-caller_own(struct caller *w, const struct http_head *h, enum http_route route,
-    struct view id, struct view rest)
+caller_own(struct caller *w, const struct http_head *h, const struct route *r)
 {
 	caller_eat(w, h);
-	switch (route) {
+	switch (r->leads) {
 	case HTTP_ROUTE_HEALTH:
 		caller_health(w, h);
 		break;
 	case HTTP_ROUTE_REDIRECT:
-		caller_redirect(w, id, rest);
+		caller_redirect(w, r->id, r->rest);
 		break;
 	case HTTP_ROUTE_STAR:
 	case HTTP_ROUTE_TUNNEL:
@@ -195,18 +195,20 @@ caller_own(struct caller *w, const struct http_head *h, enum http_route route,
 		}
 		/* FALLTHROUGH */
 	default:
-		caller_error(w, 404, "nothing is here: a tunnel has the form "
-		    "/{id}/");
+		caller_error(w, 404, r->by_host ?
+		    "no tunnel has this host name" :
+		    "nothing is here: a tunnel has the form /{id}/");
 	}
 }
 
 static void
 caller_request(struct caller *w, const struct http_head *h)
 {
-	struct view id, rest;
-	enum http_route route = http_route(h->path, &id, &rest);
-	int joins = route == HTTP_ROUTE_ROOT && request_is_upgrade(h);
+	struct route r;
+	int joins;
 
+	route_find(&r, h);
+	joins = r.leads == HTTP_ROUTE_ROOT && request_is_upgrade(h);
 	if (loop_is_stopping()) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, reply_stopping);
@@ -214,12 +216,12 @@ caller_request(struct caller *w, const struct http_head *h)
 	    (size_t)opt->max_connections) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, yield_crowded);
-	} else if (route == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
-		caller_tunnel(w, h, id);
+	} else if (r.leads == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
+		caller_tunnel(w, h, r.id);
 	} else if (joins) {
 		caller_upgrade(w, h);
 	} else {
-		caller_own(w, h, route, id, rest);
+		caller_own(w, h, &r);
 	}
 }
 

@@ -109,6 +109,50 @@ trusted_fields_read(void)
 	}
 }
 
+static int
+domain_ok(const char *name)
+{
+	struct view rest = view_of(name);
+
+	while (http_label_ok(view_until(&rest, "."))) {
+		if (rest.n == 0)
+			return 1;
+		rest.p++;
+		rest.n--;
+	}
+	return 0;
+}
+
+/* Cuts text, which is in lower case from then on, at its commas. */
+static void
+domains_take(char *text)
+{
+	char *p;
+
+	for (p = text; *p != '\0'; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	for (p = strtok(text, ", "); p != NULL; p = strtok(NULL, ", ")) {
+		if (settings_said.ndomains == DOMAINS_MAX || !domain_ok(p))
+			die("PIPEGATE_DOMAIN has \"%.200s\": it must be names "
+			    "with commas between them, such as "
+			    "tunnel.example.com (%d at most)", p, DOMAINS_MAX);
+		settings_said.domain[settings_said.ndomains++] = p;
+	}
+}
+
+static void
+domains_read(void)
+{
+	const char *text = getenv("PIPEGATE_DOMAIN");
+	char *copy = text != NULL ? strdup(text) : NULL;
+
+	if (text != NULL && copy == NULL)
+		die("no memory to start");
+	if (copy != NULL)
+		domains_take(copy);
+}
+
 /* HS256, or a JSON list that holds it: this program knows no other algorithm. */
 static void
 algorithms_read(void)
@@ -197,6 +241,7 @@ environment_read(void)
 	budget_set_max((size_t)opt->max_memory);
 	trusted_read();
 	trusted_fields_read();
+	domains_read();
 	algorithms_read();
 	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
 	settings_said.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");

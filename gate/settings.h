@@ -9,6 +9,7 @@
 #include "gate/addr.h"
 
 #define TRUSTED_MAX 32
+#define DOMAINS_MAX 16
 
 struct settings {
 	struct jwt_key key;
@@ -20,6 +21,8 @@ struct settings {
 	long long max_connections;
 	struct cidr trusted[TRUSTED_MAX];
 	int ntrusted;
+	const char *domain[DOMAINS_MAX];	/* in lower case; under them each id has a host */
+	int ndomains;
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;
 	const char *token, *connect_command;

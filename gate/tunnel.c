@@ -14,6 +14,7 @@
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/reply.h"
+#include "gate/route.h"
 #include "gate/tunnel.h"
 
 #define TUNNEL_BUCKETS 1024
@@ -334,17 +335,19 @@ request_head(struct http_head *out, const struct stream *s,
 	static char hex[32], prefix[JWT_SUB_MAX + 2];
 	const struct caller *w = s->http->of;
 	struct http_forwarding f;
-	struct view id;
+	struct route r;
 	int n;
 
 	memset(out, 0, offsetof(struct http_head, field));
-	http_route(h->path, &id, &out->path);
+	route_find(&r, h);
+	out->path = r.rest;
 	ws_hex_put(hex, s->id);
 	f.peer = view_of(w->peer);
 	f.trusted = w->trusted;
 	f.trusted_fields = view_of(opt->trusted_fields);
 	f.prefix.p = (const unsigned char *)prefix;
-	f.prefix.n = text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
+	f.prefix.n = r.by_host ? 0 :
+	    text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
 	f.correlation_id.p = (const unsigned char *)hex;
 	f.correlation_id.n = sizeof(hex);
 	out->method = h->method;

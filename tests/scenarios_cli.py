@@ -517,14 +517,21 @@ def demo_shell(t, **env):
     return shell, line.group(1), int(line.group(2)), line.group(3)
 
 
+def get_as(t, host, port, path):
+    return t.conn(port).send(harness.request_octets("GET", path, host=host)).answer()
+
+
 @scenario()
 def demo(t):
     """contrib/demo.sh prints a URL that shows a page as printed, and Ctrl-C ends all that it started."""
     shell, _, port, path = demo_shell(t)
-    answer = t.get(port, path)
+    answer = get_as(t, "127.0.0.1:%d" % port, port, path)
     equal((answer.status, path), (200, "/demo/"), "answer")
     contains(answer.get("content-type"), "text/html", "type")
     contains(answer.body, b"GET /\n", "the request on the page")
+    host = "demo.localhost:%d" % port
+    contains(shell.out(), "    curl http://%s/\n" % host, "the host")
+    contains(get_as(t, host, port, "/").body, b"GET /\n", "the request on the page")
     pids = shell.children()
     check(len(pids) >= 3, "children: %s" % pids)
     os.killpg(shell.pid, signal.SIGINT)
@@ -541,7 +548,7 @@ def demo_without_curl(t):
         os.symlink(shutil.which(name), os.path.join(tools, name))
     _, curl, port, path = demo_shell(t, PATH=tools)
     equal(curl, None, "curl")
-    equal(t.get(port, path).status, 200, "status")
+    equal(get_as(t, "127.0.0.1", port, path).status, 200, "status")
     with open(os.path.join(tools, "curl"), "w") as f:
         os.fchmod(f.fileno(), 0o755)
     equal(demo_shell(t, PATH=tools)[1], "curl ", "curl")
@@ -552,5 +559,5 @@ def demo_of_a_service(t):
     """With TARGET the demo leads to that service."""
     origin = t.origin()
     _, _, port, path = demo_shell(t, TARGET=origin.url)
-    equal(t.get(port, path).status, 200, "status")
+    equal(get_as(t, "127.0.0.1", port, path).status, 200, "status")
     equal(origin.requests[0].target, "/", "target")

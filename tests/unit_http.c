@@ -3043,8 +3043,55 @@ test_lists(void)
 }
 
 /*
- * Paths.
+ * Hosts and paths.
  */
+static void
+test_host_names(void)
+{
+	static const struct {
+		const char *host, *name;	/* name NULL: an address */
+	} cases[] = {
+		{ "a.example", "a.example" }, { "A.example:80", "A.example" },
+		{ "a.example.", "a.example" }, { "a.example.:", "a.example" },
+		{ "a.example..", "a.example." }, { ".", "." }, { "h", "h" },
+		{ "1.2.3", "1.2.3" }, { "192.0.2.1", NULL },
+		{ "192.0.2.1:80", NULL }, { "[::1]", NULL }, { "[::1]:80", NULL },
+	};
+	struct view name;
+	size_t i;
+
+	for (i = 0; i < COUNT(cases); i++) {
+		int is = http_host_name(&name, v(cases[i].host));
+
+		CHECK(is == (cases[i].name != NULL) &&
+		    (!is || http_equal(name, cases[i].name)), "%s",
+		    cases[i].host);
+	}
+}
+
+static void
+test_labels(void)
+{
+	static const struct {
+		const char *label;
+		int ok;
+	} cases[] = {
+		{ "a", 1 }, { "0", 1 }, { "a-0--z", 1 }, { "xn--bcher-kva", 1 },
+		{ "", 0 }, { "-a", 0 }, { "a-", 0 }, { "-", 0 }, { "A", 0 },
+		{ "a.b", 0 }, { "a_b", 0 }, { "a~", 0 }, { "\xc3\xbc", 0 },
+	};
+	char label[64];
+	size_t i;
+
+	for (i = 0; i < COUNT(cases); i++)
+		CHECK(http_label_ok(v(cases[i].label)) == cases[i].ok, "%s",
+		    cases[i].label);
+	memset(label, 'a', 64);
+	CHECK(!http_label_ok((struct view){ (unsigned char *)label, 64 }) &&
+	    http_label_ok((struct view){ (unsigned char *)label, 63 }),
+	    "the length of a label");
+}
+
 static void
 test_routes(void)
 {
@@ -3878,6 +3925,8 @@ test_http(void)
 	test_errors();
 	test_prefers_html();
 	test_lists();
+	test_host_names();
+	test_labels();
 	test_routes();
 	test_climbs();
 	test_linear();

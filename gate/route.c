@@ -1,0 +1,91 @@
+#include <stddef.h>
+
+#include "gate/say.h"
+#include "gate/settings.h"
+#include "gate/route.h"
+
+/* Whether name ends in a dot and domain; then it loses these. */
+static int
+name_under(struct view *name, const char *domain)
+{
+	struct view end = view_of(domain);
+
+	if (name->n <= end.n + 1)
+		return 0;
+	end.p = name->p + name->n - end.n;
+	if (end.p[-1] != '.' || !http_equal_nocase(end, domain))
+		return 0;
+	name->n -= end.n + 1;
+	return 1;
+}
+
+/* The labels of name before the longest of the domains that it is under: none,
+ * and p is NULL, where it is under no one. */
+static struct view
+labels_of(struct view name)
+{
+	struct view labels = { NULL, name.n };
+	int i;
+
+	for (i = 0; i < opt->ndomains; i++) {
+		struct view v = name;
+
+		if (name_under(&v, opt->domain[i]) && v.n < labels.n)
+			labels = v;
+	}
+	return labels;
+}
+
+/* Whether the paths of the server are on that host. */
+static int
+host_is_ours(struct view host, struct view *name)
+{
+	int i;
+
+	if (opt->ndomains == 0 || host.n == 0 || !http_host_name(name, host) ||
+	    http_equal_nocase(*name, "localhost"))
+		return 1;
+	for (i = 0; i < opt->ndomains; i++)
+		if (http_equal_nocase(*name, opt->domain[i]))
+			return 1;
+	return 0;
+}
+
+/* The id is the last of the labels. */
+static void
+route_by_labels(struct route *r, struct view labels)
+{
+	const unsigned char *p = labels.p + labels.n;
+	size_t i, n = 0;
+
+	while (p > labels.p && p[-1] != '.' && n < sizeof(r->label)) {
+		p--;
+		n++;
+	}
+	for (i = 0; i < n; i++)
+		r->label[i] = (unsigned char)(p[i] >= 'A' && p[i] <= 'Z' ?
+		    p[i] - 'A' + 'a' : p[i]);
+	r->id.p = r->label;
+	r->id.n = n;
+	if (http_label_ok(r->id) && (p == labels.p || p[-1] == '.'))
+		r->leads = HTTP_ROUTE_TUNNEL;
+}
+
+void
+route_find(struct route *r, const struct http_head *h)
+{
+	struct view name, labels;
+
+	r->by_host = !host_is_ours(h->host, &name);
+	if (!r->by_host) {
+		r->leads = http_route(h->path, &r->id, &r->rest);
+		return;
+	}
+	r->leads = HTTP_ROUTE_NONE;
+	r->rest = h->path;
+	labels = labels_of(name);
+	if (http_equal(h->path, "*"))
+		r->leads = HTTP_ROUTE_STAR;
+	else if (labels.p != NULL)
+		route_by_labels(r, labels);
+}

@@ -1,0 +1,26 @@
+/*
+ * Where a request leads on the server: to a tunnel, by its path or by its host,
+ * or to the server itself.
+ *
+ * Under each of PIPEGATE_DOMAIN an id that is a DNS label has a host of its own,
+ * ID.tunnel.example.com, and so does whatever is further left, which the app may
+ * use.  All there belongs to the app.  The paths of the server and /{id}/... are
+ * on the domains themselves, on address literals, on localhost, and where there is
+ * no Host; without PIPEGATE_DOMAIN they are on every host.
+ */
+#ifndef GATE_ROUTE_H
+#define GATE_ROUTE_H
+
+#include "pipegate.h"
+
+struct route {
+	enum http_route leads;
+	struct view id, rest;	/* as http_route() has them; by a host, rest is the whole path */
+	int by_host;		/* it is the host that says so */
+	unsigned char label[63];	/* where id is then */
+};
+
+/* Finds where request h leads.  r points into h, and into itself. */
+void route_find(struct route *r, const struct http_head *h);
+
+#endif
