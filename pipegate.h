@@ -556,6 +556,15 @@ enum ws_opcode {
 #define WS_FRAME_HEAD_MAX 14
 #define WS_CONTROL_MAX 125
 
+#define WS_PUBLIC_MAX 400	/* octets of each of these */
+
+/* Where callers find a server.  Empty: not said. */
+struct ws_public {
+	char url[WS_PUBLIC_MAX + 1];	/* under which /{id}/ are: http:// or https://, with a
+					   slash at its end */
+	char host[WS_PUBLIC_MAX + 1];	/* the host name of the client's id, without a port */
+};
+
 /* What one side says of itself in X-PipeGate (v2 only). */
 struct ws_hello {
 	int present;		/* the header was there and could be read */
@@ -563,6 +572,7 @@ struct ws_hello {
 	int has_instance;
 	long long streams;	/* requests that the client takes at once; -1: not said */
 	long long window;	/* credit with which each request body starts; -1: not said */
+	struct ws_public public;	/* said by the server: visible ASCII */
 };
 
 /* What a client's handshake asks for. */
@@ -580,9 +590,10 @@ struct ws_offer {
  * -400.  An empty ?token= counts as none. */
 int ws_offer_read(struct ws_offer *o, const struct http_head *h);
 
-/* Writes the server's 101 for the offer, with pipegate.2 and X-PipeGate when
- * v2 is in force (o->v2). */
-void ws_accept_put(struct http_out *o, const struct ws_offer *offer);
+/* Writes the server's 101 for the offer, with pipegate.2 and X-PipeGate, which tells
+ * what is public, when v2 is in force (o->v2). */
+void ws_accept_put(struct http_out *o, const struct ws_offer *offer,
+    const struct ws_public *public);
 
 /* What a client dials with. */
 struct ws_dial {

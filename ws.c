@@ -314,6 +314,26 @@ hs_hello_count(const struct json *v, const char *name)
 	return n;
 }
 
+/* Reads the string called name in object v: people are to see it, so it is visible
+ * ASCII.  Otherwise, and where it is too long, it is left empty. */
+static void
+hs_hello_text(char out[WS_PUBLIC_MAX + 1], const struct json *v, const char *name)
+{
+	unsigned char text[WS_PUBLIC_MAX];
+	struct json val;
+	long i, n;
+
+	out[0] = '\0';
+	if (json_find(v, name, &val) != 1 ||
+	    (n = json_string(&val, text, sizeof text)) < 0)
+		return;
+	for (i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return;
+	memcpy(out, text, (size_t)n);
+	out[n] = '\0';
+}
+
 static void
 hs_hello_read(struct ws_hello *hello, const struct http_head *h)
 {
@@ -330,6 +350,8 @@ hs_hello_read(struct ws_hello *hello, const struct http_head *h)
 	hello->present = 1;
 	hello->streams = hs_hello_count(&v, "streams");
 	hello->window = hs_hello_count(&v, "window");
+	hs_hello_text(hello->public.url, &v, "url");
+	hs_hello_text(hello->public.host, &v, "host");
 	if (json_find(&v, "instance", &val) != 1)
 		return;
 	n = json_string(&val, text, sizeof text);
@@ -433,8 +455,33 @@ hs_put(struct http_out *o, const char *name, const char *value)
 	    view_of(value, strlen(value)));
 }
 
+static void
+hs_public_member(struct json_out *j, const char *name, const char *value)
+{
+	if (value[0] == '\0')
+		return;
+	json_put(j, ",\"");
+	json_put(j, name);
+	json_put(j, "\":");
+	json_put_string(j, view_of(value, strlen(value)));
+}
+
+static void
+hs_public_put(struct http_out *o, const struct ws_public *public)
+{
+	unsigned char text[2 * WS_PUBLIC_MAX + 64];
+	struct json_out j = { text, sizeof text, 0, 0 };
+
+	json_put(&j, "{\"received\":0");
+	hs_public_member(&j, "url", public->url);
+	hs_public_member(&j, "host", public->host);
+	json_put(&j, "}");
+	http_put_field(o, view_of("X-PipeGate", 10), view_of(text, j.len));
+}
+
 void
-ws_accept_put(struct http_out *o, const struct ws_offer *offer)
+ws_accept_put(struct http_out *o, const struct ws_offer *offer,
+    const struct ws_public *public)
 {
 	unsigned char accept[WS_ACCEPT_SIZE];
 
@@ -447,7 +494,7 @@ ws_accept_put(struct http_out *o, const struct ws_offer *offer)
 	http_put(o, "\r\n");
 	if (offer->v2) {
 		hs_put(o, "Sec-WebSocket-Protocol", HS_PROTOCOL);
-		hs_put(o, "X-PipeGate", "{\"received\":0}");
+		hs_public_put(o, public);
 	}
 	http_put(o, "\r\n");
 }

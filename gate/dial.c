@@ -215,7 +215,8 @@ static const struct link_ops dial_ops_v1 = {
 };
 
 static void
-dial_accepted(struct uplink *u, struct conn *c, int v2)
+dial_accepted(struct uplink *u, struct conn *c, int v2,
+    const struct ws_public *public)
 {
 	struct link *l = u->reserved;
 
@@ -228,6 +229,7 @@ dial_accepted(struct uplink *u, struct conn *c, int v2)
 	u->up_ms = now_ms;
 	u->is_told = 0;
 	u->refused = 0;
+	u->public = *public;
 	l->max_streams = u->dial.streams;
 	l->offer = l->offer_max = u->dial.window;
 	if (!v2 && held_link_begin(l) == -1) {
@@ -304,7 +306,7 @@ dial_answer(struct uplink *u, struct conn *c)
 	if (r < 0)
 		dial_refused(u, c, -r, why);
 	else
-		dial_accepted(u, c, v2);
+		dial_accepted(u, c, v2, &hello.public);
 }
 
 /* The connection ended before the server's answer.  What the helper said is a
@@ -563,7 +565,7 @@ uplink_start(struct uplink *u)
 static void
 uplink_tell_first(struct uplink *u)
 {
-	char url[sizeof(u->host) + JWT_SUB_MAX + 16];
+	char host[URL_PUBLIC_MAX], path[URL_PUBLIC_MAX];
 	struct jwt_claims claims;
 
 	u->url_is_told = 1;
@@ -572,9 +574,9 @@ uplink_tell_first(struct uplink *u)
 		return;
 	}
 	u->warned_expiry = token_ends_soon(claims.exp) != 0;
-	snprintf(url, sizeof(url), "%s://%s/%s/", u->tls ? "https" : "http",
-	    u->host, claims.sub);
-	person_connected(url, u->target.url, u->link->wire->version);
+	uplink_url_host(u, host);
+	uplink_url_path(u, path, claims.sub);
+	person_connected(host, path, u->target.url, u->link->wire->version);
 	person_expiry(claims.exp);
 }
 

@@ -14,6 +14,7 @@
 #include "gate/v2.h"
 #include "gate/held.h"
 #include "gate/reply.h"
+#include "gate/route.h"
 #include "gate/tunnel.h"
 #include "gate/v1_answer.h"
 #include "gate/join.h"
@@ -122,12 +123,13 @@ static void
 join_refuse(struct caller *w, const struct ws_offer *offer, int code,
     const char *why)
 {
+	static const struct ws_public none;
 	unsigned char space[1024], body[WS_CONTROL_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 	unsigned char head[WS_FRAME_HEAD_MAX];
 	size_t n = ws_close_put(body, code, why);
 
-	ws_accept_put(&o, offer);
+	ws_accept_put(&o, offer, &none);
 	conn_put(w->c, space, min_size(o.len, o.cap));
 	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, n, NULL));
 	conn_put(w->c, body, n);
@@ -189,12 +191,15 @@ join_settle(struct link *l, const struct ws_offer *offer)
 static int
 join_accept(struct link *l, const struct ws_offer *offer)
 {
-	struct http_out o = { NULL, 1024, 0 };
+	const struct tunnel *t = l->of;
+	struct http_out o = { NULL, 1024 + sizeof(struct ws_public), 0 };
+	struct ws_public public;
 
 	o.p = buf_space(&l->tx, o.cap, LINK_TX_MAX);
 	if (o.p == NULL)
 		return -1;
-	ws_accept_put(&o, offer);
+	route_public(&public, t->id);
+	ws_accept_put(&o, offer, &public);
 	l->tx.len = min_size(o.len, o.cap);
 	link_later(l);
 	return 0;

@@ -18,9 +18,10 @@ void person_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Says that the request of s is over, and how. */
 void person_request(const struct stream *s);
 
-/* Says that the tunnel stands, from where to where; version: of the wire. */
-void person_connected(const char *public_url, const char *target_url,
-    int version);
+/* Says that the tunnel stands, from where to where: host_url is its own host, ""
+ * where it has none; version: of the wire. */
+void person_connected(const char *host_url, const char *path_url,
+    const char *target_url, int version);
 
 /* Whether a token that expires at exp, in seconds since the epoch, does so
  * soon. */

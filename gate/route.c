@@ -1,7 +1,9 @@
-#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "gate/say.h"
 #include "gate/settings.h"
+#include "gate/url.h"
 #include "gate/route.h"
 
 /* Whether name ends in a dot and domain; then it loses these. */
@@ -88,4 +90,30 @@ route_find(struct route *r, const struct http_head *h)
 		r->leads = HTTP_ROUTE_STAR;
 	else if (labels.p != NULL)
 		route_by_labels(r, labels);
+}
+
+/* The domain that the public URL names, else the first. */
+static const char *
+domain_public(void)
+{
+	struct url u;
+	int i;
+
+	if (opt->public_url != NULL && url_split(&u, opt->public_url) == 0)
+		for (i = 0; i < opt->ndomains; i++)
+			if (http_equal_nocase(u.host, opt->domain[i]))
+				return opt->domain[i];
+	return opt->domain[0];
+}
+
+void
+route_public(struct ws_public *public, const char *id)
+{
+	memset(public, 0, sizeof(*public));
+	if (opt->public_url != NULL)
+		snprintf(public->url, sizeof(public->url), "%s",
+		    opt->public_url);
+	if (opt->ndomains > 0 && http_label_ok(view_of(id)))
+		snprintf(public->host, sizeof(public->host), "%s.%s", id,
+		    domain_public());
 }

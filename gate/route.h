@@ -23,4 +23,7 @@ struct route {
 /* Finds where request h leads.  r points into h, and into itself. */
 void route_find(struct route *r, const struct http_head *h);
 
+/* Says where callers find the tunnel id. */
+void route_public(struct ws_public *public, const char *id);
+
 #endif

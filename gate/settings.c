@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __linux__
@@ -9,6 +10,7 @@
 #include "gate/say.h"
 #include "gate/mem.h"
 #include "gate/addr.h"
+#include "gate/url.h"
 #include "gate/settings.h"
 
 struct settings settings_said;
@@ -60,6 +62,15 @@ setting_read(const struct setting *s)
 		die("%s is \"%.100s\": it must be a whole number from %lld to "
 		    "%lld", s->name, text, s->low, s->high);
 	*s->value = v;
+}
+
+/* The value of a variable that is set and not empty, or NULL. */
+static const char *
+env_some(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v != NULL && v[0] != '\0' ? v : NULL;
 }
 
 static void
@@ -153,6 +164,38 @@ domains_read(void)
 		domains_take(copy);
 }
 
+static int
+public_url_ok(const char *text)
+{
+	struct url u;
+
+	return url_split(&u, text) == 0 && strlen(text) < WS_PUBLIC_MAX &&
+	    (http_equal(u.scheme, "https") || http_equal(u.scheme, "http")) &&
+	    strpbrk(text, "?#\"\\") == NULL &&
+	    (u.path.n == 0 || http_path_ok(u.path));
+}
+
+static void
+public_url_read(void)
+{
+	const char *text = env_some("PIPEGATE_PUBLIC_URL");
+	size_t n;
+	char *copy;
+
+	if (text == NULL)
+		return;
+	if (!public_url_ok(text))
+		die("PIPEGATE_PUBLIC_URL is \"%.200s\": it must be the URL under "
+		    "which callers find the tunnels, such as "
+		    "https://tunnel.example.com:8443/", text);
+	n = strlen(text);
+	copy = malloc(n + 2);
+	if (copy == NULL)
+		die("no memory to start");
+	snprintf(copy, n + 2, "%s%s", text, text[n - 1] == '/' ? "" : "/");
+	settings_said.public_url = copy;
+}
+
 /* HS256, or a JSON list that holds it: this program knows no other algorithm. */
 static void
 algorithms_read(void)
@@ -222,15 +265,6 @@ env_or(const char *name, const char *fallback)
 	return v != NULL ? v : fallback;
 }
 
-/* The value of a variable that is set and not empty, or NULL. */
-static const char *
-env_some(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v != NULL && v[0] != '\0' ? v : NULL;
-}
-
 void
 environment_read(void)
 {
@@ -242,6 +276,7 @@ environment_read(void)
 	trusted_read();
 	trusted_fields_read();
 	domains_read();
+	public_url_read();
 	algorithms_read();
 	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
 	settings_said.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");

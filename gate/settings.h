@@ -23,6 +23,8 @@ struct settings {
 	int ntrusted;
 	const char *domain[DOMAINS_MAX];	/* in lower case; under them each id has a host */
 	int ndomains;
+	const char *public_url;		/* under which /{id}/ are for callers, with a slash at its end;
+					   NULL: where clients dial */
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;
 	const char *token, *connect_command;

@@ -64,3 +64,44 @@ uplink_set_token(struct uplink *u, const char *token)
 	u->token_in_query = 0;
 	return NULL;
 }
+
+#define URL_BASE_MAX 512	/* u->host and WS_PUBLIC_MAX are less */
+
+/* Under which the tunnels are. */
+static void
+url_base(const struct uplink *u, char out[URL_BASE_MAX])
+{
+	struct url parts;
+
+	if (url_split(&parts, u->public.url) == 0)
+		snprintf(out, URL_BASE_MAX, "%s", u->public.url);
+	else
+		snprintf(out, URL_BASE_MAX, "%s://%s/",
+		    u->tls ? "https" : "http", u->host);
+}
+
+void
+uplink_url_path(const struct uplink *u, char out[URL_PUBLIC_MAX],
+    const char *id)
+{
+	char base[URL_BASE_MAX];
+
+	url_base(u, base);
+	snprintf(out, URL_PUBLIC_MAX, "%s%s/", base, id);
+}
+
+void
+uplink_url_host(const struct uplink *u, char out[URL_PUBLIC_MAX])
+{
+	char base[URL_BASE_MAX];
+	struct url parts;
+
+	out[0] = '\0';
+	url_base(u, base);
+	if (u->public.host[0] == '\0' || url_split(&parts, base) == -1)
+		return;
+	snprintf(out, URL_PUBLIC_MAX, "%.*s://%s%s%.*s/", (int)parts.scheme.n,
+	    (const char *)parts.scheme.p, u->public.host,
+	    parts.port.n > 0 ? ":" : "", (int)parts.port.n,
+	    (const char *)parts.port.p);
+}

@@ -12,6 +12,8 @@
 #include "gate/target.h"
 #include "gate/timer.h"
 
+#define URL_PUBLIC_MAX 1024	/* octets of a URL that people are told, with its NUL */
+
 /* One tunnel of this process. */
 struct uplink {
 	struct target target;		/* the owner (of) of its links */
@@ -22,6 +24,7 @@ struct uplink {
 	char token[JWT_SIZE_MAX + 1];
 	int token_in_query;
 	struct ws_dial dial;
+	struct ws_public public;	/* what the server said of its addresses */
 	struct lookup lookup;
 	struct helper helpers[2], *helper;	/* helper: that of link, or of dialling */
 	int address;			/* of the server's, the one to try next */
@@ -48,5 +51,11 @@ const char *uplink_set_server(struct uplink *u, const char *text);
 
 /* Takes token, of which u keeps a copy, instead.  Returns as above. */
 const char *uplink_set_token(struct uplink *u, const char *token);
+
+/* Where callers find the tunnel id by its path, as the server says or else where u
+ * dials; and by its host: "", where it has none.  With a NUL. */
+void uplink_url_path(const struct uplink *u, char out[URL_PUBLIC_MAX],
+    const char *id);
+void uplink_url_host(const struct uplink *u, char out[URL_PUBLIC_MAX]);
 
 #endif

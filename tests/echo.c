@@ -158,6 +158,7 @@ static void
 server_take(struct conn *c)
 {
 	static struct http_head h;
+	static const struct ws_public nowhere;
 	static struct ws_offer offer;
 	struct http_out o = { NULL, 1024, 0 };
 	struct view in = buf_view(&c->rx);
@@ -174,7 +175,7 @@ server_take(struct conn *c)
 	offer.v2 = 0;
 	buf_consume(&c->rx, (size_t)r);
 	o.p = buf_space(&l->tx, o.cap, LINK_TX_MAX);
-	ws_accept_put(&o, &offer);
+	ws_accept_put(&o, &offer, &nowhere);
 	l->tx.len = o.len;
 	link_later(l);
 	link_input(l);

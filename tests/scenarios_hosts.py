@@ -134,3 +134,38 @@ def ids_without_a_host(t):
         equal(done.returncode, 0, "exit for " + sub)
         equal("host name" in done.stderr, said, "what is said of %s: %r" % (sub, done.stderr))
         check(re.search(r"^JWT Bearer: *\S+$", done.stdout, re.M), "a token for " + sub)
+
+
+def said_of(t, public_env, sub="demo"):
+    """What a client says of its addresses: the port of the server is PORT."""
+    server = t.server(env=public_env)
+    client = t.client(server, "3000", sub, ready=False)
+    client.wait_out("the token expires")
+    text = client.out().replace(":%d" % server.port, ":PORT")
+    return re.findall(r"^(http\S*)  ->  \S+$|^(http\S*)$", text, re.M)
+
+
+@scenario(quick=True)
+def clients_know_their_addresses(t):
+    """The client prints what the server says of its addresses: the host of the id first."""
+    path = "http://127.0.0.1:PORT/demo/"
+    for env, want in (
+            ({}, [(path, "")]),
+            ({"PIPEGATE_DOMAIN": "localhost,x.example"}, [("http://demo.localhost:PORT/", ""), ("", path)]),
+            ({"PIPEGATE_PUBLIC_URL": "https://x.example:8443/base"}, [("https://x.example:8443/base/demo/", "")]),
+            ({"PIPEGATE_PUBLIC_URL": "https://X.example/", "PIPEGATE_DOMAIN": "a.example,x.example"},
+             [("https://demo.x.example/", ""), ("", "https://X.example/demo/")]),
+            ({"PIPEGATE_PUBLIC_URL": "https://b.example:1/", "PIPEGATE_DOMAIN": "a.example"},
+             [("https://demo.a.example:1/", ""), ("", "https://b.example:1/demo/")])):
+        equal(said_of(t, env), want, "what is said with %s" % env)
+    equal(said_of(t, {"PIPEGATE_DOMAIN": "a.example"}, "De_mo"), [("http://127.0.0.1:PORT/De_mo/", "")], "no label")
+
+
+@scenario(quick=True)
+def public_urls_that_are_none(t):
+    """A PIPEGATE_PUBLIC_URL that is none ends the program with a message that names it."""
+    for text in ("tunnel.example.com", "wss://a.example/", "https://", "https://a.example/?x", "https://u@a.example/",
+                 "https://a.example/a b", "https://a.example/#x", "https://a.example:99999/", "https://a.example/" + "x" * 400):
+        server = t.server(env={"PIPEGATE_PUBLIC_URL": text}, ready=False)
+        equal(server.wait_exit(), 1, "exit with " + text)
+        check("PIPEGATE_PUBLIC_URL" in server.err(), "what was said: %r" % server.err())

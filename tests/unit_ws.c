@@ -819,20 +819,29 @@ test_accept(void)
 	    "X-PipeGate: {\"received\":0}\r\n\r\n";
 	unsigned char out[512];
 	struct http_out o = { out, sizeof out, 0 };
+	static const char told[] = "X-PipeGate: {\"received\":0,"
+	    "\"url\":\"https://a.example:1/b/\",\"host\":\"c.a.example\"}\r\n";
+	struct ws_public public = { "", "" };
 	struct ws_offer offer;
 	struct view got;
 
 	memset(&offer, 0, sizeof offer);
 	memcpy(offer.key, "dGhlIHNhbXBsZSBub25jZQ==", WS_KEY_SIZE);
-	ws_accept_put(&o, &offer);
+	ws_accept_put(&o, &offer, &public);
 	got.p = out;
 	got.n = o.len;
 	CHECK(view_is(got, v1), "101 of v1");
 	offer.v2 = 1;
 	o.len = 0;
-	ws_accept_put(&o, &offer);
+	ws_accept_put(&o, &offer, &public);
 	got.n = o.len;
 	CHECK(view_is(got, v2), "101 of v2");
+	strcpy(public.url, "https://a.example:1/b/");
+	strcpy(public.host, "c.a.example");
+	o.len = 0;
+	ws_accept_put(&o, &offer, &public);
+	out[o.len] = '\0';
+	CHECK(strstr((char *)out, told) != NULL, "%s", (char *)out);
 }
 
 static void
@@ -962,6 +971,38 @@ test_answers(void)
 		CHECK(r != 0 || (v2 == answers[i].v2 &&
 		    hello.present == answers[i].present), "%s: v2",
 		    answers[i].note);
+	}
+}
+
+/* What a server says of its addresses, and what of that a person is to see. */
+static void
+test_public(void)
+{
+	static const struct {
+		const char *member, *want;
+	} t[] = {
+		{ "\"c.a.example\"", "c.a.example" }, { "\"\"", "" }, { "1", "" },
+		{ "\"a b\"", "" }, { "\"\\u001b[2Jx\"", "" }, { "\"a\\nb\"", "" },
+		{ "\"\xc3\xbc\"", "" }, { "\"\\u0061\"", "a" },
+		{ "[]", "" },
+	};
+	struct ws_dial d;
+	struct ws_hello hello;
+	const char *why;
+	char b[1024];
+	size_t i, scanned;
+	int n, v2;
+
+	dial_example(&d);
+	for (i = 0; i < COUNT(t); i++) {
+		n = snprintf(b, sizeof b, "%sX-PipeGate: {\"host\":%s}\r\n\r\n",
+		    answers[0].text, t[i].member);
+		scanned = 0;
+		CHECK(http_answer_parse(&head, (unsigned char *)b, (size_t)n,
+		    &scanned, text_view("GET")) == n, "row %zu: head", i);
+		CHECK(ws_answer_check(&head, &d, &v2, &hello, &why) == 0 &&
+		    strcmp(hello.public.host, t[i].want) == 0, "row %zu: %s",
+		    i, hello.public.host);
 	}
 }
 
@@ -2366,6 +2407,7 @@ test_ws(void)
 	test_accept();
 	test_dial();
 	test_answers();
+	test_public();
 	test_v2_good();
 	test_v2_limits();
 	test_v2_reset_status();
