@@ -2,7 +2,8 @@
 #include "gate/credit.h"
 
 #define WINDOW_MIN (16 << 10)
-#define GRANT_MIN (4 << 10)	/* less is worth no message, but for half of a window */
+#define WINDOW_GROWN_MIN (64 << 10)
+#define GRANT_MIN (16 << 10)	/* less is worth no message, but for half of a window */
 #define GRANT_MAX (128 << 10)	/* more need not be waited for */
 #define WINDOW_UNKNOWN (1 << 20)	/* to start with while the path is not known */
 
@@ -24,19 +25,14 @@ window_taken(long long offered, long long others)
 }
 
 void
-window_came(struct window *w, struct path *p, size_t n)
+window_came(struct window *w, const struct path *p, size_t n)
 {
-	long long before;
-
 	if (w->sample != p->samples) {
 		w->used_before = p->samples - w->sample == 1 ? w->used : 0;
 		w->used = 0;
 		w->sample = p->samples;
 	}
-	before = w->used;
 	w->used += (long long)n;
-	if (before < PATH_SHARE_MIN && w->used >= PATH_SHARE_MIN)
-		p->shares++;
 }
 
 /* A stream that trickles beside one that fills the path is not to hold as
@@ -54,10 +50,10 @@ window_was_used_up(const struct window *w, const struct path *p)
 static long long
 window_wide(const struct window *w, const struct path *p, size_t spare)
 {
-	long long room = path_room(p), size = w->size;
-	long long wide = clamp(room, WINDOW_MIN, WINDOW_MAX);
+	long long path = path_octets(p), size = w->size;
+	long long wide = clamp(2 * path, WINDOW_GROWN_MIN, WINDOW_MAX);
 
-	if (room > 0 && (wide < size || window_was_used_up(w, p)))
+	if (path > 0 && wide > size && window_was_used_up(w, p))
 		size = wide;
 	return min_time(size, (long long)(spare / 8));
 }

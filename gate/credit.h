@@ -32,20 +32,20 @@ long long window_first(long long path, size_t free_octets, long long streams);
  * there; but 16 KiB, if so much is offered. */
 long long window_taken(long long offered, long long others);
 
-/* Notes that n octets came over p, which counts those who share it. */
-void window_came(struct window *w, struct path *p, size_t n);
+/* Notes that n octets came over p. */
+void window_came(struct window *w, const struct path *p, size_t n);
 
 /* Whether more is to be granted over p: a quarter of the window has gone, but from
- * 4 KiB (or half of a small one) to 128 KiB; or some has, and the window is to
+ * 16 KiB (or half of a small one) to 128 KiB; or some has, and the window is to
  * grow by much.  spare: see window_next(). */
 int window_is_due(const struct window *w, const struct path *p, size_t spare);
 
-/* The size that w should have from now on: the room that a stream has on p, from
- * 16 KiB to WINDOW_MAX; but what it was, where that is less and w was not used up
- * lately, half of it at least in one sample; and half of what it was where held
- * octets, which wait for the socket, are more than half of it.  But at most an
- * eighth of the spare octets that its account has, so that however many stand still,
- * others find room.  At least 16 KiB, or what it was if that is less. */
+/* The size that w should have from now on: twice what fills p, from 64 KiB to
+ * WINDOW_MAX, if that is more and w was used up lately, half of it at least in one
+ * sample; half of what it was where held octets, which wait for the socket, are
+ * more than half of it.  But at most an eighth of the spare octets that its account
+ * has, so that however many stand still, others find room.  At least 16 KiB, or
+ * what it was if that is less. */
 long long window_next(const struct window *w, const struct path *p, size_t held,
     size_t spare);
 

@@ -207,7 +207,7 @@ link_ping(struct link *l)
 	l->ping_ms = now_ms;
 	random_bytes(l->ping, sizeof(l->ping));
 	if (link_control(l, WS_PING, l->ping, sizeof(l->ping)))
-		path_pinged(&l->path, now_ms);
+		path_pinged(&l->path);
 }
 
 void
@@ -305,7 +305,7 @@ link_pong(struct link *l, const unsigned char *p, size_t n)
 	if (!l->path.ping_is_out || n != sizeof(l->ping) ||
 	    memcmp(p, l->ping, n) != 0)
 		return;
-	path_ponged(&l->path, now_ms);
+	path_ponged(&l->path);
 	link_carried(l, 0);
 	if (l->path.grew)
 		link_later(l);
