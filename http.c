@@ -261,6 +261,12 @@ http_equal_nocase(struct view v, const char *s)
 }
 
 int
+http_same_nocase(struct view a, struct view b)
+{
+	return view_equal_nocase(a, b);
+}
+
+int
 http_list_has(struct view v, const char *token)
 {
 	return list_has(v, view_of(token));

@@ -190,6 +190,7 @@ struct http_head {
 /* Compares a view with an ASCII string; _nocase folds A-Z. */
 int http_equal(struct view v, const char *s);
 int http_equal_nocase(struct view v, const char *s);
+int http_same_nocase(struct view a, struct view b);
 
 /* Whether the comma-separated list in v holds token, case-insensitively. */
 int http_list_has(struct view v, const char *token);

@@ -172,6 +172,23 @@ request_is_upgrade(const struct http_head *h)
 	return http_field_find(h->field, h->nfields, "upgrade") != NULL;
 }
 
+/* Whether request h is from a page of a tunnel that knows nothing of its prefix, and
+ * asked for /style.css: *id is that of its page.  A path that names a tunnel is
+ * never one. */
+static int
+request_strays(const struct http_head *h, const struct route *r,
+    struct view *id)
+{
+	int names = r->leads == HTTP_ROUTE_TUNNEL ||
+	    r->leads == HTTP_ROUTE_REDIRECT;
+
+	if (r->by_host || h->path.n == 0 || h->path.p[0] != '/' ||
+	    request_is_upgrade(h) ||
+	    r->leads == HTTP_ROUTE_HEALTH || (names && tunnel_is_known(r->id)))
+		return 0;
+	return route_referer(id, h) && tunnel_is_known(*id);
+}
+
 /* Answers a request that is for the server itself. */
 static void
 caller_own(struct caller *w, const struct http_head *h, const struct route *r)
@@ -182,7 +199,10 @@ caller_own(struct caller *w, const struct http_head *h, const struct route *r)
 		caller_health(w, h);
 		break;
 	case HTTP_ROUTE_REDIRECT:
-		caller_redirect(w, r->id, r->rest);
+		if (tunnel_is_open(r->id))
+			caller_redirect(w, r->id, r->rest);
+		else
+			caller_error(w, 503, tunnel_nobody);
 		break;
 	case HTTP_ROUTE_STAR:
 	case HTTP_ROUTE_TUNNEL:
@@ -205,6 +225,7 @@ static void
 caller_request(struct caller *w, const struct http_head *h)
 {
 	struct route r;
+	struct view home;
 	int joins;
 
 	route_find(&r, h);
@@ -216,6 +237,9 @@ caller_request(struct caller *w, const struct http_head *h)
 	    (size_t)opt->max_connections) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, yield_crowded);
+	} else if (request_strays(h, &r, &home)) {
+		caller_eat(w, h);
+		caller_send_back(w, home, h->path);
 	} else if (r.leads == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
 		caller_tunnel(w, h, r.id);
 	} else if (joins) {

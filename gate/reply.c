@@ -258,7 +258,7 @@ static void
 caller_answer(struct caller *w, int status, const struct http_field *f,
     size_t n, const char *body)
 {
-	unsigned char space[HTTP_TARGET_MAX + 1024];
+	unsigned char space[HTTP_TARGET_MAX + JWT_SUB_MAX + 1024];
 	struct http_out o = { space, sizeof(space), 0 };
 	struct http_answer_shape shape;
 	struct http_head h = { .status = status, .nfields = n };
@@ -293,18 +293,37 @@ caller_health(struct caller *w, const struct http_head *h)
 	caller_answer(w, 200, f, 2, body);
 }
 
-void
-caller_redirect(struct caller *w, struct view id, struct view query)
+/* Redirects to /id and target.  More are the fields f[2..n). */
+static void
+caller_redirect_to(struct caller *w, struct view id, const char *slash,
+    struct view target, struct http_field *f, size_t n)
 {
-	char to[HTTP_TARGET_MAX + 8];
-	struct http_field f[2];
+	char to[HTTP_TARGET_MAX + JWT_SUB_MAX + 8];
 
-	snprintf(to, sizeof(to), "/%.*s/%.*s", (int)id.n, (const char *)id.p,
-	    (int)query.n, (const char *)query.p);
+	snprintf(to, sizeof(to), "/%.*s%s%.*s", (int)id.n, (const char *)id.p,
+	    slash, (int)target.n, (const char *)target.p);
 	f[0].name = view_of("location");
 	f[0].value = view_of(to);
 	f[1] = field_of("content-length", "0");
-	caller_answer(w, 307, f, 2, "");
+	caller_answer(w, 307, f, n, "");
+}
+
+void
+caller_redirect(struct caller *w, struct view id, struct view query)
+{
+	struct http_field f[2];
+
+	caller_redirect_to(w, id, "/", query, f, 2);
+}
+
+void
+caller_send_back(struct caller *w, struct view id, struct view target)
+{
+	struct http_field f[4];
+
+	f[2] = field_of("cache-control", "no-store");
+	f[3] = field_of("vary", "Referer, Cookie");
+	caller_redirect_to(w, id, "", target, f, 4);
 }
 
 void

@@ -134,6 +134,9 @@ void caller_health(struct caller *w, const struct http_head *h);
 /* Answers with a redirect from /id to /id/, with the query. */
 void caller_redirect(struct caller *w, struct view id, struct view query);
 
+/* Sends the request for target back to under /id. */
+void caller_send_back(struct caller *w, struct view id, struct view target);
+
 /* Answers an OPTIONS that is for the server itself. */
 void caller_options(struct caller *w);
 

@@ -179,12 +179,39 @@ tunnel_new(struct view id, long long until_ms)
 	return t;
 }
 
+int
+tunnel_is_known(struct view id)
+{
+	const struct tunnel *t = tunnel_find(id);
+
+	return t != NULL && tunnel_was_served(t) &&
+	    (tunnel_is_served(t) || now_ms < t->until_ms);
+}
+
+/* Whether the client of id, which nobody has served yet, may come.  Of a name with a
+ * dot that is not so: it is a file, which a link to an absolute path asks for. */
+static int
+tunnel_may_come(struct view id)
+{
+	return now_ms < young_until() && memchr(id.p, '.', id.n) == NULL;
+}
+
+int
+tunnel_is_open(struct view id)
+{
+	const struct tunnel *t = tunnel_find(id);
+
+	if (t != NULL && tunnel_was_served(t))
+		return tunnel_is_known(id);
+	return tunnel_may_come(id);
+}
+
 struct tunnel *
 tunnel_for(struct view id)
 {
 	struct tunnel *t = tunnel_find(id);
 
-	if (t != NULL || now_ms >= young_until() || !tunnel_has_room(NULL))
+	if (t != NULL || !tunnel_may_come(id) || !tunnel_has_room(NULL))
 		return t;
 	return tunnel_new(id, young_until());
 }

@@ -46,6 +46,13 @@ void tunnels_start(void);
  * is to be waited for. */
 struct tunnel *tunnel_for(struct view id);
 
+/* Whether id is served, or was and requests wait for its client. */
+int tunnel_is_known(struct view id);
+
+/* Whether a request for id would be passed on or wait: it is known, or the server
+ * is so young that its client may still come back. */
+int tunnel_is_open(struct view id);
+
 /* The tunnel of id for a client that joins; a new one where there is none, which
  * is freed again unless it is served in this turn.  NULL: no memory. */
 struct tunnel *tunnel_make(struct view id);
