@@ -210,6 +210,15 @@ link_ping(struct link *l)
 		path_pinged(&l->path);
 }
 
+/* Where one is out its pong may never come, if another were sent: the peer may
+ * answer the newest alone (RFC 6455 5.5.3). */
+static void
+link_ping_again(struct link *l)
+{
+	link_control(l, WS_PING, l->ping,
+	    l->path.ping_is_out ? sizeof(l->ping) : 0);
+}
+
 void
 link_carried(struct link *l, size_t n)
 {
@@ -581,7 +590,7 @@ link_expire(struct conn *c)
 		link_lost(l, "nothing heard from the other side");
 	} else if (now_ms >= l->tx_ms + LINK_PING_MS) {
 		l->tx_ms = now_ms;
-		link_control(l, WS_PING, NULL, 0);
+		link_ping_again(l);
 	} else if (l->ops->expire != NULL) {
 		l->ops->expire(l);
 	}

@@ -501,6 +501,32 @@ def many_that_may_send(t):
     equal({conn.answer(seconds=20).status for conn in uploads}, {200}, "uploads")
 
 
+@scenario()
+def measuring_pongs_may_be_lost(t):
+    """Who answers only the newest ping, as RFC 6455 5.5.3 lets one, is measured on after a silence: the ping of a link
+    that rests is the one that is out."""
+    server = t.server()
+    peer = t.tunnel(server)
+    conn = ask(t, server)
+    stream = peer.recv_request()["stream"]
+    t.background(lambda: conn.rest(seconds=60))
+
+    def next_ping(seconds):
+        while True:
+            _, opcode, payload = peer.recv_frame(seconds)
+            if opcode == PING:
+                return payload
+    peer.send_response(stream, end=False)
+    peer.send_body(stream, pattern(16384), end=False)
+    first = next_ping(10)
+    last = next_ping(20)
+    peer.send(PONG, last)
+    equal((len(first), last), (8, first), "the ping of a link that rests")
+    for _ in range(8):
+        peer.send_body(stream, pattern(16384), end=False)
+    check(next_ping(8) != first, "a new ping")
+
+
 @scenario(quick=True)
 def measuring_is_no_flood(t):
     """As fast as bodies may come and go, the pings that measure the path are far from what a link takes for a flood."""
