@@ -2254,19 +2254,31 @@ err_put_title(struct http_out *o, int status)
 }
 
 static void
+err_put_paragraph(struct http_out *o, const char *text)
+{
+	http_put(o, "<p>");
+	for (; *text != '\0'; text++)
+		err_put_html(o, (unsigned char)*text);
+	http_put(o, "</p>\n");
+}
+
+static void
 err_put_page(struct http_out *o, const struct http_error *e)
 {
-	const char *p;
-
+	if (e->page.n > 0) {
+		http_put_view(o, e->page);
+		return;
+	}
 	http_put(o, "<!DOCTYPE html>\n<html lang=\"en\">\n"
 	    "<meta charset=\"utf-8\">\n<title>");
 	err_put_title(o, e->status);
 	http_put(o, "</title>\n<h1>");
 	err_put_title(o, e->status);
-	http_put(o, "</h1>\n<p>");
-	for (p = e->detail; *p != '\0'; p++)
-		err_put_html(o, (unsigned char)*p);
-	http_put(o, "</p>\n</html>\n");
+	http_put(o, "</h1>\n");
+	err_put_paragraph(o, e->detail);
+	if (e->advice != NULL)
+		err_put_paragraph(o, e->advice);
+	http_put(o, "</html>\n");
 }
 
 static void
@@ -2291,6 +2303,11 @@ err_put_remedy(struct http_out *o, const struct http_error *e)
 	if (e->retry_after_s > 0) {
 		http_put(o, "Retry-After: ");
 		put_number(o, (unsigned long long)e->retry_after_s);
+		http_put(o, "\r\n");
+	}
+	if (e->html && e->refresh_s > 0) {
+		http_put(o, "Refresh: ");
+		put_number(o, (unsigned long long)e->refresh_s);
 		http_put(o, "\r\n");
 	}
 	if (e->allow != NULL)

@@ -417,6 +417,9 @@ void http_date(char *out, long long t);
 struct http_error {
 	int status;
 	const char *detail;	/* plain words, any UTF-8; escaped as the body needs */
+	const char *advice;	/* the same, a second paragraph of the HTML page; NULL: none */
+	struct view page;	/* is sent in place of the HTML page; empty: not */
+	int refresh_s;		/* a browser is to ask again after so many seconds; 0: not */
 	int html;		/* see http_prefers_html */
 	int head_only;		/* to HEAD: the head of that answer, no body */
 	int keep_alive;

@@ -100,9 +100,12 @@ static void
 caller_no_room(struct caller *w, const struct http_head *h,
     const struct tunnel *t)
 {
-	caller_refuse(w, h, 503, tunnel_is_served(t) ?
-	    "too many requests for this id at once: try again" :
-	    tunnel_nobody);
+	caller_eat(w, h);
+	if (tunnel_is_served(t))
+		caller_error(w, 503, "too many requests for this id at once: "
+		    "try again");
+	else
+		caller_offline(w, view_of(t->id));
 }
 
 /* Gives the request to a link that has room, else to the queue. */
@@ -142,13 +145,15 @@ caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
 		return;
 	}
 	t = tunnel_for(id);
-	if (t == NULL)
-		caller_refuse(w, h, 503, tunnel_nobody);
-	else if (request_loops(h, t))
+	if (t == NULL) {
+		caller_eat(w, h);
+		caller_offline(w, id);
+	} else if (request_loops(h, t)) {
 		caller_refuse(w, h, 508, "this request has come through this "
 		    "tunnel already: its target leads back here");
-	else
+	} else {
 		caller_pass(w, h, t);
+	}
 }
 
 /* --- routing */
@@ -202,7 +207,7 @@ caller_own(struct caller *w, const struct http_head *h, const struct route *r)
 		if (tunnel_is_open(r->id))
 			caller_redirect(w, r->id, r->rest);
 		else
-			caller_error(w, 503, tunnel_nobody);
+			caller_offline(w, r->id);
 		break;
 	case HTTP_ROUTE_STAR:
 	case HTTP_ROUTE_TUNNEL:

@@ -145,7 +145,8 @@ handshake_error(struct caller *w, int status)
 
 	w->keep_alive = 0;
 	e.detail = status == 426 ?
-	    "tunnel clients connect here with a WebSocket (version 13)" :
+	    "tunnels are under /{id}/ here, and their clients connect with "
+	    "a WebSocket (version 13)" :
 	    "malformed WebSocket handshake";
 	caller_error_put(w, &e, "/");
 }

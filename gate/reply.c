@@ -15,8 +15,11 @@
 static const char allow_all[] =
     "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+#define OFFLINE_REFRESH_S 5
+
 const char reply_no_memory[] =
     "the server is short of memory: try again";
+const char reply_nobody[] = "no client is connected for this id";
 const char reply_stopping[] = "the server is stopping";
 
 static struct list rows[ROWS];
@@ -107,6 +110,7 @@ caller_note(struct caller *w, const struct http_head *h)
 {
 	w->minor = h->minor > 0;
 	w->head_only = http_equal(h->method, "HEAD") != 0;
+	w->gets = http_equal(h->method, "GET") != 0;
 	w->html = http_prefers_html(h->field, h->nfields) != 0;
 	w->keep_alive = h->keep_alive && !loop_is_stopping();
 	w->served = 1;
@@ -116,7 +120,7 @@ void
 caller_note_nothing(struct caller *w)
 {
 	w->minor = 1;
-	w->keep_alive = w->head_only = w->html = 0;
+	w->keep_alive = w->head_only = w->html = w->gets = 0;
 }
 
 void
@@ -204,7 +208,7 @@ caller_answered(struct caller *w)
 void
 caller_error_put(struct caller *w, struct http_error *e, const char *label)
 {
-	unsigned char space[4096];
+	static unsigned char space[4096 + OFFLINE_PAGE_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 
 	if (e->status == 503)
@@ -231,16 +235,56 @@ caller_error(struct caller *w, int status, const char *detail)
 	caller_error_put(w, &e, "");
 }
 
+static void
+stream_error_put(const struct stream *s, struct caller *w,
+    struct http_error *e)
+{
+	char hex[32];
+
+	ws_hex_put(hex, s->id);
+	e->correlation_id.p = (const unsigned char *)hex;
+	e->correlation_id.n = sizeof(hex);
+	caller_error_put(w, e, s->label);
+}
+
 void
 stream_error(const struct stream *s, struct caller *w, const char *detail)
 {
 	struct http_error e = { .status = s->status, .detail = detail };
-	char hex[32];
 
-	ws_hex_put(hex, s->id);
-	e.correlation_id.p = (const unsigned char *)hex;
-	e.correlation_id.n = sizeof(hex);
-	caller_error_put(w, &e, s->label);
+	stream_error_put(s, w, &e);
+}
+
+/* Whoever sees this page may be the one who can start the client. */
+static struct http_error
+error_offline(const struct caller *w, struct view id)
+{
+	static char advice[JWT_SUB_MAX + 256];
+	struct http_error e = { .status = 503, .detail = reply_nobody };
+
+	snprintf(advice, sizeof(advice), "If \"%.*s\" is yours, start its client: "
+	    "pipegate client TARGET_URL SERVER_URL.%s", (int)id.n,
+	    (const char *)id.p, w->gets ? "  This page then loads by itself." : "");
+	e.advice = advice;
+	e.page = opt->offline_page;
+	e.refresh_s = w->gets ? OFFLINE_REFRESH_S : 0;
+	return e;
+}
+
+void
+caller_offline(struct caller *w, struct view id)
+{
+	struct http_error e = error_offline(w, id);
+
+	caller_error_put(w, &e, "");
+}
+
+void
+stream_offline(const struct stream *s, struct caller *w, struct view id)
+{
+	struct http_error e = error_offline(w, id);
+
+	stream_error_put(s, w, &e);
 }
 
 const char *

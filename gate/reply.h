@@ -14,7 +14,7 @@ struct conn;
 struct stream;
 
 /* What several rooms say. */
-extern const char reply_no_memory[], reply_stopping[];
+extern const char reply_no_memory[], reply_stopping[], reply_nobody[];
 
 /* Rows in which a caller without a request at work may stand, by what it waits for;
  * who came first stands in front. */
@@ -39,6 +39,7 @@ struct caller {
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
 	unsigned int counted: 2;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
 	unsigned int trusted: 1;	/* its forwarding fields are believed */
+	unsigned int gets: 1;	/* the request at hand is a GET */
 	unsigned int served: 1;	/* has sent a request */
 	unsigned int tunnel_only: 1;	/* came in over the cap: may only join */
 	unsigned int hung_up: 1;	/* sends no more, seen while its body was not read */
@@ -130,6 +131,11 @@ const char *reply_too_big(void);
 
 /* Answers a request for /healthz. */
 void caller_health(struct caller *w, const struct http_head *h);
+
+/* Answers that nobody serves id.  stream_offline() does it for a stream, as
+ * stream_error(). */
+void caller_offline(struct caller *w, struct view id);
+void stream_offline(const struct stream *s, struct caller *w, struct view id);
 
 /* Answers with a redirect from /id to /id/, with the query. */
 void caller_redirect(struct caller *w, struct view id, struct view query);

@@ -196,6 +196,29 @@ public_url_read(void)
 	settings_said.public_url = copy;
 }
 
+/* PIPEGATE_OFFLINE_PAGE names a file, which is read now and kept. */
+static void
+offline_page_read(void)
+{
+	static unsigned char page[OFFLINE_PAGE_MAX + 1];
+	const char *name = env_some("PIPEGATE_OFFLINE_PAGE");
+	FILE *f;
+
+	if (name == NULL)
+		return;
+	f = fopen(name, "rb");
+	if (f == NULL)
+		die("PIPEGATE_OFFLINE_PAGE: cannot open %.200s:", name);
+	settings_said.offline_page.p = page;
+	settings_said.offline_page.n = fread(page, 1, sizeof(page), f);
+	if (ferror(f))
+		die("PIPEGATE_OFFLINE_PAGE: cannot read %.200s:", name);
+	if (opt->offline_page.n > OFFLINE_PAGE_MAX)
+		die("PIPEGATE_OFFLINE_PAGE: %.200s has more than %d bytes", name,
+		    OFFLINE_PAGE_MAX);
+	fclose(f);
+}
+
 /* HS256, or a JSON list that holds it: this program knows no other algorithm. */
 static void
 algorithms_read(void)
@@ -277,6 +300,7 @@ environment_read(void)
 	trusted_fields_read();
 	domains_read();
 	public_url_read();
+	offline_page_read();
 	algorithms_read();
 	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
 	settings_said.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");

@@ -20,8 +20,6 @@
 #define TUNNEL_BUCKETS 1024
 #define COUNTED_MS 5000		/* until it is seen whether anything still counts */
 
-const char tunnel_nobody[] = "no client is connected for this id";
-
 static struct {
 	struct tunnel *bucket[TUNNEL_BUCKETS];
 	unsigned long long seed;
@@ -115,7 +113,10 @@ stream_refuse(struct stream *s, int status, const char *why)
 		w->keep_alive = 0;
 	stream_detach(s);
 	caller_drop_head(w);
-	stream_error(s, w, why);
+	if (why == reply_nobody)
+		stream_offline(s, w, view_of(s->tunnel->id));
+	else
+		stream_error(s, w, why);
 	stream_reset(s, status, why);
 }
 
@@ -149,7 +150,7 @@ tunnel_timer(struct timer *timer)
 	struct tunnel *t = CONTAINER(timer, struct tunnel, timer);
 
 	while (t->waiting.n > 0)
-		stream_refuse(list_first(&t->waiting), 503, tunnel_nobody);
+		stream_refuse(list_first(&t->waiting), 503, reply_nobody);
 	if (t->nlinks > 0)
 		return;
 	if (tunnel_was_served(t) && now_ms < young_until())

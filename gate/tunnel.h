@@ -33,9 +33,6 @@ struct tunnel {
 	struct timer timer;
 };
 
-/* Why a request for an id that nobody serves is refused. */
-extern const char tunnel_nobody[];
-
 /* Once, before anything else here: the server starts now.  For a while an id that
  * nobody serves may be one whose client is about to come back. */
 void tunnels_start(void);

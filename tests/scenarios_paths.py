@@ -1,4 +1,5 @@
 """Apps that know nothing of their prefix, behind a path: where requests go that left it."""
+import os
 import time
 
 import harness
@@ -71,3 +72,50 @@ def files_are_not_waited_for(t):
     t.client(old, origin, "a.b")
     equal(asked(t, old, "/a.b").get("location"), "/a.b/", "a dot that is served")
     equal(asked(t, old, "/a.b/").status, 200, "a dot that is served")
+
+
+BROWSER = [("Accept", "text/html,*/*;q=0.8")]
+
+
+@scenario(quick=True)
+def page_of_who_is_offline(t):
+    """A browser that asks for an id nobody serves gets a page that names it and loads again after a GET; others get
+    JSON, and no Refresh."""
+    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0"})
+    for target in ("/my-app/x", "/my-app"):
+        page = asked(t, server, target, fields=BROWSER)
+        equal((page.status, page.get("refresh"), page.get("cache-control")), (503, "5", "no-store"), target)
+        check(b'"my-app"' in page.body and b"pipegate client" in page.body, "the page: %r" % page.body)
+        equal(asked(t, server, target, method="POST", fields=BROWSER).get("refresh"), None, "after a POST")
+        answer = asked(t, server, target)
+        equal((answer.get("refresh"), answer.body), (None, b'{"detail":"no client is connected for this id"}'), "JSON")
+    check(b"/{id}/" in asked(t, server, "/", fields=BROWSER).body, "a word for who visits /")
+
+
+@scenario(quick=True)
+def page_after_a_wait(t):
+    """The same page comes where the wait for a client was in vain."""
+    server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "1"})
+    page = asked(t, server, "/my-app/", fields=BROWSER)
+    equal((page.status, page.get("refresh")), (503, "5"), "status")
+    check(b'"my-app"' in page.body, "the page: %r" % page.body)
+
+
+@scenario(quick=True)
+def page_of_ones_own(t):
+    """PIPEGATE_OFFLINE_PAGE is sent in place of the page; a file that cannot be had ends the program."""
+    path = os.path.join(t.folder, "offline.html")
+    for size in (1, 16384):
+        with open(path, "wb") as f:
+            f.write(b"x" * size)
+        server = t.server(env={"PIPEGATE_OFFLINE_WAIT": "0", "PIPEGATE_OFFLINE_PAGE": path})
+        page = asked(t, server, "/my-app/", fields=BROWSER)
+        equal((page.status, page.body, page.get("refresh")), (503, b"x" * size, "5"), "the page")
+        equal(asked(t, server, "/my-app/", method="HEAD", fields=BROWSER).get("content-length"), str(size), "to HEAD")
+        check(b"detail" in asked(t, server, "/my-app/").body, "JSON stays")
+    with open(path, "ab") as f:
+        f.write(b"x")
+    for name in (path, os.path.join(t.folder, "none"), t.folder):
+        server = t.server(env={"PIPEGATE_OFFLINE_PAGE": name}, ready=False)
+        equal(server.wait_exit(), 1, "exit")
+        check("PIPEGATE_OFFLINE_PAGE" in server.err(), "what was said: %r" % server.err())
