@@ -14,6 +14,7 @@
 #include "gate/clock.h"
 #include "gate/url.h"
 #include "gate/settings.h"
+#include "gate/guise.h"
 #include "gate/server.h"
 #include "gate/dial.h"
 #include "gate/client.h"
@@ -111,7 +112,7 @@ static const char usage_server[] =
 
 static const char usage_client[] =
 "usage: pipegate client TARGET_URL SERVER_URL [--connect COMMAND]\n"
-"                       [--quiet | --verbose]\n"
+"                       [--host-header HOST] [--quiet | --verbose]\n"
 "\n"
 "Connects to the server and passes the requests that it sends to the service at\n"
 "TARGET_URL.  Dials again whenever the connection drops.\n"
@@ -124,6 +125,8 @@ static const char usage_client[] =
 "                      stdin and stdout, with %h and %p for host and port;\n"
 "                      default for wss://: openssl s_client, verifying the\n"
 "                      certificate\n"
+"  --host-header HOST  what the service sees as Host; `rewrite`: its own, also in\n"
+"                      Origin and Referer (default: as it came)\n"
 "  -q, --quiet         print nothing but errors\n"
 "  -v, --verbose       log more, to stderr\n"
 "\n"
@@ -316,6 +319,9 @@ command_client(const struct command *cmd, char **arg)
 
 	if (bad != NULL)
 		usage_error(cmd, "TARGET_URL is \"%.200s\": %s", arg[0], bad);
+	if (opt->host_header != NULL && !guise_ok(opt->host_header))
+		usage_error(cmd, "--host-header is \"%.200s\": it must be rewrite, "
+		    "or a host such as localhost:3000", opt->host_header);
 	bad = uplink_set_server(&uplink, arg[1]);
 	if (bad != NULL)
 		usage_error(cmd, "SERVER_URL cannot be read: %s", bad);
@@ -354,6 +360,7 @@ static const struct option listen_options[] = {
 
 static const struct option client_options[] = {
 	{ NULL, "--connect", &settings_said.connect_command, LEVEL_INFO },
+	{ NULL, "--host-header", &settings_said.host_header, LEVEL_INFO },
 	{ "-q", "--quiet", NULL, LEVEL_ERROR },
 	{ "-v", "--verbose", NULL, LEVEL_DEBUG },
 };

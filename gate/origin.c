@@ -25,6 +25,7 @@
 #include "gate/from_link.h"
 #include "gate/person.h"
 #include "gate/target.h"
+#include "gate/guise.h"
 #include "gate/origin.h"
 
 #ifndef POLLRDHUP
@@ -44,9 +45,11 @@ struct origin {
 	struct item place;	/* among the target's idle ones */
 	struct attempt attempt;	/* to connect */
 	struct chain again;	/* the request's head, kept to be sent once more */
+	char *home;		/* see guise_home() */
 	unsigned char reused;	/* has served a request before */
 	unsigned char keep_alive;	/* may serve another */
 	unsigned char head_only;	/* HEAD is at work */
+	unsigned char foreign;	/* the request has a Host that is not local */
 };
 
 static const struct role client_role;
@@ -62,6 +65,13 @@ static struct target *
 target_of(const struct stream *s)
 {
 	return s->link->of;
+}
+
+static void
+origin_forget_home(struct origin *o)
+{
+	free(o->home);
+	o->home = NULL;
 }
 
 static void
@@ -282,19 +292,23 @@ origin_retry(struct stream *s)
 	struct origin *old = origin_of(s), *o;
 	struct chain head = old->again;
 	int head_only = old->head_only;
+	char *home = old->home;
 
 	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
 		return 0;
 	memset(&old->again, 0, sizeof(old->again));
+	old->home = NULL;
 	s->reached = 1;
 	origin_drop(s);
 	s->from_link.dropped = 0;
 	o = origin_connect(s);
 	if (o == NULL) {
 		chain_free(&head);
+		free(home);
 		return 1;
 	}
 	o->head_only = head_only != 0;
+	o->home = home;
 	o->c->tx = head;
 	conn_flush_later(o->c);
 	return 1;
@@ -307,14 +321,19 @@ origin_send(struct stream *s, const struct http_head *h, int retry)
 	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 	struct origin *to = origin_of(s);
+	const struct http_head *seen = guise_request(h, to->target);
 
-	http_request_put(&o, h, view_of(to->target->base),
-	    s->from_link.framing == HTTP_CHUNKED);
-	if (o.len > o.cap) {
+	if (seen != NULL)
+		http_request_put(&o, seen, view_of(to->target->base),
+		    s->from_link.framing == HTTP_CHUNKED);
+	if (seen == NULL || o.len > o.cap) {
 		client_fail(s, 502, "the head of the request is too large");
 		return;
 	}
 	to->head_only = http_equal(h->method, "HEAD") != 0;
+	to->foreign = guise_is_foreign(h) != 0;
+	origin_forget_home(to);
+	to->home = guise_home(h);
 	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
 		chain_free(&to->again);
 	conn_put(to->c, space, o.len);
@@ -365,12 +384,17 @@ client_stream(struct link *l, const unsigned char id[16])
 
 /* Fills out with what goes on of head h. */
 static void
-answer_head(struct http_head *out, const struct http_head *h)
+answer_head(struct http_head *out, const struct stream *s,
+    const struct http_head *h)
 {
+	const struct origin *o = origin_of(s);
+
 	memset(out, 0, offsetof(struct http_head, field));
 	out->status = h->status;
 	out->reason = h->reason;
 	out->nfields = http_answer_fields(out->field, h);
+	if (o->home != NULL)
+		guise_answer(out->field, out->nfields, o->target, o->home);
 }
 
 /* What the wire said of a head: whether s has failed, since it could not be put
@@ -394,7 +418,7 @@ client_interim(struct stream *s, const struct http_head *h)
 		client_fail(s, 502, "the service sends interim answers without end");
 		return;
 	}
-	answer_head(&out, h);
+	answer_head(&out, s, h);
 	client_unsaid(s, s->wire->interim(s, &out));
 }
 
@@ -416,6 +440,18 @@ client_unswitched(struct stream *s)
 	stream_window_close(s);
 }
 
+/* Once: many dev servers answer so to a Host that they do not know. */
+static void
+client_hint_host(int status)
+{
+	static int said;
+
+	if (!said)
+		person_note("the service answered %d: if it does not know the "
+		    "public host name, try --host-header rewrite", status);
+	said = 1;
+}
+
 /* The final answer's head.  s may be over then. */
 static void
 client_begin(struct stream *s, const struct http_head *h)
@@ -428,7 +464,9 @@ client_begin(struct stream *s, const struct http_head *h)
 	http_body_init(&s->to_link.body, h->framing, h->length);
 	s->to_link.half.left = h->framing == HTTP_LENGTH ? h->length : -1;
 	s->to_link.head_passed = 1;
-	answer_head(&out, h);
+	answer_head(&out, s, h);
+	if (origin_of(s)->foreign && (h->status == 400 || h->status == 403))
+		client_hint_host(h->status);
 	if (client_unsaid(s, s->wire->answer(s, &out, h)))
 		return;
 	if (h->framing == HTTP_RAW)
@@ -565,6 +603,7 @@ client_over(struct stream *s)
 		return;
 	o = origin_of(s);
 	chain_free(&o->again);
+	origin_forget_home(o);
 	stream_detach(s);
 	if (s->from_link.framing == HTTP_RAW &&
 	    s->to_link.half.state == WS_HALF_ENDED) {
@@ -672,6 +711,7 @@ origin_gone(struct conn *c)
 	must(o->stream == NULL);
 	list_leave(&o->place);
 	chain_free(&o->again);
+	origin_forget_home(o);
 	free(o);
 }
 

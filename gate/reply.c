@@ -237,14 +237,15 @@ caller_error(struct caller *w, int status, const char *detail)
 
 static void
 stream_error_put(const struct stream *s, struct caller *w,
-    struct http_error *e)
+    const struct http_error *e)
 {
+	struct http_error said = *e;
 	char hex[32];
 
 	ws_hex_put(hex, s->id);
-	e->correlation_id.p = (const unsigned char *)hex;
-	e->correlation_id.n = sizeof(hex);
-	caller_error_put(w, e, s->label);
+	said.correlation_id.p = (const unsigned char *)hex;
+	said.correlation_id.n = sizeof(hex);
+	caller_error_put(w, &said, s->label);
 }
 
 void
@@ -337,37 +338,40 @@ caller_health(struct caller *w, const struct http_head *h)
 	caller_answer(w, 200, f, 2, body);
 }
 
-/* Redirects to /id and target.  More are the fields f[2..n). */
+/* Redirects to /id and target, with those fields more. */
 static void
 caller_redirect_to(struct caller *w, struct view id, const char *slash,
-    struct view target, struct http_field *f, size_t n)
+    struct view target, const struct http_field *more, size_t n)
 {
 	char to[HTTP_TARGET_MAX + JWT_SUB_MAX + 8];
+	struct http_field f[4];
 
 	snprintf(to, sizeof(to), "/%.*s%s%.*s", (int)id.n, (const char *)id.p,
 	    slash, (int)target.n, (const char *)target.p);
 	f[0].name = view_of("location");
 	f[0].value = view_of(to);
 	f[1] = field_of("content-length", "0");
-	caller_answer(w, 307, f, n, "");
+	must(n + 2 <= ARRAY_LEN(f));
+	memcpy(f + 2, more, n * sizeof(*f));
+	caller_answer(w, 307, f, n + 2, "");
 }
 
 void
 caller_redirect(struct caller *w, struct view id, struct view query)
 {
-	struct http_field f[2];
+	static const struct http_field none;
 
-	caller_redirect_to(w, id, "/", query, f, 2);
+	caller_redirect_to(w, id, "/", query, &none, 0);
 }
 
 void
 caller_send_back(struct caller *w, struct view id, struct view target)
 {
-	struct http_field f[4];
+	struct http_field f[2];
 
-	f[2] = field_of("cache-control", "no-store");
-	f[3] = field_of("vary", "Referer, Cookie");
-	caller_redirect_to(w, id, "", target, f, 4);
+	f[0] = field_of("cache-control", "no-store");
+	f[1] = field_of("vary", "Referer, Cookie");
+	caller_redirect_to(w, id, "", target, f, ARRAY_LEN(f));
 }
 
 void

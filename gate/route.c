@@ -92,36 +92,18 @@ route_find(struct route *r, const struct http_head *h)
 		route_by_labels(r, labels);
 }
 
-/* Takes http:// or https:// and host off url.  Returns 1; or 0, it is of another
- * host. */
-static int
-url_is_of(struct view *url, struct view host)
-{
-	struct view scheme = view_until(url, ":");
-	size_t skip = sizeof("://") - 1;
-
-	if (!http_equal_nocase(scheme, "http") &&
-	    !http_equal_nocase(scheme, "https"))
-		return 0;
-	if (host.n == 0 || url->n < skip + host.n ||
-	    memcmp(url->p, "://", skip) != 0)
-		return 0;
-	url->p += skip;
-	url->n -= skip;
-	return http_same_nocase(view_until(url, "/"), host);
-}
-
 int
 route_referer(struct view *id, const struct http_head *h)
 {
 	const struct http_field *f = http_field_find(h->field, h->nfields,
 	    "referer");
-	struct view url, rest;
+	struct view url, host, rest;
 
 	if (f == NULL)
 		return 0;
 	url = f->value;
-	return url_is_of(&url, h->host) &&
+	return url_take_authority(&url, &host) && host.n > 0 &&
+	    http_same_nocase(host, h->host) &&
 	    http_route(url, id, &rest) == HTTP_ROUTE_TUNNEL;
 }
 

@@ -155,13 +155,15 @@ domains_take(char *text)
 static void
 domains_read(void)
 {
+	static char *names;		/* opt->domain points into it */
 	const char *text = getenv("PIPEGATE_DOMAIN");
-	char *copy = text != NULL ? strdup(text) : NULL;
 
-	if (text != NULL && copy == NULL)
+	if (text == NULL)
+		return;
+	names = strdup(text);
+	if (names == NULL)
 		die("no memory to start");
-	if (copy != NULL)
-		domains_take(copy);
+	domains_take(names);
 }
 
 static int

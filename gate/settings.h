@@ -30,6 +30,7 @@ struct settings {
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;
 	const char *token, *connect_command;
+	const char *host_header;	/* of --host-header; NULL: Host passes as it came */
 	const char *host, *port;
 };
 

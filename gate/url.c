@@ -141,3 +141,21 @@ url_command(char *out, size_t cap, const char *command, const char *host,
 	}
 	return n < cap ? 0 : -1;
 }
+
+int
+url_take_authority(struct view *url, struct view *authority)
+{
+	static const char slashes[] = "://";
+	struct view rest = *url, scheme = view_until(&rest, ":");
+
+	if (!http_equal_nocase(scheme, "http") &&
+	    !http_equal_nocase(scheme, "https"))
+		return 0;
+	if (rest.n < 3 || memcmp(rest.p, slashes, 3) != 0)
+		return 0;
+	rest.p += 3;
+	rest.n -= 3;
+	*authority = view_until(&rest, "/?#");
+	*url = rest;
+	return 1;
+}

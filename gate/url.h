@@ -22,6 +22,10 @@ struct url {
  * or a port that is none. */
 int url_split(struct url *u, const char *text);
 
+/* Takes http:// or https:// and the authority off the front of url.  Returns 1; or 0,
+ * url does not begin so. */
+int url_take_authority(struct view *url, struct view *authority);
+
 /* Whether port is a number from 0 to 65535. */
 int port_ok(struct view port);
 

@@ -1,0 +1,194 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/say.h"
+#include "gate/settings.h"
+#include "gate/target.h"
+#include "gate/url.h"
+#include "gate/guise.h"
+
+static int
+guise_is_local(void)
+{
+	return opt->host_header != NULL &&
+	    strcmp(opt->host_header, "rewrite") == 0;
+}
+
+int
+guise_ok(const char *text)
+{
+	char url[WS_PUBLIC_MAX];
+	struct url u;
+
+	snprintf(url, sizeof(url), "http://%s", text);
+	return strlen(text) + sizeof("http://") <= sizeof(url) &&
+	    url_split(&u, url) == 0 && u.path.n == 0;
+}
+
+/* Of t's URL the part before its path; *authority is its host and port. */
+static struct view
+target_origin(const struct target *t, struct view *authority)
+{
+	struct view origin = view_of(t->url), rest = origin;
+
+	must(url_take_authority(&rest, authority));
+	origin.n -= rest.n;
+	return origin;
+}
+
+static struct view
+field_value(const struct http_head *h, const char *name)
+{
+	static const struct view none = { (const unsigned char *)"", 0 };
+	const struct http_field *f = http_field_find(h->field, h->nfields,
+	    name);
+
+	return f != NULL ? f->value : none;
+}
+
+static int
+host_is_public(struct view authority, const struct http_head *h)
+{
+	return http_same_nocase(authority, h->host) ||
+	    http_same_nocase(authority, field_value(h, "x-forwarded-host"));
+}
+
+/* Takes prefix off path, where that goes on with a slash or ends.  Returns whether it
+ * did. */
+static int
+path_take(struct view *path, struct view prefix)
+{
+	if (path->n < prefix.n || memcmp(path->p, prefix.p, prefix.n) != 0 ||
+	    (path->n > prefix.n && path->p[prefix.n] != '/'))
+		return 0;
+	path->p += prefix.n;
+	path->n -= prefix.n;
+	return 1;
+}
+
+/* Writes a field whose value is a URL: one of the public host as one of t. */
+static void
+guise_put_url(struct http_out *o, const struct http_field *f,
+    const struct http_head *h, const struct target *t)
+{
+	struct view rest = f->value, authority;
+
+	if (!url_take_authority(&rest, &authority) ||
+	    !host_is_public(authority, h)) {
+		http_put_field(o, f->name, f->value);
+		return;
+	}
+	path_take(&rest, field_value(h, "x-forwarded-prefix"));
+	http_put_view(o, f->name);
+	http_put(o, ": ");
+	http_put_view(o, target_origin(t, &authority));
+	if (rest.n > 0)
+		http_put(o, t->base);
+	http_put_view(o, rest);
+	http_put(o, "\r\n");
+}
+
+/* Writes one field of h as a local caller would send it. */
+static void
+guise_put_local(struct http_out *o, const struct http_field *f,
+    const struct http_head *h, const struct target *t)
+{
+	if (http_equal_nocase(f->name, "origin") ||
+	    http_equal_nocase(f->name, "referer"))
+		guise_put_url(o, f, h, t);
+	else if (!http_equal_nocase(f->name, "x-forwarded-host") &&
+	    !http_equal_nocase(f->name, "x-forwarded-proto"))
+		http_put_field(o, f->name, f->value);
+}
+
+const struct http_head *
+guise_request(const struct http_head *h, const struct target *t)
+{
+	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
+	static struct http_head seen;
+	struct http_out o = { space, sizeof(space), 0 };
+	size_t i;
+
+	if (opt->host_header == NULL)
+		return h;
+	memcpy(&seen, h, offsetof(struct http_head, field));
+	seen.host = view_of(opt->host_header);
+	if (guise_is_local())
+		target_origin(t, &seen.host);
+	http_put_field(&o, view_of("Host"), seen.host);
+	for (i = 0; i < h->nfields; i++) {
+		const struct http_field *f = &h->field[i];
+
+		if (http_equal_nocase(f->name, "host"))
+			continue;
+		if (guise_is_local())
+			guise_put_local(&o, f, h, t);
+		else
+			http_put_field(&o, f->name, f->value);
+	}
+	seen.lines.p = space;
+	seen.lines.n = o.len;
+	return o.len <= o.cap ? &seen : NULL;
+}
+
+char *
+guise_home(const struct http_head *h)
+{
+	struct view proto = field_value(h, "x-forwarded-proto");
+	struct view host = field_value(h, "x-forwarded-host");
+	struct view prefix = field_value(h, "x-forwarded-prefix");
+	size_t cap = proto.n + host.n + prefix.n + sizeof("://");
+	int is_known = proto.n > 0 && host.n > 0;
+	char *home = guise_is_local() && is_known ? malloc(cap) : NULL;
+
+	if (home != NULL)
+		snprintf(home, cap, "%.*s://%.*s%.*s", (int)proto.n,
+		    (const char *)proto.p, (int)host.n, (const char *)host.p,
+		    (int)prefix.n, (const char *)prefix.p);
+	return home;
+}
+
+void
+guise_answer(struct http_field *out, size_t n, const struct target *t,
+    const char *home)
+{
+	static unsigned char space[HTTP_HEAD_MAX];
+	struct http_out o = { space, sizeof(space), 0 };
+	struct view rest, authority, own;
+	size_t i;
+
+	target_origin(t, &own);
+	for (i = 0; i < n; i++) {
+		rest = out[i].value;
+		if (!http_equal_nocase(out[i].name, "location") ||
+		    !url_take_authority(&rest, &authority) ||
+		    !http_same_nocase(authority, own) ||
+		    !path_take(&rest, view_of(t->base)))
+			continue;
+		http_put(&o, home);
+		http_put_view(&o, rest);
+		if (o.len > o.cap)
+			return;
+		out[i].value.p = space;
+		out[i].value.n = o.len;
+		return;
+	}
+}
+
+int
+guise_is_foreign(const struct http_head *h)
+{
+	static const char end[] = ".localhost";
+	struct view name;
+
+	if (opt->host_header != NULL || h->host.n == 0 ||
+	    !http_host_name(&name, h->host) ||
+	    http_equal_nocase(name, "localhost"))
+		return 0;
+	if (name.n < sizeof(end))
+		return 1;
+	name.p += name.n - (sizeof(end) - 1);
+	name.n = sizeof(end) - 1;
+	return !http_equal_nocase(name, end);
+}

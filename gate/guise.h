@@ -1,0 +1,36 @@
+/*
+ * Which host a service sees itself asked under.  As a rule the caller's, which passes
+ * as it came; by --host-header another, for services that answer to names alone
+ * that they know.  With `rewrite` the service sees one consistent local world: Host,
+ * Origin and Referer are its own, and what it says of that goes back as public.
+ */
+#ifndef GATE_GUISE_H
+#define GATE_GUISE_H
+
+#include "pipegate.h"
+
+struct target;
+
+/* Whether text can be --host-header: rewrite, or a host with or without a port. */
+int guise_ok(const char *text);
+
+/* How h, a request for t, is to be written: h itself, or it with other lines, which
+ * are good until the next call; or NULL: they do not fit. */
+const struct http_head *guise_request(const struct http_head *h,
+    const struct target *t);
+
+/* The URL under which the caller of h knows what is behind t: for guise_answer(),
+ * and to be freed.  NULL: it is not
+ * needed or not known, or there is no memory. */
+char *guise_home(const struct http_head *h);
+
+/* Makes a Location in out[0..n) that leads to t lead under home.  The new value is
+ * good until the next call. */
+void guise_answer(struct http_field *out, size_t n, const struct target *t,
+    const char *home);
+
+/* Whether the caller of h asked for a name that is not local, and the service sees
+ * it. */
+int guise_is_foreign(const struct http_head *h);
+
+#endif
