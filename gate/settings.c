@@ -134,21 +134,31 @@ domain_ok(const char *name)
 	return 0;
 }
 
+static void
+domain_take(const char *name)
+{
+	if (settings_said.ndomains == DOMAINS_MAX || !domain_ok(name))
+		die("PIPEGATE_DOMAIN has \"%.200s\": it must be names with commas "
+		    "between them, such as tunnel.example.com (%d at most)", name,
+		    DOMAINS_MAX);
+	settings_said.domain[settings_said.ndomains++] = name;
+}
+
 /* Cuts text, which is in lower case from then on, at its commas. */
 static void
 domains_take(char *text)
 {
-	char *p;
+	char *p, *end;
 
 	for (p = text; *p != '\0'; p++)
 		if (*p >= 'A' && *p <= 'Z')
 			*p = (char)(*p - 'A' + 'a');
-	for (p = strtok(text, ", "); p != NULL; p = strtok(NULL, ", ")) {
-		if (settings_said.ndomains == DOMAINS_MAX || !domain_ok(p))
-			die("PIPEGATE_DOMAIN has \"%.200s\": it must be names "
-			    "with commas between them, such as "
-			    "tunnel.example.com (%d at most)", p, DOMAINS_MAX);
-		settings_said.domain[settings_said.ndomains++] = p;
+	for (p = text; *p != '\0'; p = end) {
+		end = p + strcspn(p, ", ");
+		if (*end != '\0')
+			*end++ = '\0';
+		if (*p != '\0')
+			domain_take(p);
 	}
 }
 
