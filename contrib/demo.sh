@@ -60,6 +60,7 @@ if [ -z "$target" ]; then
 	listener welcome welcome --port 0
 	target=$url
 fi
+unset PIPEGATE_PUBLIC_URL PIPEGATE_OFFLINE_PAGE
 PIPEGATE_DOMAIN=localhost
 export PIPEGATE_DOMAIN
 listener server server --port 0

@@ -189,7 +189,7 @@ request_strays(const struct http_head *h, const struct route *r,
 
 	if (r->by_host || h->path.n == 0 || h->path.p[0] != '/' ||
 	    request_is_upgrade(h) ||
-	    r->leads == HTTP_ROUTE_HEALTH || (names && tunnel_is_known(r->id)))
+	    request_stops_here(h) || r->leads == HTTP_ROUTE_HEALTH || (names && tunnel_is_known(r->id)))
 		return 0;
 	return route_referer(id, h) && tunnel_is_known(*id);
 }

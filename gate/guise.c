@@ -18,12 +18,16 @@ guise_is_local(void)
 int
 guise_ok(const char *text)
 {
-	char url[WS_PUBLIC_MAX];
+	char url[300];
+	struct view rest, authority;
 	struct url u;
 
+	if (strlen(text) + sizeof("http://") > sizeof(url))
+		return 0;
 	snprintf(url, sizeof(url), "http://%s", text);
-	return strlen(text) + sizeof("http://") <= sizeof(url) &&
-	    url_split(&u, url) == 0 && u.path.n == 0;
+	rest = view_of(url);
+	return url_split(&u, url) == 0 &&
+	    url_take_authority(&rest, &authority) && rest.n == 0;
 }
 
 /* Of t's URL the part before its path; *authority is its host and port. */
@@ -47,24 +51,54 @@ field_value(const struct http_head *h, const char *name)
 	return f != NULL ? f->value : none;
 }
 
+/* v without end, where it ends so. */
+static struct view
+view_less(struct view v, const char *end)
+{
+	size_t n = strlen(end);
+
+	if (v.n >= n && memcmp(v.p + v.n - n, end, n) == 0)
+		v.n -= n;
+	return v;
+}
+
 static int
 host_is_public(struct view authority, const struct http_head *h)
 {
+	if (authority.n == 0)
+		return 0;
 	return http_same_nocase(authority, h->host) ||
 	    http_same_nocase(authority, field_value(h, "x-forwarded-host"));
 }
 
-/* Takes prefix off path, where that goes on with a slash or ends.  Returns whether it
- * did. */
+/* Takes prefix off path, where a segment ends with it.  Returns whether it did. */
 static int
 path_take(struct view *path, struct view prefix)
 {
 	if (path->n < prefix.n || memcmp(path->p, prefix.p, prefix.n) != 0 ||
-	    (path->n > prefix.n && path->p[prefix.n] != '/'))
+	    (path->n > prefix.n && strchr("/?#", path->p[prefix.n]) == NULL))
 		return 0;
 	path->p += prefix.n;
 	path->n -= prefix.n;
 	return 1;
+}
+
+/* Takes the origin off url where it is that of t, which is of http and may leave out
+ * the port 80.  Returns whether it is. */
+static int
+url_take_own(struct view *url, const struct target *t)
+{
+	struct view scheme = *url, authority, own;
+
+	scheme.n = min_size(scheme.n, sizeof("http:") - 1);
+	if (!http_equal_nocase(scheme, "http:") ||
+	    !url_take_authority(url, &authority))
+		return 0;
+	target_origin(t, &own);
+	if (strcmp(t->at.port, "80") != 0)
+		return http_same_nocase(authority, own);
+	return http_same_nocase(view_less(authority, ":80"),
+	    view_less(own, ":80"));
 }
 
 /* Writes a field whose value is a URL: one of the public host as one of t. */
@@ -113,6 +147,7 @@ guise_request(const struct http_head *h, const struct target *t)
 	if (opt->host_header == NULL)
 		return h;
 	memcpy(&seen, h, offsetof(struct http_head, field));
+	seen.nfields = 0;
 	seen.host = view_of(opt->host_header);
 	if (guise_is_local())
 		target_origin(t, &seen.host);
@@ -133,15 +168,20 @@ guise_request(const struct http_head *h, const struct target *t)
 }
 
 char *
-guise_home(const struct http_head *h)
+guise_home(const struct http_head *h, int link_says_prefix)
 {
 	struct view proto = field_value(h, "x-forwarded-proto");
 	struct view host = field_value(h, "x-forwarded-host");
 	struct view prefix = field_value(h, "x-forwarded-prefix");
 	size_t cap = proto.n + host.n + prefix.n + sizeof("://");
-	int is_known = proto.n > 0 && host.n > 0;
-	char *home = guise_is_local() && is_known ? malloc(cap) : NULL;
+	char *home;
 
+	/* The Python server says neither, or its proxy does and not the prefix;
+	 * and a list of hosts is none. */
+	if (!guise_is_local() || proto.n == 0 || host.n == 0 ||
+	    memchr(host.p, ',', host.n) != NULL || !link_says_prefix)
+		return NULL;
+	home = malloc(cap);
 	if (home != NULL)
 		snprintf(home, cap, "%.*s://%.*s%.*s", (int)proto.n,
 		    (const char *)proto.p, (int)host.n, (const char *)host.p,
@@ -155,15 +195,13 @@ guise_answer(struct http_field *out, size_t n, const struct target *t,
 {
 	static unsigned char space[HTTP_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
-	struct view rest, authority, own;
+	struct view rest;
 	size_t i;
 
-	target_origin(t, &own);
 	for (i = 0; i < n; i++) {
 		rest = out[i].value;
 		if (!http_equal_nocase(out[i].name, "location") ||
-		    !url_take_authority(&rest, &authority) ||
-		    !http_same_nocase(authority, own) ||
+		    !url_take_own(&rest, t) ||
 		    !path_take(&rest, view_of(t->base)))
 			continue;
 		http_put(&o, home);

@@ -14,23 +14,23 @@ struct target;
 /* Whether text can be --host-header: rewrite, or a host with or without a port. */
 int guise_ok(const char *text);
 
-/* How h, a request for t, is to be written: h itself, or it with other lines, which
- * are good until the next call; or NULL: they do not fit. */
+/* How h, a request for t, is to be written: h itself, or it with other lines and
+ * without fields, good until the next call; or NULL: it does not fit. */
 const struct http_head *guise_request(const struct http_head *h,
     const struct target *t);
 
 /* The URL under which the caller of h knows what is behind t: for guise_answer(),
- * and to be freed.  NULL: it is not
- * needed or not known, or there is no memory. */
-char *guise_home(const struct http_head *h);
+ * and to be freed.  link_says_prefix: the server is one that says what it took off the
+ * path.  NULL: it is not needed or not known, or there is no memory. */
+char *guise_home(const struct http_head *h, int link_says_prefix);
 
 /* Makes a Location in out[0..n) that leads to t lead under home.  The new value is
  * good until the next call. */
 void guise_answer(struct http_field *out, size_t n, const struct target *t,
     const char *home);
 
-/* Whether the caller of h asked for a name that is not local, and the service sees
- * it. */
+/* Whether the caller of h asked for a name, other than localhost, and the service
+ * sees it. */
 int guise_is_foreign(const struct http_head *h);
 
 #endif

@@ -291,7 +291,7 @@ origin_retry(struct stream *s)
 {
 	struct origin *old = origin_of(s), *o;
 	struct chain head = old->again;
-	int head_only = old->head_only;
+	int head_only = old->head_only, foreign = old->foreign;
 	char *home = old->home;
 
 	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
@@ -308,6 +308,7 @@ origin_retry(struct stream *s)
 		return 1;
 	}
 	o->head_only = head_only != 0;
+	o->foreign = foreign != 0;
 	o->home = home;
 	o->c->tx = head;
 	conn_flush_later(o->c);
@@ -333,7 +334,7 @@ origin_send(struct stream *s, const struct http_head *h, int retry)
 	to->head_only = http_equal(h->method, "HEAD") != 0;
 	to->foreign = guise_is_foreign(h) != 0;
 	origin_forget_home(to);
-	to->home = guise_home(h);
+	to->home = guise_home(h, s->wire->flows);
 	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
 		chain_free(&to->again);
 	conn_put(to->c, space, o.len);

@@ -110,7 +110,7 @@ caller_note(struct caller *w, const struct http_head *h)
 {
 	w->minor = h->minor > 0;
 	w->head_only = http_equal(h->method, "HEAD") != 0;
-	w->gets = http_equal(h->method, "GET") != 0;
+	w->gets = w->head_only || http_equal(h->method, "GET");
 	w->html = http_prefers_html(h->field, h->nfields) != 0;
 	w->keep_alive = h->keep_alive && !loop_is_stopping();
 	w->served = 1;

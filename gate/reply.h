@@ -39,7 +39,7 @@ struct caller {
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
 	unsigned int counted: 2;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
 	unsigned int trusted: 1;	/* its forwarding fields are believed */
-	unsigned int gets: 1;	/* the request at hand is a GET */
+	unsigned int gets: 1;	/* the request at hand is a GET, or a HEAD */
 	unsigned int served: 1;	/* has sent a request */
 	unsigned int tunnel_only: 1;	/* came in over the cap: may only join */
 	unsigned int hung_up: 1;	/* sends no more, seen while its body was not read */

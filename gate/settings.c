@@ -120,11 +120,15 @@ trusted_fields_read(void)
 	}
 }
 
+#define DOMAIN_MAX 189		/* octets, so that a label before it makes no more than 253 */
+
 static int
 domain_ok(const char *name)
 {
-	struct view rest = view_of(name);
+	struct view rest = view_of(name), whole = rest;
 
+	if (rest.n > DOMAIN_MAX || !http_host_name(&whole, rest))
+		return 0;		/* an address has nothing under it */
 	while (http_label_ok(view_until(&rest, "."))) {
 		if (rest.n == 0)
 			return 1;
@@ -166,7 +170,7 @@ static void
 domains_read(void)
 {
 	static char *names;		/* opt->domain points into it */
-	const char *text = getenv("PIPEGATE_DOMAIN");
+	const char *text = env_some("PIPEGATE_DOMAIN");
 
 	if (text == NULL)
 		return;
@@ -174,6 +178,8 @@ domains_read(void)
 	if (names == NULL)
 		die("no memory to start");
 	domains_take(names);
+	if (opt->ndomains == 0)
+		die("PIPEGATE_DOMAIN is \"%.200s\": it has no name", text);
 }
 
 static int

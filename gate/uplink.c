@@ -73,8 +73,10 @@ url_base(const struct uplink *u, char out[URL_BASE_MAX])
 {
 	struct url parts;
 
-	if (url_split(&parts, u->public.url) == 0)
-		snprintf(out, URL_BASE_MAX, "%s", u->public.url);
+	if (url_split(&parts, u->public.url) == 0 &&
+	    scheme_is(&parts, "http", "https") != -1)
+		snprintf(out, URL_BASE_MAX, "%s%s", u->public.url,
+		    u->public.url[strlen(u->public.url) - 1] == '/' ? "" : "/");
 	else
 		snprintf(out, URL_BASE_MAX, "%s://%s/",
 		    u->tls ? "https" : "http", u->host);
@@ -98,7 +100,9 @@ uplink_url_host(const struct uplink *u, char out[URL_PUBLIC_MAX])
 
 	out[0] = '\0';
 	url_base(u, base);
-	if (u->public.host[0] == '\0' || url_split(&parts, base) == -1)
+	if (u->public.host[0] == '\0' || strspn(u->public.host,
+	    "abcdefghijklmnopqrstuvwxyz0123456789.-") !=
+	    strlen(u->public.host) || url_split(&parts, base) == -1)
 		return;
 	snprintf(out, URL_PUBLIC_MAX, "%.*s://%s%s%.*s/", (int)parts.scheme.n,
 	    (const char *)parts.scheme.p, u->public.host,

@@ -1,6 +1,6 @@
 /*
- * What the client's command line says of where to go: URLs, and the command of
- * --connect.  Pure: nothing is looked up.
+ * URLs, as people type them and as fields have them, and the command of --connect.
+ * Pure: nothing is looked up.
  */
 #ifndef GATE_URL_H
 #define GATE_URL_H

@@ -63,14 +63,19 @@ def locations_go_back(t):
     """A Location of the target's own origin leads to the public URL, by host and by path; all others stay."""
     origin, server, _ = setting(t, "rewrite")
     for path, location in (("/own", origin.url + "/next?a"), ("/far", "https://elsewhere.example/x"), ("/rel", "next"),
-                           ("/abs", "/next"), ("/near", origin.url + "0/x")):
+                           ("/abs", "/next"), ("/near", origin.url + "0/x"),
+                           ("/tls", origin.url.replace("http:", "https:") + "/x")):
         origin.on(path, b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % location.encode())
     https = [("X-Forwarded-Proto", "https")]
+    origin.on("/query", b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s?a\r\n\r\n" % origin.url.encode())
+    equal(asked(t, server, HOST, "/query", https).get("location"), "https://%s?a" % HOST, "a query alone")
+    twice = https + [("X-Forwarded-Host", "a.example, b.example")]
+    equal(asked(t, server, HOST, "/own", twice).get("location"), origin.url + "/next?a", "a list of hosts")
     equal(asked(t, server, HOST, "/own", https).get("location"), "https://%s/next?a" % HOST, "by host")
     equal(asked(t, server, "tunnel.example.com", "/demo/own", https).get("location"),
           "https://tunnel.example.com/demo/next?a", "by path")
     for path, want in (("/far", "https://elsewhere.example/x"), ("/rel", "next"), ("/abs", "/next"),
-                       ("/near", origin.url + "0/x")):
+                       ("/near", origin.url + "0/x"), ("/tls", origin.url.replace("http:", "https:") + "/x")):
         equal(asked(t, server, HOST, path, https).get("location"), want, path)
 
 
@@ -119,7 +124,7 @@ def hint_of_the_option(t):
 def hosts_that_are_none(t):
     """A --host-header that is no host ends the program with a message that names it."""
     origin = t.origin()
-    for text in ("a b", "http://a", "a/b", "", "a:99999", "a\r\nX: y", "u@a", "a" * 500):
+    for text in ("a b", "http://a", "a/b", "", "a:99999", "a\r\nX: y", "u@a", "a#b", "a#b c", "a?b", "a" * 500):
         client = t.client("ws://127.0.0.1:9/", origin, args=("--host-header", text), ready=False)
         equal(client.wait_exit(), 2, "exit with %r" % text)
         check("--host-header" in client.err(), "what was said: %r" % client.err())

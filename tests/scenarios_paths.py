@@ -37,6 +37,7 @@ def who_is_no_stray(t):
     equal(asked(t, server, "/healthz", home).body, b'{"status":"ok"}', "health")
     equal(asked(t, server, "/other", home).get("location"), "/other/", "another tunnel without its slash")
     equal(asked(t, server, "*", home, "OPTIONS").status, 204, "OPTIONS *")
+    equal(asked(t, server, "/x/y", home, "OPTIONS", fields=[("Max-Forwards", "0")]).status, 204, "Max-Forwards: 0")
     check(asked(t, server, "/", home, fields=[("Upgrade", "websocket"), ("Connection", "upgrade")]).status in (101, 400, 426),
           "an Upgrade on /")
     for referer in ("http://h/demo/", "http://h:2/demo/", "http://h:1.example/demo/", "http://x/demo/", "ftp://h:1/demo/",
@@ -86,6 +87,8 @@ def page_of_who_is_offline(t):
         page = asked(t, server, target, fields=BROWSER)
         equal((page.status, page.get("refresh"), page.get("cache-control")), (503, "5", "no-store"), target)
         check(b'"my-app"' in page.body and b"pipegate client" in page.body, "the page: %r" % page.body)
+        head = asked(t, server, target, method="HEAD", fields=BROWSER)
+        equal((head.get("content-length"), head.get("refresh")), (page.get("content-length"), "5"), "to HEAD")
         equal(asked(t, server, target, method="POST", fields=BROWSER).get("refresh"), None, "after a POST")
         answer = asked(t, server, target)
         equal((answer.get("refresh"), answer.body), (None, b'{"detail":"no client is connected for this id"}'), "JSON")
