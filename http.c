@@ -158,8 +158,8 @@ octet_eight_fold(const unsigned char *p)
 	return w | upper >> 2;
 }
 
-static int
-view_equal_nocase(struct view a, struct view b)
+int
+http_same_nocase(struct view a, struct view b)
 {
 	size_t i;
 
@@ -180,7 +180,7 @@ view_begins(struct view v, const char *s)
 	if (v.n < prefix.n)
 		return 0;
 	v.n = prefix.n;
-	return view_equal_nocase(v, prefix);
+	return http_same_nocase(v, prefix);
 }
 
 static struct view
@@ -230,7 +230,7 @@ list_has(struct view list, struct view what)
 	struct view element;
 
 	while (list_next(&list, &element))
-		if (view_equal_nocase(element, what))
+		if (http_same_nocase(element, what))
 			return 1;
 	return 0;
 }
@@ -257,13 +257,7 @@ http_equal(struct view v, const char *s)
 int
 http_equal_nocase(struct view v, const char *s)
 {
-	return view_equal_nocase(v, view_of(s));
-}
-
-int
-http_same_nocase(struct view a, struct view b)
-{
-	return view_equal_nocase(a, b);
+	return http_same_nocase(v, view_of(s));
 }
 
 int
@@ -527,7 +521,7 @@ http_field_find(const struct http_field *f, size_t n, const char *name)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (view_equal_nocase(f[i].name, want))
+		if (http_same_nocase(f[i].name, want))
 			return &f[i];
 	return NULL;
 }
@@ -970,7 +964,7 @@ req_host(struct http_head *h, const struct speaker *who,
 		return -400;
 	if (h->host.n == 0)
 		h->host = t->host;
-	return view_equal_nocase(h->host, t->host) ? 0 : -400;
+	return http_same_nocase(h->host, t->host) ? 0 : -400;
 }
 
 /* Size of the empty line that may stand before a request line, or -400. */
@@ -1620,7 +1614,7 @@ hops_gather(struct hops *hops, const struct http_field *f, size_t n)
 
 	hops->n = 0;
 	for (i = 0; i < n; i++) {
-		if (!view_equal_nocase(f[i].name, connection))
+		if (!http_same_nocase(f[i].name, connection))
 			continue;
 		list = f[i].value;
 		while (hops->n < LISTED_MAX &&
@@ -1641,7 +1635,7 @@ hops_drop(const struct hops *hops, const struct http_field *f,
 	if ((name->rules & R_KEPT) != 0)
 		return 0;
 	for (i = 0; i < hops->n; i++)
-		if (view_equal_nocase(hops->token[i], f->name))
+		if (http_same_nocase(hops->token[i], f->name))
 			return 1;
 	return 0;
 }
@@ -1945,7 +1939,7 @@ http_fields_ok(const struct http_field *f, size_t n)
 	for (i = 0; i < n; i++) {
 		if (!pass_field_ok(&f[i]))
 			return 0;
-		if (!view_equal_nocase(f[i].name, content_length))
+		if (!http_same_nocase(f[i].name, content_length))
 			continue;
 		if (++lengths > 1 || view_number(f[i].value, &length) == -1)
 			return 0;
@@ -2360,7 +2354,9 @@ http_host_name(struct view *name, struct view host)
 {
 	int bracketed;
 
-	if (host_split(host, name, &bracketed) == -1 || bracketed ||
+	if (host_split(host, name, &bracketed) == -1 || bracketed)
+		return 0;
+	if (name->n > 0 && octet_is_digit(name->p[name->n - 1]) &&
 	    address_is(AF_INET, *name))
 		return 0;
 	if (name->n > 1 && name->p[name->n - 1] == '.')

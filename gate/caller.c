@@ -187,9 +187,11 @@ request_strays(const struct http_head *h, const struct route *r,
 	int names = r->leads == HTTP_ROUTE_TUNNEL ||
 	    r->leads == HTTP_ROUTE_REDIRECT;
 
-	if (r->by_host || h->path.n == 0 || h->path.p[0] != '/' ||
-	    request_is_upgrade(h) ||
-	    request_stops_here(h) || r->leads == HTTP_ROUTE_HEALTH || (names && tunnel_is_known(r->id)))
+	if (r->by_host || r->leads == HTTP_ROUTE_HEALTH ||
+	    (names && tunnel_is_known(r->id)))
+		return 0;
+	if (h->path.n == 0 || h->path.p[0] != '/' ||
+	    request_is_upgrade(h) || request_stops_here(h))
 		return 0;
 	return route_referer(id, h) && tunnel_is_known(*id);
 }

@@ -170,17 +170,19 @@ guise_request(const struct http_head *h, const struct target *t)
 char *
 guise_home(const struct http_head *h, int link_says_prefix)
 {
-	struct view proto = field_value(h, "x-forwarded-proto");
-	struct view host = field_value(h, "x-forwarded-host");
-	struct view prefix = field_value(h, "x-forwarded-prefix");
-	size_t cap = proto.n + host.n + prefix.n + sizeof("://");
+	struct view proto, host, prefix;
+	size_t cap;
 	char *home;
 
-	/* The Python server says neither, or its proxy does and not the prefix;
-	 * and a list of hosts is none. */
-	if (!guise_is_local() || proto.n == 0 || host.n == 0 ||
-	    memchr(host.p, ',', host.n) != NULL || !link_says_prefix)
+	/* The Python server says neither, or its proxy does and not the prefix. */
+	if (!guise_is_local() || !link_says_prefix)
 		return NULL;
+	proto = field_value(h, "x-forwarded-proto");
+	host = field_value(h, "x-forwarded-host");
+	prefix = field_value(h, "x-forwarded-prefix");
+	if (proto.n == 0 || host.n == 0 || memchr(host.p, ',', host.n) != NULL)
+		return NULL;		/* a list of hosts is none */
+	cap = proto.n + host.n + prefix.n + sizeof("://");
 	home = malloc(cap);
 	if (home != NULL)
 		snprintf(home, cap, "%.*s://%.*s%.*s", (int)proto.n,

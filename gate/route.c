@@ -69,7 +69,8 @@ route_by_labels(struct route *r, struct view labels)
 		    p[i] - 'A' + 'a' : p[i]);
 	r->id.p = r->label;
 	r->id.n = n;
-	if (http_label_ok(r->id) && jwt_sub_ok(r->id) && (p == labels.p || p[-1] == '.'))
+	if (http_label_ok(r->id) && jwt_sub_ok(r->id) &&
+	    (p == labels.p || p[-1] == '.'))
 		r->leads = HTTP_ROUTE_TUNNEL;
 }
 

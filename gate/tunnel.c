@@ -180,13 +180,19 @@ tunnel_new(struct view id, long long until_ms)
 	return t;
 }
 
+/* Whether requests for t pass, or wait for its client. */
+static int
+tunnel_may_serve(const struct tunnel *t)
+{
+	return tunnel_is_served(t) || now_ms < t->until_ms;
+}
+
 int
 tunnel_is_known(struct view id)
 {
 	const struct tunnel *t = tunnel_find(id);
 
-	return t != NULL && tunnel_was_served(t) &&
-	    (tunnel_is_served(t) || now_ms < t->until_ms);
+	return t != NULL && tunnel_was_served(t) && tunnel_may_serve(t);
 }
 
 /* Whether the client of id, which nobody has served yet, may come.  Of a name with a
@@ -328,7 +334,7 @@ tunnel_has_room(const struct tunnel *t)
 {
 	const struct account *a = t != NULL ? t->charged : &tunnels.invented;
 
-	if (t != NULL && !tunnel_is_served(t) && now_ms >= t->until_ms)
+	if (t != NULL && !tunnel_may_serve(t))
 		return 0;
 	return (t != NULL ? t->waiting.n : 0) < opt->queue_depth &&
 	    account_may_grow(a, SHARE_OCTETS) &&
