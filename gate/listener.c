@@ -20,36 +20,40 @@
 #define PAUSE_MS 100
 #define ACCEPT_MAX 64		/* connections accepted in one turn */
 
-static struct {
-	const struct listener_ops *ops;
-	struct conn *c;		/* NULL: not listening */
-	int spare_fd;		/* given up so that one more can be accepted, and dropped */
-	long long retry_ms;	/* nothing is accepted until then */
-} listener = { .spare_fd = -1 };
+/* Given up so that one more can be accepted, and dropped. */
+static int spare_fd = -1;
 
 static void
 spare_open(void)
 {
-	listener.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (spare_fd == -1)
+		spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void
+spare_close(void)
+{
+	if (spare_fd != -1)
+		close(spare_fd);
+	spare_fd = -1;
 }
 
 /* No descriptor or memory is left: err says which.  The spare descriptor's place
  * is used to accept one caller and turn it away, so that it does not wait in
  * vain; then nothing is accepted for a while. */
 static void
-accept_pause(struct conn *c, int err)
+accept_pause(struct listener *l, int err)
 {
 	struct sockaddr_storage ss;
 	int fd;
 
-	listener.retry_ms = now_ms + PAUSE_MS;
-	if (listener.ops->crowded != NULL)
-		listener.ops->crowded();
-	if (listener.spare_fd != -1)
-		close(listener.spare_fd);
-	fd = socket_accept(c->watch.fd, &ss);
+	l->retry_ms = now_ms + PAUSE_MS;
+	if (l->ops->crowded != NULL)
+		l->ops->crowded();
+	spare_close();
+	fd = socket_accept(l->c->watch.fd, &ss);
 	if (fd != -1)
-		listener.ops->turned_away(fd);
+		l->ops->turned_away(fd);
 	spare_open();
 	log_event(LEVEL_ERROR, "event=accept-paused why=\"%s\" connections=%zu",
 	    strerror(err), pollset_size());
@@ -65,6 +69,7 @@ accept_is_crowded(int err)
 static void
 listener_ready(struct conn *c, short revents)
 {
+	struct listener *l = c->of;
 	struct sockaddr_storage ss;
 	int i, fd, err;
 
@@ -74,9 +79,9 @@ listener_ready(struct conn *c, short revents)
 		fd = socket_accept(c->watch.fd, &ss);
 		err = errno;
 		if (fd != -1)
-			listener.ops->accepted(fd, &ss);
+			l->ops->accepted(fd, &ss);
 		else if (accept_is_crowded(err))
-			accept_pause(c, err);
+			accept_pause(l, err);
 		if (fd == -1 && err != ECONNABORTED && err != EINTR)
 			return;
 	}
@@ -85,15 +90,17 @@ listener_ready(struct conn *c, short revents)
 static short
 listener_events(const struct conn *c)
 {
-	(void)c;
-	return listener.retry_ms > now_ms ? 0 : POLLIN;
+	const struct listener *l = c->of;
+
+	return l->retry_ms > now_ms ? 0 : POLLIN;
 }
 
 static long long
 listener_deadline(const struct conn *c)
 {
-	(void)c;
-	return listener.retry_ms > now_ms ? listener.retry_ms : NEVER;
+	const struct listener *l = c->of;
+
+	return l->retry_ms > now_ms ? l->retry_ms : NEVER;
 }
 
 static const struct kind listener_kind = {
@@ -143,7 +150,7 @@ listener_say(int fd)
 }
 
 void
-listener_open(const char *host, const char *port,
+listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops)
 {
 	static struct endpoint e;
@@ -157,18 +164,18 @@ listener_open(const char *host, const char *port,
 	fd = listen_at((const void *)&e.addr[0], e.len[0]);
 	if (fd == -1)
 		die("cannot listen on %s port %s:", host, port);
-	listener.ops = ops;
-	listener.c = conn_new(&listener_kind, NULL, fd, CONN_LISTEN);
-	if (listener.c == NULL)
+	l->ops = ops;
+	l->c = conn_new(&listener_kind, l, fd, CONN_LISTEN);
+	if (l->c == NULL)
 		die("no memory to start");
 	spare_open();
 	listener_say(fd);
 }
 
 void
-listener_close(void)
+listener_close(struct listener *l)
 {
-	if (listener.c != NULL)
-		conn_kill(listener.c);
-	listener.c = NULL;
+	if (l->c != NULL)
+		conn_kill(l->c);
+	l->c = NULL;
 }

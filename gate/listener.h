@@ -1,11 +1,13 @@
 /*
- * The listening socket, one in a process.  Where descriptors or memory run out,
- * it pauses instead of spinning.
+ * Listening sockets.  Where descriptors or memory run out, one pauses instead of
+ * spinning.
  */
 #ifndef GATE_LISTENER_H
 #define GATE_LISTENER_H
 
 #include <sys/socket.h>
+
+struct conn;
 
 /* What its owner does. */
 struct listener_ops {
@@ -18,12 +20,20 @@ struct listener_ops {
 	void (*turned_away)(int fd);
 };
 
+/* Zeroed, it does not listen.  It is its owner's, and in use until the program
+ * ends. */
+struct listener {
+	const struct listener_ops *ops;
+	struct conn *c;		/* NULL: not listening */
+	long long retry_ms;	/* nothing is accepted until then */
+};
+
 /* Listens on host and port ("0": any that is free) and prints where.  Ends the
  * program where that fails. */
-void listener_open(const char *host, const char *port,
+void listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops);
 
 /* Listens no more; nothing happens where it does not listen. */
-void listener_close(void);
+void listener_close(struct listener *l);
 
 #endif

@@ -47,6 +47,8 @@ server_make_room(void)
 	caller_evict();
 }
 
+static struct listener callers_at;
+
 static const struct listener_ops server_ops = {
 	.accepted = server_accepted, .crowded = server_make_room,
 	.turned_away = caller_turn_away,
@@ -92,7 +94,7 @@ static void
 server_stop(void)
 {
 	loop_stop();
-	listener_close();
+	listener_close(&callers_at);
 	log_event(LEVEL_INFO, "event=stopping");
 	tunnels_refuse_all(504, reply_stopping);
 	links_stop();
@@ -123,7 +125,7 @@ server_run(void)
 	accounts_start((size_t)opt->max_connections,
 	    (size_t)opt->max_connections / 4);
 	tunnels_start();
-	listener_open(opt->host, opt->port, &server_ops);
+	listener_open(&callers_at, opt->host, opt->port, &server_ops);
 	log_event(LEVEL_INFO, "event=start version=" PIPEGATE_VERSION
 	    " max_connections=%lld max_memory=%zu", opt->max_connections,
 	    budget_max());

@@ -126,6 +126,8 @@ welcome_turned_away(int fd)
 	close(fd);
 }
 
+static struct listener guests_at;
+
 static const struct listener_ops welcome_ops = {
 	.accepted = welcome_accepted, .turned_away = welcome_turned_away,
 };
@@ -152,7 +154,7 @@ int
 welcome_run(void)
 {
 	loop_init(&welcome_program);
-	listener_open(opt->host, opt->port, &welcome_ops);
+	listener_open(&guests_at, opt->host, opt->port, &welcome_ops);
 	loop_run();
 	say_flush();
 	return 0;
