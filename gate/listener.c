@@ -1,4 +1,5 @@
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
@@ -109,23 +110,70 @@ static const struct kind listener_kind = {
 	.expire = conn_touch,
 };
 
-static int
-listen_at(const struct sockaddr *sa, socklen_t n)
+static void
+tcp_options(int fd, int family)
 {
-	int fd = socket(sa->sa_family, SOCK_STREAM, 0), one = 1, zero = 0;
+	int one = 1, zero = 0;
 
-	if (fd == -1)
-		return -1;
-	if (fd_prepare(fd) == -1)
-		die("fcntl:");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (sa->sa_family == AF_INET6)	/* :: is IPv4 too */
+	if (family == AF_INET6)		/* :: is IPv4 too */
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (bind(fd, sa, n) == 0 && listen(fd, 1024) == 0)
-		return fd;
-	close(fd);
+}
+
+/* Whether a socket stands there on which nobody listens: one that was left over
+ * by a process that was killed. */
+static int
+socket_is_stale(const struct endpoint *e, const char *path)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(path, &st) == -1 || !S_ISSOCK(st.st_mode))
+		return 0;
+	fd = endpoint_connect(e, 0);
+	err = errno;
+	if (fd != -1)
+		close(fd);
+	return fd == -1 && err == ECONNREFUSED;
+}
+
+/* Binds fd to e's first address.  Returns 0, or -1 with errno. */
+static int
+listen_bind(int fd, const struct endpoint *e)
+{
+	const struct sockaddr *sa = (const void *)&e->addr[0];
+	const char *path = unix_path(e->host);
+
+	if (bind(fd, sa, e->len[0]) == 0)
+		return 0;
+	if (path == NULL || errno != EADDRINUSE)
+		return -1;
+	if (socket_is_stale(e, path))
+		return unlink(path) == 0 ? bind(fd, sa, e->len[0]) : -1;
+	errno = EADDRINUSE;
 	return -1;
+}
+
+/* Returns the descriptor of a socket that listens at e, or ends the program. */
+static int
+listen_at(const struct endpoint *e)
+{
+	int family = e->addr[0].ss_family;
+	int fd = socket(family, SOCK_STREAM, 0);
+
+	if (fd == -1)
+		die("socket:");
+	if (fd_prepare(fd) == -1)
+		die("fcntl:");
+	if (family != AF_UNIX)
+		tcp_options(fd, family);
+	if (listen_bind(fd, e) == -1 || listen(fd, 1024) == -1) {
+		if (family == AF_UNIX)
+			die("cannot listen on %s:", e->host);
+		die("cannot listen on %s port %s:", e->host, e->port);
+	}
+	return fd;
 }
 
 static void
@@ -146,36 +194,54 @@ listener_say(int fd)
 	    ((struct sockaddr_in *)(void *)&ss)->sin_port);
 	person_say(a.family == 6 ? "listening on http://[%s]:%u" :
 	    "listening on http://%s:%u", addr_text(&a, ip), port);
-	say_flush();
+}
+
+/* The address of host and port, which is good until the next call; or ends the
+ * program. */
+static const struct endpoint *
+listener_endpoint(const char *host, const char *port)
+{
+	static struct endpoint e;
+	const char *path = unix_path(host);
+	int r;
+
+	if (path != NULL && !unix_path_fits(path))
+		die("cannot listen on %.200s: the path of a socket cannot be so "
+		    "long", host);
+	snprintf(e.host, sizeof(e.host), "%s", host);
+	snprintf(e.port, sizeof(e.port), "%s", port);
+	r = endpoint_lookup(&e, AI_PASSIVE);
+	if (r != 0 || e.n == 0)
+		die("cannot listen on \"%s\": %s", host, gai_strerror(r));
+	return &e;
 }
 
 void
 listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops)
 {
-	static struct endpoint e;
-	int r, fd;
+	int fd = listen_at(listener_endpoint(host, port));
 
-	snprintf(e.host, sizeof(e.host), "%s", host);
-	snprintf(e.port, sizeof(e.port), "%s", port);
-	r = endpoint_lookup(&e, AI_PASSIVE);
-	if (r != 0 || e.n == 0)
-		die("cannot listen on \"%s\": %s", host, gai_strerror(r));
-	fd = listen_at((const void *)&e.addr[0], e.len[0]);
-	if (fd == -1)
-		die("cannot listen on %s port %s:", host, port);
 	l->ops = ops;
+	l->path = unix_path(host);
 	l->c = conn_new(&listener_kind, l, fd, CONN_LISTEN);
 	if (l->c == NULL)
 		die("no memory to start");
 	spare_open();
-	listener_say(fd);
+	if (l->path != NULL)
+		person_say("listening on %s", host);
+	else
+		listener_say(fd);
+	say_flush();
 }
 
 void
 listener_close(struct listener *l)
 {
-	if (l->c != NULL)
-		conn_kill(l->c);
+	if (l->c == NULL)
+		return;
+	if (l->path != NULL)
+		unlink(l->path);
+	conn_kill(l->c);
 	l->c = NULL;
 }

@@ -26,14 +26,16 @@ struct listener {
 	const struct listener_ops *ops;
 	struct conn *c;		/* NULL: not listening */
 	long long retry_ms;	/* nothing is accepted until then */
+	const char *path;	/* of a socket that we made in the file system, or NULL */
 };
 
-/* Listens on host and port ("0": any that is free) and prints where.  Ends the
- * program where that fails. */
+/* Listens on host and port ("0": any that is free), or on host unix:/path, where a
+ * socket on which nobody listens is replaced; and prints where.  host is kept.
+ * Ends the program where that fails. */
 void listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops);
 
-/* Listens no more; nothing happens where it does not listen. */
+/* Listens no more, and removes what it made in the file system; nothing happens where it does not listen. */
 void listener_close(struct listener *l);
 
 #endif

@@ -3,6 +3,7 @@
 #endif
 
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <errno.h>
@@ -33,6 +34,30 @@ fd_give_up(int fd)
 	close(fd);
 	errno = err;
 	return -1;
+}
+
+const char *
+unix_path(const char *host)
+{
+	return strncmp(host, "unix:/", 6) == 0 ? host + 5 : NULL;
+}
+
+int
+unix_path_fits(const char *path)
+{
+	return strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path);
+}
+
+static void
+endpoint_set_unix(struct endpoint *e, const char *path)
+{
+	struct sockaddr_un *un = (void *)&e->addr[0];
+
+	memset(un, 0, sizeof(*un));
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, path, strlen(path));
+	e->len[0] = sizeof(*un);
+	e->n = 1;
 }
 
 static void
@@ -68,8 +93,15 @@ endpoint_ask(struct endpoint *e, const char *host, int flags)
 int
 endpoint_lookup(struct endpoint *e, int flags)
 {
+	const char *path = unix_path(e->host);
 	int r, was = e->n;
 
+	if (path != NULL) {
+		if (!unix_path_fits(path))
+			return EAI_FAIL;
+		endpoint_set_unix(e, path);
+		return 0;
+	}
 	e->n = 0;
 	r = endpoint_ask(e, e->host[0] != '\0' ? e->host : NULL, flags);
 	if (r != 0 && host_is_loopback_name(e->host)) {

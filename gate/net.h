@@ -12,7 +12,8 @@ int fd_prepare(int fd);
 
 #define ADDRS_MAX 8
 
-/* A host and a port, with the addresses that they stand for. */
+/* A host and a port, with the addresses that they stand for; or a socket in the
+ * file system, unix:/path in place of the host, whose port is not looked at. */
 struct endpoint {
 	char host[256];
 	char port[6];
@@ -20,6 +21,12 @@ struct endpoint {
 	socklen_t len[ADDRS_MAX];
 	int n;			/* addresses known; 0: to be looked up */
 };
+
+/* The path where host is unix:/path, within host; NULL: it is not. */
+const char *unix_path(const char *host);
+
+/* Whether path fits into the address of a socket. */
+int unix_path_fits(const char *path);
 
 /* Fills in e's addresses.  Asks resolvers, so it may take long, unless flags
  * (for getaddrinfo()) hold AI_NUMERICHOST.  localhost is loopback also where

@@ -381,6 +381,39 @@ def listens_on_ipv6(t):
 
 
 @scenario()
+def listens_on_a_socket_in_the_file_system(t):
+    """--host unix:/path listens there and removes the socket at its end.  A socket that a killed server left is
+    replaced; one on which another server listens, and any other file, is not."""
+    path = os.path.join(t.folder, "server.sock")
+    start = [harness.BINARY, "server", "--host", "unix:" + path]
+
+    def health():
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        return Conn(sock).get("/healthz").status
+
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        server = t.spawn(start)
+        equal(server.wait_out("\n"), "listening on unix:%s\n" % path, "first line")
+        equal(health(), 200, "status")
+        second = t.run(*start[1:])
+        equal(second.status, 1, "exit of a second server there")
+        contains(second.err(), "unix:" + path, "what it said")
+        equal(health(), 200, "status after that")
+        server.send_signal(end)
+        server.wait_exit()
+    check(not os.path.exists(path), "the socket is gone")
+    with open(path, "w") as f:
+        f.write("a file of mine")
+    equal(t.run(*start[1:]).status, 1, "exit where a file is in the way")
+    with open(path) as f:
+        equal(f.read(), "a file of mine", "that file")
+    long = t.run("server", "--host", "unix:/" + "x" * 200)
+    equal(long.status, 1, "exit with too long a path")
+    contains(long.err(), "long", "what it said")
+
+
+@scenario()
 def port_in_use_exits_1(t):
     """A port that is taken is a failure (1) that says so."""
     first = t.server()
