@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gate/say.h"
@@ -30,17 +29,6 @@ guise_ok(const char *text)
 	    url_take_authority(&rest, &authority) && rest.n == 0;
 }
 
-/* Of t's URL the part before its path; *authority is its host and port. */
-static struct view
-target_origin(const struct target *t, struct view *authority)
-{
-	struct view origin = view_of(t->url), rest = origin;
-
-	must(url_take_authority(&rest, authority));
-	origin.n -= rest.n;
-	return origin;
-}
-
 static struct view
 field_value(const struct http_head *h, const char *name)
 {
@@ -51,17 +39,6 @@ field_value(const struct http_head *h, const char *name)
 	return f != NULL ? f->value : none;
 }
 
-/* v without end, where it ends so. */
-static struct view
-view_less(struct view v, const char *end)
-{
-	size_t n = strlen(end);
-
-	if (v.n >= n && memcmp(v.p + v.n - n, end, n) == 0)
-		v.n -= n;
-	return v;
-}
-
 static int
 host_is_public(struct view authority, const struct http_head *h)
 {
@@ -69,36 +46,6 @@ host_is_public(struct view authority, const struct http_head *h)
 		return 0;
 	return http_same_nocase(authority, h->host) ||
 	    http_same_nocase(authority, field_value(h, "x-forwarded-host"));
-}
-
-/* Takes prefix off path, where a segment ends with it.  Returns whether it did. */
-static int
-path_take(struct view *path, struct view prefix)
-{
-	if (path->n < prefix.n || memcmp(path->p, prefix.p, prefix.n) != 0 ||
-	    (path->n > prefix.n && strchr("/?#", path->p[prefix.n]) == NULL))
-		return 0;
-	path->p += prefix.n;
-	path->n -= prefix.n;
-	return 1;
-}
-
-/* Takes the origin off url where it is that of t, which is of http and may leave out
- * the port 80.  Returns whether it is. */
-static int
-url_take_own(struct view *url, const struct target *t)
-{
-	struct view scheme = *url, authority, own;
-
-	scheme.n = min_size(scheme.n, sizeof("http:") - 1);
-	if (!http_equal_nocase(scheme, "http:") ||
-	    !url_take_authority(url, &authority))
-		return 0;
-	target_origin(t, &own);
-	if (strcmp(t->at.port, "80") != 0)
-		return http_same_nocase(authority, own);
-	return http_same_nocase(view_less(authority, ":80"),
-	    view_less(own, ":80"));
 }
 
 /* Writes a field whose value is a URL: one of the public host as one of t. */
@@ -113,7 +60,7 @@ guise_put_url(struct http_out *o, const struct http_field *f,
 		http_put_field(o, f->name, f->value);
 		return;
 	}
-	path_take(&rest, field_value(h, "x-forwarded-prefix"));
+	url_take_path(&rest, field_value(h, "x-forwarded-prefix"));
 	http_put_view(o, f->name);
 	http_put(o, ": ");
 	http_put_view(o, target_origin(t, &authority));
@@ -165,55 +112,6 @@ guise_request(const struct http_head *h, const struct target *t)
 	seen.lines.p = space;
 	seen.lines.n = o.len;
 	return o.len <= o.cap ? &seen : NULL;
-}
-
-char *
-guise_home(const struct http_head *h, int link_says_prefix)
-{
-	struct view proto, host, prefix;
-	size_t cap;
-	char *home;
-
-	/* The Python server says neither, or its proxy does and not the prefix. */
-	if (!guise_is_local() || !link_says_prefix)
-		return NULL;
-	proto = field_value(h, "x-forwarded-proto");
-	host = field_value(h, "x-forwarded-host");
-	prefix = field_value(h, "x-forwarded-prefix");
-	if (proto.n == 0 || host.n == 0 || memchr(host.p, ',', host.n) != NULL)
-		return NULL;		/* a list of hosts is none */
-	cap = proto.n + host.n + prefix.n + sizeof("://");
-	home = malloc(cap);
-	if (home != NULL)
-		snprintf(home, cap, "%.*s://%.*s%.*s", (int)proto.n,
-		    (const char *)proto.p, (int)host.n, (const char *)host.p,
-		    (int)prefix.n, (const char *)prefix.p);
-	return home;
-}
-
-void
-guise_answer(struct http_field *out, size_t n, const struct target *t,
-    const char *home)
-{
-	static unsigned char space[HTTP_HEAD_MAX];
-	struct http_out o = { space, sizeof(space), 0 };
-	struct view rest;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		rest = out[i].value;
-		if (!http_equal_nocase(out[i].name, "location") ||
-		    !url_take_own(&rest, t) ||
-		    !path_take(&rest, view_of(t->base)))
-			continue;
-		http_put(&o, home);
-		http_put_view(&o, rest);
-		if (o.len > o.cap)
-			return;
-		out[i].value.p = space;
-		out[i].value.n = o.len;
-		return;
-	}
 }
 
 int

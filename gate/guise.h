@@ -2,7 +2,7 @@
  * Which host a service sees itself asked under.  As a rule the caller's, which passes
  * as it came; by --host-header another, for services that answer to names alone
  * that they know.  With `rewrite` the service sees one consistent local world: Host,
- * Origin and Referer are its own, and what it says of that goes back as public.
+ * Origin and Referer are its own.
  */
 #ifndef GATE_GUISE_H
 #define GATE_GUISE_H
@@ -18,16 +18,6 @@ int guise_ok(const char *text);
  * without fields, good until the next call; or NULL: it does not fit. */
 const struct http_head *guise_request(const struct http_head *h,
     const struct target *t);
-
-/* The URL under which the caller of h knows what is behind t: for guise_answer(),
- * and to be freed.  link_says_prefix: the server is one that says what it took off the
- * path.  NULL: it is not needed or not known, or there is no memory. */
-char *guise_home(const struct http_head *h, int link_says_prefix);
-
-/* Makes a Location in out[0..n) that leads to t lead under home.  The new value is
- * good until the next call. */
-void guise_answer(struct http_field *out, size_t n, const struct target *t,
-    const char *home);
 
 /* Whether the caller of h asked for a name, other than localhost, and the service
  * sees it. */

@@ -26,6 +26,7 @@
 #include "gate/person.h"
 #include "gate/target.h"
 #include "gate/guise.h"
+#include "gate/rewrite.h"
 #include "gate/origin.h"
 
 #ifndef POLLRDHUP
@@ -45,7 +46,7 @@ struct origin {
 	struct item place;	/* among the target's idle ones */
 	struct attempt attempt;	/* to connect */
 	struct chain again;	/* the request's head, kept to be sent once more */
-	char *home;		/* see guise_home() */
+	char *home;		/* see rewrite_home() */
 	unsigned char reused;	/* has served a request before */
 	unsigned char keep_alive;	/* may serve another */
 	unsigned char head_only;	/* HEAD is at work */
@@ -334,7 +335,7 @@ origin_send(struct stream *s, const struct http_head *h, int retry)
 	to->head_only = http_equal(h->method, "HEAD") != 0;
 	to->foreign = guise_is_foreign(h) != 0;
 	origin_forget_home(to);
-	to->home = guise_home(h, s->wire->flows);
+	to->home = rewrite_home(h, s->wire->flows);
 	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
 		chain_free(&to->again);
 	conn_put(to->c, space, o.len);
@@ -395,7 +396,7 @@ answer_head(struct http_head *out, const struct stream *s,
 	out->reason = h->reason;
 	out->nfields = http_answer_fields(out->field, h);
 	if (o->home != NULL)
-		guise_answer(out->field, out->nfields, o->target, o->home);
+		rewrite_answer(out->field, out->nfields, o->target, o->home);
 }
 
 /* What the wire said of a head: whether s has failed, since it could not be put

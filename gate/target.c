@@ -56,6 +56,43 @@ target_set(struct target *t, const char *text)
 	return target_take(t);
 }
 
+/* v without end, where it ends so. */
+static struct view
+view_less(struct view v, const char *end)
+{
+	size_t n = strlen(end);
+
+	if (v.n >= n && memcmp(v.p + v.n - n, end, n) == 0)
+		v.n -= n;
+	return v;
+}
+
+struct view
+target_origin(const struct target *t, struct view *authority)
+{
+	struct view origin = view_of(t->url), rest = origin;
+
+	must(url_take_authority(&rest, authority));
+	origin.n -= rest.n;
+	return origin;
+}
+
+int
+target_take_own(const struct target *t, struct view *url)
+{
+	struct view scheme = *url, authority, own;
+
+	scheme.n = min_size(scheme.n, sizeof("http:") - 1);
+	if (!http_equal_nocase(scheme, "http:") ||
+	    !url_take_authority(url, &authority))
+		return 0;
+	target_origin(t, &own);
+	if (strcmp(t->at.port, "80") != 0)
+		return http_same_nocase(authority, own);
+	return http_same_nocase(view_less(authority, ":80"),
+	    view_less(own, ":80"));
+}
+
 /* The addresses may be others now. */
 static void
 target_looked_up(struct target *t)

@@ -5,6 +5,7 @@
 #ifndef GATE_TARGET_H
 #define GATE_TARGET_H
 
+#include "pipegate.h"
 #include "gate/account.h"
 #include "gate/child.h"
 #include "gate/list.h"
@@ -31,6 +32,13 @@ struct attempt {
 /* Takes TARGET_URL, of which t keeps a copy.  Returns NULL, or what is wrong
  * with it: a static string for a person. */
 const char *target_set(struct target *t, const char *text);
+
+/* Of t's URL the part before its path; *authority is its host and port. */
+struct view target_origin(const struct target *t, struct view *authority);
+
+/* Takes the origin off the front of url where it is that of t, which is of http and
+ * may leave out the port 80.  Returns whether it is. */
+int target_take_own(const struct target *t, struct view *url);
 
 /* Looks up t's name for the first time.  done() and the result are as for
  * lookup_start(). */

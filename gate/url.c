@@ -67,6 +67,17 @@ url_split(struct url *u, const char *text)
 }
 
 int
+url_take_path(struct view *path, struct view prefix)
+{
+	if (path->n < prefix.n || memcmp(path->p, prefix.p, prefix.n) != 0 ||
+	    (path->n > prefix.n && strchr("/?#", path->p[prefix.n]) == NULL))
+		return 0;
+	path->p += prefix.n;
+	path->n -= prefix.n;
+	return 1;
+}
+
+int
 port_ok(struct view port)
 {
 	long v = 0;

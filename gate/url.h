@@ -26,6 +26,10 @@ int url_split(struct url *u, const char *text);
  * url does not begin so. */
 int url_take_authority(struct view *url, struct view *authority);
 
+/* Takes prefix off the front of path, where a segment ends with it.  Returns whether it
+ * did. */
+int url_take_path(struct view *path, struct view prefix);
+
 /* Whether port is a number from 0 to 65535. */
 int port_ok(struct view port);
 
