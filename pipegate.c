@@ -21,6 +21,22 @@
 #include "gate/welcome.h"
 #include "pipegate.h"
 
+/* Apps ask for paths that begin so: a tunnel of that name would get them. */
+static void
+token_warn_common(struct view sub)
+{
+	static const char *const common[] = {
+		"api", "assets", "static", "login", "_next"
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(common); i++)
+		if (http_equal(sub, common[i]))
+			warn("note: many apps have paths that begin with /%s/.  By "
+			    "path, a tunnel of that name takes them from other "
+			    "tunnels: better choose another id", common[i]);
+}
+
 static int
 token_run(void)
 {
@@ -43,6 +59,7 @@ token_run(void)
 		warn("note: \"%.200s\" can be reached by its path only.  For a "
 		    "host name of its own (PIPEGATE_DOMAIN) an id has 1 to 63 of "
 		    "a-z 0-9 -, and no hyphen at its ends", (const char *)sub.p);
+	token_warn_common(sub);
 	memcpy(c.sub, sub.p, sub.n);
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
@@ -113,7 +130,8 @@ static const char usage_server[] =
 
 static const char usage_client[] =
 "usage: pipegate client TARGET_URL SERVER_URL [--connect COMMAND]\n"
-"                       [--host-header HOST] [--quiet | --verbose]\n"
+"                       [--host-header HOST] [--no-rewrite]\n"
+"                       [--quiet | --verbose]\n"
 "\n"
 "Connects to the server and passes the requests that it sends to the service at\n"
 "TARGET_URL.  Dials again whenever the connection drops.\n"
@@ -128,6 +146,8 @@ static const char usage_client[] =
 "                      certificate\n"
 "  --host-header HOST  what the service sees as Host; `rewrite`: its own, also in\n"
 "                      Origin and Referer (default: as it came)\n"
+"  --no-rewrite        pass Location, Refresh and Set-Cookie as the service says\n"
+"                      them, without /{id}\n"
 "  -q, --quiet         print nothing but errors\n"
 "  -v, --verbose       log more, to stderr\n"
 "\n"
@@ -169,7 +189,8 @@ static const char usage_welcome[] =
 struct option {
 	const char *brief, *name;	/* "-p", "--port" */
 	const char **value;		/* NULL: a flag */
-	enum log_level level;		/* what the flag sets */
+	int *on;			/* what the flag sets; NULL: the level */
+	enum log_level level;
 };
 
 struct command {
@@ -237,7 +258,10 @@ option_take(const struct command *cmd, int argc, char **argv, int i)
 		if (o->value == NULL) {
 			if (attached != NULL)
 				usage_error(cmd, "%s takes no value", o->name);
-			log_set_level(o->level);
+			if (o->on != NULL)
+				*o->on = 1;
+			else
+				log_set_level(o->level);
 			return i;
 		}
 		if (attached == NULL && ++i == argc)
@@ -353,21 +377,22 @@ command_token(const struct command *cmd, char **arg)
 }
 
 static const struct option listen_options[] = {
-	{ NULL, "--host", &settings_said.host, LEVEL_INFO },
-	{ "-p", "--port", &settings_said.port, LEVEL_INFO },
-	{ "-q", "--quiet", NULL, LEVEL_ERROR },
-	{ "-v", "--verbose", NULL, LEVEL_DEBUG },
+	{ NULL, "--host", &settings_said.host, NULL, LEVEL_INFO },
+	{ "-p", "--port", &settings_said.port, NULL, LEVEL_INFO },
+	{ "-q", "--quiet", NULL, NULL, LEVEL_ERROR },
+	{ "-v", "--verbose", NULL, NULL, LEVEL_DEBUG },
 };
 
 static const struct option client_options[] = {
-	{ NULL, "--connect", &settings_said.connect_command, LEVEL_INFO },
-	{ NULL, "--host-header", &settings_said.host_header, LEVEL_INFO },
-	{ "-q", "--quiet", NULL, LEVEL_ERROR },
-	{ "-v", "--verbose", NULL, LEVEL_DEBUG },
+	{ NULL, "--connect", &settings_said.connect_command, NULL, LEVEL_INFO },
+	{ NULL, "--host-header", &settings_said.host_header, NULL, LEVEL_INFO },
+	{ NULL, "--no-rewrite", NULL, &settings_said.as_is, LEVEL_INFO },
+	{ "-q", "--quiet", NULL, NULL, LEVEL_ERROR },
+	{ "-v", "--verbose", NULL, NULL, LEVEL_DEBUG },
 };
 
 static const struct option token_options[] = {
-	{ "-c", "--connection-id", &settings_said.connection_id, LEVEL_INFO },
+	{ "-c", "--connection-id", &settings_said.connection_id, NULL, LEVEL_INFO },
 };
 
 static const struct command commands[] = {

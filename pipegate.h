@@ -192,6 +192,9 @@ int http_equal(struct view v, const char *s);
 int http_equal_nocase(struct view v, const char *s);
 int http_same_nocase(struct view a, struct view b);
 
+/* v without SP and HTAB at its ends (OWS, RFC 9110 5.6.3). */
+struct view http_trim(struct view v);
+
 /* Whether the comma-separated list in v holds token, case-insensitively. */
 int http_list_has(struct view v, const char *token);
 
@@ -281,7 +284,19 @@ struct http_forwarding {
 	struct view trusted_fields;	/* PIPEGATE_TRUSTED_FIELDS, or empty */
 	struct view prefix;	/* "/{id}" */
 	struct view correlation_id;	/* 32 hex digits */
+	struct view in_place;	/* the id, where its prefix was not in the path: see HTTP_PIN; or empty */
 };
+
+/* Cookies of our own are called so, perhaps with __Host- before that, and are never
+ * passed to a service.  What follows a ~ in the name is the name of a cookie of a
+ * service's, whose value follows that service's id and a ~ (a copy, since its own is
+ * sent under the prefix alone): a request that goes to that id in place has it so. */
+#define HTTP_PIN "pipegate-pin"
+
+/* The value of the first cookie of request h called name (RFC 6265 5.4), in *value,
+ * which points into h.  Returns 1; or 0: there is none. */
+int http_cookie_find(struct view *value, const struct http_head *h,
+    const char *name);
 
 /* Writes into out (room for HTTP_LINK_FIELDS) the fields of request h as they
  * go over a link: without the hop-by-hop ones and those that Connection
@@ -387,6 +402,7 @@ struct http_answer_shape {
 	int keep_alive;		/* else Connection: close is written (for a 1.0 caller that is kept, Connection: keep-alive) */
 	long long date;		/* seconds since the epoch, for Date where there is none (not in 1xx); -1: none */
 	struct view correlation_id;	/* x-pipegate-correlation-id replaces the origin's (not in 1xx) */
+	struct view cookie;	/* of a Set-Cookie that is added (not in 1xx); empty: none is */
 };
 
 /* Writes the answer's head h, which came over a link or is our own (with status,
@@ -441,6 +457,9 @@ int http_prefers_html(const struct http_field *f, size_t n);
 /* Takes the name out of a Host (RFC 9110 7.2): without its port and one dot at
  * its end.  Returns 1; or 0 where it has an address literal. */
 int http_host_name(struct view *name, struct view host);
+
+/* Whether name is domain or lies under it, in any case. */
+int http_name_under(struct view name, struct view domain);
 
 /* Whether v is one label of a DNS name in lower case (RFC 1123 2.1): 1 to 63 of
  * a-z 0-9 -, of which the first and the last are no hyphen.  1 or 0. */
@@ -576,6 +595,7 @@ struct ws_hello {
 	int has_instance;
 	long long streams;	/* requests that the client takes at once; -1: not said */
 	long long window;	/* credit with which each request body starts; -1: not said */
+	int as_is;		/* the client wants nothing sent back that leaves its tunnel */
 	struct ws_public public;	/* said by the server: visible ASCII */
 };
 
@@ -608,6 +628,7 @@ struct ws_dial {
 	unsigned char nonce[16];	/* random */
 	unsigned char instance[16];
 	long long streams, window;
+	int as_is;		/* as in struct ws_hello */
 };
 
 /* Writes the client's handshake. */

@@ -350,6 +350,8 @@ hs_hello_read(struct ws_hello *hello, const struct http_head *h)
 	hello->present = 1;
 	hello->streams = hs_hello_count(&v, "streams");
 	hello->window = hs_hello_count(&v, "window");
+	hello->as_is = json_find(&v, "rewrite", &val) == 1 &&
+	    val.type == JSON_FALSE;
 	hs_hello_text(hello->public.url, &v, "url");
 	hs_hello_text(hello->public.host, &v, "host");
 	if (json_find(&v, "instance", &val) != 1)
@@ -527,7 +529,7 @@ hs_hello_put(struct http_out *o, const struct ws_dial *d)
 	json_put_integer(&j, d->streams);
 	json_put(&j, ",\"window\":");
 	json_put_integer(&j, d->window);
-	json_put(&j, "}");
+	json_put(&j, d->as_is ? ",\"rewrite\":false}" : "}");
 	http_put(o, "X-PipeGate: ");
 	http_put_view(o, view_of(text, j.len));
 	http_put(o, "\r\n");

@@ -18,6 +18,7 @@
 #include "gate/v2.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
+#include "gate/stray.h"
 #include "gate/answer.h"
 
 #define AGAIN_MS 10000		/* for so long a request that clients refuse is given out again */
@@ -226,7 +227,7 @@ answer_put(struct stream *s, const struct http_head *h,
 	struct http_out o = { space, sizeof(space), 0 };
 	const struct caller *w = caller_of(s);
 	struct http_answer_shape shape;
-	char hex[32];
+	char hex[32], cookie[PIN_COOKIE_MAX];
 
 	memset(&shape, 0, sizeof(shape));
 	ws_hex_put(hex, s->id);
@@ -236,6 +237,8 @@ answer_put(struct stream *s, const struct http_head *h,
 	shape.date = clock_wall();
 	shape.correlation_id.p = (const unsigned char *)hex;
 	shape.correlation_id.n = sizeof(hex);
+	pin_put(cookie, w, h);
+	shape.cookie = view_of(cookie);
 	http_answer_put(&o, &shape, h);
 	must(o.len <= o.cap);		/* what is added is little */
 	conn_put(s->http, space, o.len);

@@ -21,6 +21,7 @@
 #include "gate/reply.h"
 #include "gate/route.h"
 #include "gate/tunnel.h"
+#include "gate/stray.h"
 #include "gate/answer.h"
 #include "gate/join.h"
 #include "gate/yield.h"
@@ -171,29 +172,12 @@ request_stops_here(const struct http_head *h)
 	return f != NULL && http_equal(f->value, "0");
 }
 
+/* Whether it is a client that h comes from. */
 static int
-request_is_upgrade(const struct http_head *h)
+request_joins(const struct http_head *h, const struct route *r)
 {
-	return http_field_find(h->field, h->nfields, "upgrade") != NULL;
-}
-
-/* Whether request h is from a page of a tunnel that knows nothing of its prefix, and
- * asked for /style.css: *id is that of its page.  A path that names a tunnel is
- * never one. */
-static int
-request_strays(const struct http_head *h, const struct route *r,
-    struct view *id)
-{
-	int names = r->leads == HTTP_ROUTE_TUNNEL ||
-	    r->leads == HTTP_ROUTE_REDIRECT;
-
-	if (r->by_host || r->leads == HTTP_ROUTE_HEALTH ||
-	    (names && tunnel_is_known(r->id)))
-		return 0;
-	if (h->path.n == 0 || h->path.p[0] != '/' ||
-	    request_is_upgrade(h) || request_stops_here(h))
-		return 0;
-	return route_referer(id, h) && tunnel_is_known(*id);
+	return r->leads == HTTP_ROUTE_ROOT &&
+	    http_field_find(h->field, h->nfields, "upgrade") != NULL;
 }
 
 /* Answers a request that is for the server itself. */
@@ -228,31 +212,50 @@ caller_own(struct caller *w, const struct http_head *h, const struct route *r)
 	}
 }
 
+/* Gives the request to the room that it leads to. */
+static void
+caller_lead(struct caller *w, const struct http_head *h, const struct route *r,
+    enum stray stray, struct view home)
+{
+	if (request_stops_here(h)) {
+		caller_own(w, h, r);
+	} else if (stray == STRAY_BACK) {
+		caller_eat(w, h);
+		caller_send_back(w, home, h->path);
+	} else if (stray == STRAY_IN_PLACE) {
+		caller_tunnel(w, h, home);
+	} else if (stray == STRAY_LOST) {
+		caller_eat(w, h);
+		caller_left_tunnel(w, r->id, home);
+	} else if (r->leads == HTTP_ROUTE_TUNNEL) {
+		caller_tunnel(w, h, r->id);
+	} else if (request_joins(h, r)) {
+		caller_upgrade(w, h);
+	} else {
+		caller_own(w, h, r);
+	}
+}
+
 static void
 caller_request(struct caller *w, const struct http_head *h)
 {
 	struct route r;
 	struct view home;
-	int joins;
+	enum stray stray;
 
 	route_find(&r, h);
-	joins = r.leads == HTTP_ROUTE_ROOT && request_is_upgrade(h);
+	stray = stray_find(&home, w, h, &r);
+	pin_note(w, h, &r);
 	if (loop_is_stopping()) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, reply_stopping);
-	} else if (w->tunnel_only && !joins && accounts_conns() >
-	    (size_t)opt->max_connections) {
+	} else if (w->tunnel_only && accounts_conns() >
+	    (size_t)opt->max_connections &&
+	    !(stray == STRAY_NONE && request_joins(h, &r))) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, yield_crowded);
-	} else if (request_strays(h, &r, &home)) {
-		caller_eat(w, h);
-		caller_send_back(w, home, h->path);
-	} else if (r.leads == HTTP_ROUTE_TUNNEL && !request_stops_here(h)) {
-		caller_tunnel(w, h, r.id);
-	} else if (joins) {
-		caller_upgrade(w, h);
 	} else {
-		caller_own(w, h, &r);
+		caller_lead(w, h, &r, stray, home);
 	}
 }
 

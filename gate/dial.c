@@ -230,6 +230,7 @@ dial_accepted(struct uplink *u, struct conn *c, int v2,
 	u->is_told = 0;
 	u->refused = 0;
 	u->public = *public;
+	u->target.host = u->public.host;
 	l->max_streams = u->dial.streams;
 	l->offer = l->offer_max = u->dial.window;
 	if (!v2 && held_link_begin(l) == -1) {
@@ -547,6 +548,7 @@ uplink_prepare(struct uplink *u)
 	u->dial.streams = clamp((long long)min_size((size_t)rl.rlim_cur, 4096) / 2,
 	    1, V2_STREAMS);
 	u->dial.window = window_first(0, budget_free(), 0);
+	u->dial.as_is = opt->as_is;
 }
 
 void

@@ -117,16 +117,9 @@ guise_request(const struct http_head *h, const struct target *t)
 int
 guise_is_foreign(const struct http_head *h)
 {
-	static const char end[] = ".localhost";
 	struct view name;
 
-	if (opt->host_header != NULL || h->host.n == 0 ||
-	    !http_host_name(&name, h->host) ||
-	    http_equal_nocase(name, "localhost"))
-		return 0;
-	if (name.n < sizeof(end))
-		return 1;
-	name.p += name.n - (sizeof(end) - 1);
-	name.n = sizeof(end) - 1;
-	return !http_equal_nocase(name, end);
+	return opt->host_header == NULL && h->host.n > 0 &&
+	    http_host_name(&name, h->host) &&
+	    !http_equal_nocase(name, "localhost");
 }

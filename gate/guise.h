@@ -20,7 +20,7 @@ const struct http_head *guise_request(const struct http_head *h,
     const struct target *t);
 
 /* Whether the caller of h asked for a name, other than localhost, and the service
- * sees it. */
+ * sees it: many know of demo.localhost no more than of public names. */
 int guise_is_foreign(const struct http_head *h);
 
 #endif

@@ -241,6 +241,7 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	if (join_link(l, w, t, offer) == -1)
 		return;
 	l->expires = claims->exp;
+	t->as_is = offer->hello.as_is;
 	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
 	    "clients=%d", t->id, peer, l->wire->version,

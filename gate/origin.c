@@ -24,6 +24,7 @@
 #include "gate/to_link.h"
 #include "gate/from_link.h"
 #include "gate/person.h"
+#include "gate/settings.h"
 #include "gate/target.h"
 #include "gate/guise.h"
 #include "gate/rewrite.h"
@@ -46,7 +47,7 @@ struct origin {
 	struct item place;	/* among the target's idle ones */
 	struct attempt attempt;	/* to connect */
 	struct chain again;	/* the request's head, kept to be sent once more */
-	char *home;		/* see rewrite_home() */
+	struct home home;	/* for the answer at hand */
 	unsigned char reused;	/* has served a request before */
 	unsigned char keep_alive;	/* may serve another */
 	unsigned char head_only;	/* HEAD is at work */
@@ -66,13 +67,6 @@ static struct target *
 target_of(const struct stream *s)
 {
 	return s->link->of;
-}
-
-static void
-origin_forget_home(struct origin *o)
-{
-	free(o->home);
-	o->home = NULL;
 }
 
 static void
@@ -293,19 +287,19 @@ origin_retry(struct stream *s)
 	struct origin *old = origin_of(s), *o;
 	struct chain head = old->again;
 	int head_only = old->head_only, foreign = old->foreign;
-	char *home = old->home;
+	struct home home = old->home;
 
 	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
 		return 0;
 	memset(&old->again, 0, sizeof(old->again));
-	old->home = NULL;
+	memset(&old->home, 0, sizeof(old->home));
 	s->reached = 1;
 	origin_drop(s);
 	s->from_link.dropped = 0;
 	o = origin_connect(s);
 	if (o == NULL) {
 		chain_free(&head);
-		free(home);
+		home_forget(&home);
 		return 1;
 	}
 	o->head_only = head_only != 0;
@@ -314,6 +308,17 @@ origin_retry(struct stream *s)
 	o->c->tx = head;
 	conn_flush_later(o->c);
 	return 1;
+}
+
+/* The Python server does not say what it took off the path. */
+static void
+origin_note_home(struct origin *o, const struct stream *s,
+    const struct http_head *h)
+{
+	if (s->wire->flows && !opt->as_is)
+		home_note(&o->home, h);
+	else
+		home_forget(&o->home);
 }
 
 /* Writes the request to the service; retry: it may be sent once more. */
@@ -334,8 +339,7 @@ origin_send(struct stream *s, const struct http_head *h, int retry)
 	}
 	to->head_only = http_equal(h->method, "HEAD") != 0;
 	to->foreign = guise_is_foreign(h) != 0;
-	origin_forget_home(to);
-	to->home = rewrite_home(h, s->wire->flows);
+	origin_note_home(to, s, h);
 	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
 		chain_free(&to->again);
 	conn_put(to->c, space, o.len);
@@ -384,8 +388,8 @@ client_stream(struct link *l, const unsigned char id[16])
 
 /* --- the service's answer */
 
-/* Fills out with what goes on of head h. */
-static void
+/* Fills out with what goes on of head h.  Returns 0, or minus a status. */
+static int
 answer_head(struct http_head *out, const struct stream *s,
     const struct http_head *h)
 {
@@ -395,8 +399,8 @@ answer_head(struct http_head *out, const struct stream *s,
 	out->status = h->status;
 	out->reason = h->reason;
 	out->nfields = http_answer_fields(out->field, h);
-	if (o->home != NULL)
-		rewrite_answer(out->field, out->nfields, o->target, o->home);
+	return rewrite_answer(out, o->target, &o->home) == 0 ?
+	    0 : -502;
 }
 
 /* What the wire said of a head: whether s has failed, since it could not be put
@@ -415,13 +419,14 @@ static void
 client_interim(struct stream *s, const struct http_head *h)
 {
 	struct http_head out;
+	int r;
 
 	if (++s->informational > INFORMATIONAL_MAX) {
 		client_fail(s, 502, "the service sends interim answers without end");
 		return;
 	}
-	answer_head(&out, s, h);
-	client_unsaid(s, s->wire->interim(s, &out));
+	r = answer_head(&out, s, h);
+	client_unsaid(s, r < 0 ? r : s->wire->interim(s, &out));
 }
 
 /* After 101 both halves carry raw octets: before it nothing may come. */
@@ -459,6 +464,7 @@ static void
 client_begin(struct stream *s, const struct http_head *h)
 {
 	struct http_head out;
+	int r = answer_head(&out, s, h);
 
 	s->status = h->status;
 	origin_of(s)->keep_alive = h->keep_alive &&
@@ -466,10 +472,9 @@ client_begin(struct stream *s, const struct http_head *h)
 	http_body_init(&s->to_link.body, h->framing, h->length);
 	s->to_link.half.left = h->framing == HTTP_LENGTH ? h->length : -1;
 	s->to_link.head_passed = 1;
-	answer_head(&out, s, h);
 	if (origin_of(s)->foreign && (h->status == 400 || h->status == 403))
 		client_hint_host(h->status);
-	if (client_unsaid(s, s->wire->answer(s, &out, h)))
+	if (client_unsaid(s, r < 0 ? r : s->wire->answer(s, &out, h)))
 		return;
 	if (h->framing == HTTP_RAW)
 		client_switched(s);
@@ -605,7 +610,6 @@ client_over(struct stream *s)
 		return;
 	o = origin_of(s);
 	chain_free(&o->again);
-	origin_forget_home(o);
 	stream_detach(s);
 	if (s->from_link.framing == HTTP_RAW &&
 	    s->to_link.half.state == WS_HALF_ENDED) {
@@ -713,7 +717,7 @@ origin_gone(struct conn *c)
 	must(o->stream == NULL);
 	list_leave(&o->place);
 	chain_free(&o->again);
-	origin_forget_home(o);
+	home_forget(&o->home);
 	free(o);
 }
 

@@ -288,6 +288,21 @@ stream_offline(const struct stream *s, struct caller *w, struct view id)
 	stream_error_put(s, w, &e);
 }
 
+void
+caller_left_tunnel(struct caller *w, struct view id, struct view page)
+{
+	static char advice[2 * JWT_SUB_MAX + 256];
+	struct http_error e = error_offline(w, id);
+
+	snprintf(advice, sizeof(advice), "A page of \"%.*s\" led to \"%.*s\" by an "
+	    "absolute link, which leaves its tunnel.  If that is yours, see that "
+	    "its client runs, without --no-rewrite; or use a host name of its "
+	    "own.", (int)page.n, (const char *)page.p, (int)id.n,
+	    (const char *)id.p);
+	e.advice = advice;
+	caller_error_put(w, &e, "");
+}
+
 const char *
 reply_too_big(void)
 {

@@ -28,6 +28,9 @@ enum row {
 	ROWS
 };
 
+/* Which cookie an answer is to bring if it is a page: see stray.h. */
+enum pin { PIN_NONE, PIN_PLAIN, PIN_SECURE };
+
 /* Lives as long as its conn, or until that becomes a link. */
 struct caller {
 	struct conn *c;
@@ -46,6 +49,7 @@ struct caller {
 	unsigned int answer_out: 1;	/* a part of the answer behind them has been written */
 	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned int minor: 1, head_only: 1, html: 1, keep_alive: 1;
+	unsigned int pin: 2;	/* enum pin */
 	char peer[];		/* its address as text */
 };
 
@@ -136,6 +140,9 @@ void caller_health(struct caller *w, const struct http_head *h);
  * stream_error(). */
 void caller_offline(struct caller *w, struct view id);
 void stream_offline(const struct stream *s, struct caller *w, struct view id);
+
+/* The same where a page of another tunnel has led there. */
+void caller_left_tunnel(struct caller *w, struct view id, struct view page);
 
 /* Answers with a redirect from /id to /id/, with the query. */
 void caller_redirect(struct caller *w, struct view id, struct view query);

@@ -3,67 +3,437 @@
 #include <string.h>
 
 #include "gate/say.h"
-#include "gate/settings.h"
 #include "gate/target.h"
 #include "gate/url.h"
 #include "gate/rewrite.h"
 
-static struct view
-field_value(const struct http_head *h, const char *name)
-{
-	static const struct view none = { (const unsigned char *)"", 0 };
-	const struct http_field *f = http_field_find(h->field, h->nfields,
-	    name);
+#define HOME_MAX 1024
+#define COPIES_MAX 8192		/* octets, beyond which no cookie is copied */
 
-	return f != NULL ? f->value : none;
+static struct view
+view_from(struct view v, size_t i)
+{
+	v.p += i;
+	v.n -= i;
+	return v;
 }
 
-char *
-rewrite_home(const struct http_head *h, int link_says_prefix)
+static int
+view_begins_nocase(struct view v, const char *text)
 {
-	struct view proto, host, prefix;
-	size_t cap;
-	char *home;
+	v.n = min_size(v.n, strlen(text));
+	return http_equal_nocase(v, text);
+}
 
-	/* The Python server says neither, or its proxy does and not the prefix. */
-	if (opt->host_header == NULL ||
-	    strcmp(opt->host_header, "rewrite") != 0 || !link_says_prefix)
-		return NULL;
-	proto = field_value(h, "x-forwarded-proto");
-	host = field_value(h, "x-forwarded-host");
-	prefix = field_value(h, "x-forwarded-prefix");
-	if (proto.n == 0 || host.n == 0 || memchr(host.p, ',', host.n) != NULL)
-		return NULL;		/* a list of hosts is none */
-	cap = proto.n + host.n + prefix.n + sizeof("://");
-	home = malloc(cap);
-	if (home != NULL)
-		snprintf(home, cap, "%.*s://%.*s%.*s", (int)proto.n,
-		    (const char *)proto.p, (int)host.n, (const char *)host.p,
-		    (int)prefix.n, (const char *)prefix.p);
-	return home;
+/* --- how a request came */
+
+struct way {
+	struct view proto, host, prefix, agent;
+};
+
+static int
+way_is_known(const struct way *way)
+{
+	return way->proto.n > 0 && way->host.n > 0 &&
+	    memchr(way->host.p, ',', way->host.n) == NULL &&	/* a list of hosts is none */
+	    way->proto.n + way->host.n + way->prefix.n < HOME_MAX;
+}
+
+/* Our server writes its fields last. */
+static void
+way_read(struct way *way, const struct http_head *h)
+{
+	const struct http_field *f = h->field + h->nfields;
+
+	memset(way, 0, sizeof(*way));
+	while (f-- > h->field) {
+		if (f->name.n < sizeof("user-agent") - 1)
+			continue;
+		if (http_equal_nocase(f->name, "x-forwarded-proto"))
+			way->proto = f->value;
+		else if (http_equal_nocase(f->name, "x-forwarded-host"))
+			way->host = f->value;
+		else if (http_equal_nocase(f->name, "x-forwarded-prefix"))
+			way->prefix = f->value;
+		else if (http_equal_nocase(f->name, "user-agent"))
+			way->agent = f->value;
+	}
+}
+
+static struct view
+home_part(const struct home *home, size_t from, size_t to)
+{
+	struct view v = { (const unsigned char *)home->url + from, to - from };
+
+	return v;
+}
+
+static struct view
+home_prefix(const struct home *home)
+{
+	return view_of(home->url + home->prefix);
+}
+
+static int
+home_is(const struct home *home, const struct way *way)
+{
+	size_t proto = home->host - strlen("://");
+
+	return home->url != NULL && way->proto.n == proto &&
+	    memcmp(home->url, way->proto.p, proto) == 0 &&
+	    http_same_nocase(home_part(home, home->host, home->prefix),
+		way->host) &&
+	    http_equal(way->prefix, home->url + home->prefix);
 }
 
 void
-rewrite_answer(struct http_field *out, size_t n, const struct target *t,
-    const char *home)
+home_note(struct home *home, const struct http_head *h)
 {
-	static unsigned char space[HTTP_HEAD_MAX];
-	struct http_out o = { space, sizeof(space), 0 };
-	struct view rest;
-	size_t i;
+	struct way way;
+	size_t cap;
 
-	for (i = 0; i < n; i++) {
-		rest = out[i].value;
-		if (!http_equal_nocase(out[i].name, "location") ||
-		    !target_take_own(t, &rest) ||
-		    !url_take_path(&rest, view_of(t->base)))
-			continue;
-		http_put(&o, home);
-		http_put_view(&o, rest);
-		if (o.len > o.cap)
-			return;
-		out[i].value.p = space;
-		out[i].value.n = o.len;
+	way_read(&way, h);
+	home->browser = view_begins_nocase(way.agent, "Mozilla/");
+	if (home_is(home, &way))
+		return;
+	home_forget(home);
+	cap = way.proto.n + way.host.n + way.prefix.n + sizeof("://");
+	if (!way_is_known(&way) || (home->url = malloc(cap)) == NULL)
+		return;
+	home->host = way.proto.n + strlen("://");
+	home->prefix = home->host + way.host.n;
+	snprintf(home->url, cap, "%.*s://%.*s%.*s", (int)way.proto.n,
+	    (const char *)way.proto.p, (int)way.host.n,
+	    (const char *)way.host.p, (int)way.prefix.n,
+	    (const char *)way.prefix.p);
+}
+
+void
+home_forget(struct home *home)
+{
+	free(home->url);
+	home->url = NULL;
+}
+
+/* --- URLs */
+
+struct rewrite {
+	struct http_out out;
+	const struct target *target;
+	const struct home *home;
+};
+
+/* Whether browsers take path for a URL of another host: //host, /\host, and a tab
+ * is passed over. */
+static int
+names_host(struct view path)
+{
+	return path.n > 1 && path.p[0] == '/' &&
+	    strchr("/\\\t", path.p[1]) != NULL;
+}
+
+static int
+is_path(struct view url)
+{
+	return url.n > 0 && url.p[0] == '/' && !names_host(url);
+}
+
+/* Writes path, which is the service's, as callers know it.  The service may know of
+ * its prefix. */
+static void
+put_path(struct rewrite *r, struct view path)
+{
+	struct view prefix = home_prefix(r->home), rest = path;
+
+	if (!url_take_path(&rest, prefix))
+		http_put_view(&r->out, prefix);
+	if (path.n == 0 || path.p[0] != '/')
+		http_put(&r->out, "/");
+	http_put_view(&r->out, path);
+}
+
+/* Writes url as callers know it.  Returns whether it leads into the tunnel: else
+ * nothing is written. */
+static int
+put_url(struct rewrite *r, struct view url)
+{
+	struct view rest = url;
+	int own = target_take_own(r->target, &rest);
+
+	if (!own && !is_path(url))
+		return 0;
+	if (!url_take_path(&rest, view_of(r->target->base)))
+		return 0;
+	if (!own && home_prefix(r->home).n == 0 && names_host(rest))
+		return 0;
+	if (own)
+		http_put_view(&r->out, home_part(r->home, 0, r->home->prefix));
+	put_path(r, rest);
+	return 1;
+}
+
+/* v from the first octet on that is none of these. */
+static struct view
+view_behind(struct view v, const char *octets)
+{
+	while (v.n > 0 && strchr(octets, v.p[0]) != NULL) {
+		v.p++;
+		v.n--;
+	}
+	return v;
+}
+
+/* The URL in the value of Refresh, as browsers read it: behind the seconds, a ; or ,
+ * and perhaps url= and a quote. */
+static struct view
+refresh_url(struct view v)
+{
+	char quote[2] = "";
+
+	v = view_behind(v, "0123456789. \t");
+	v = view_behind(v, ";, \t");
+	if (view_begins_nocase(v, "url"))
+		v = view_behind(view_from(v, 3), " \t=");
+	if (v.n == 0 || (v.p[0] != '"' && v.p[0] != '\''))
+		return v;
+	quote[0] = (char)v.p[0];
+	v = view_from(v, 1);
+	return view_until(&v, quote);
+}
+
+static int
+put_refresh(struct rewrite *r, struct view v)
+{
+	struct view url = refresh_url(v), before = v;
+
+	before.n = (size_t)(url.p - v.p);
+	http_put_view(&r->out, before);
+	if (!put_url(r, url))
+		return 0;
+	http_put_view(&r->out, view_from(v, before.n + url.n));
+	return 1;
+}
+
+/* --- cookies (RFC 6265 4.1) */
+
+/* The host of the tunnel itself, below which its cookies may reach: it may be above
+ * the one that was asked.  Empty in the path form, where all tunnels share one. */
+static struct view
+own_host(const struct rewrite *r)
+{
+	struct view own = view_of(r->target->host), host =
+	    home_part(r->home, r->home->host, r->home->prefix);
+
+	http_host_name(&host, host);
+	if (own.n > 0 && http_name_under(host, own))
+		return own;
+	if (home_prefix(r->home).n > 0)
+		host.n = 0;
+	return host;
+}
+
+static int
+domain_leaves(const struct rewrite *r, struct view domain)
+{
+	struct view own = own_host(r);
+
+	if (domain.n > 0 && domain.p[0] == '.')
+		domain = view_from(domain, 1);
+	if (own.n == 0)
+		return http_equal_nocase(domain, r->target->at.host);
+	return domain.n > 0 && !http_name_under(domain, own);
+}
+
+/* Whether path is that of the whole service, or above it. */
+static int
+is_whole(const struct rewrite *r, struct view path)
+{
+	struct view base = view_of(r->target->base);
+
+	return http_equal(path, "/") || url_take_path(&base, path);
+}
+
+/* Writes path, where it is the service's or one above it. */
+static void
+put_cookie_path(struct rewrite *r, struct view path)
+{
+	struct view rest = path;
+
+	if (url_take_path(&rest, view_of(r->target->base)))
+		put_path(r, rest);
+	else if (is_whole(r, path))
+		put_path(r, view_of("/"));
+	else
+		http_put_view(&r->out, path);
+}
+
+/* Splits an attribute of a cookie into its name and its value. */
+static struct view
+attribute_name(struct view attribute, struct view *value)
+{
+	struct view name = view_until(&attribute, "=");
+
+	if (attribute.n > 0)
+		attribute = view_from(attribute, 1);
+	*value = http_trim(attribute);
+	return http_trim(name);
+}
+
+/* Writes one attribute of a cookie, with the ; before it. */
+static void
+put_attribute(struct rewrite *r, struct view attribute, int whole_host)
+{
+	struct view value, name = attribute_name(attribute, &value), before;
+
+	if (http_equal_nocase(name, "domain") && domain_leaves(r, value))
+		return;
+	http_put(&r->out, ";");
+	if (!http_equal_nocase(name, "path") || whole_host || !is_path(value)) {
+		http_put_view(&r->out, attribute);
 		return;
 	}
+	before = attribute;
+	before.n = (size_t)(value.p - attribute.p);
+	http_put_view(&r->out, before);
+	put_cookie_path(r, value);
+	http_put_view(&r->out, view_from(attribute, before.n + value.n));
+}
+
+/* The next attribute of a cookie; rest begins with the ; before it. */
+static struct view
+attribute_next(struct view *rest)
+{
+	*rest = view_from(*rest, 1);
+	return view_until(rest, ";");
+}
+
+static int
+is_whole_host(struct view pair)
+{
+	return view_begins_nocase(pair, "__Host-");	/* only with Path=/ */
+}
+
+static int
+put_cookie(struct rewrite *r, struct view rest)
+{
+	struct view pair = view_until(&rest, ";");
+
+	http_put_view(&r->out, pair);
+	while (rest.n > 0)
+		put_attribute(r, attribute_next(&rest), is_whole_host(pair));
+	return 1;
+}
+
+/* Whether a cookie that a service sets is one of all its paths, and would not be sent
+ * outside of its prefix. */
+static int
+cookie_is_whole(const struct rewrite *r, struct view rest)
+{
+	struct view pair = view_until(&rest, ";"), value, name;
+	int whole = 0;
+
+	while (rest.n > 0) {
+		name = attribute_name(attribute_next(&rest), &value);
+		if (http_equal_nocase(name, "path"))
+			whole = is_whole(r, value);
+	}
+	return whole && !is_whole_host(pair) && home_prefix(r->home).n > 0 &&
+	    memchr(pair.p, '=', pair.n) != NULL;
+}
+
+/* Writes the copy of a cookie that is sent outside of the prefix too. */
+static void
+put_copy(struct rewrite *r, struct view rest)
+{
+	struct view pair = view_until(&rest, ";"), value, name, attribute;
+
+	http_put(&r->out, HTTP_PIN "~");
+	http_put_view(&r->out, attribute_name(pair, &value));
+	http_put(&r->out, "=");
+	http_put(&r->out, strrchr(r->home->url + r->home->prefix, '/') + 1);
+	http_put(&r->out, "~");
+	http_put_view(&r->out, value);
+	while (rest.n > 0) {
+		attribute = attribute_next(&rest);
+		name = attribute_name(attribute, &value);
+		if (http_equal_nocase(name, "path") ||
+		    http_equal_nocase(name, "domain") ||
+		    http_equal_nocase(name, "httponly"))
+			continue;
+		http_put(&r->out, ";");
+		http_put_view(&r->out, attribute);
+	}
+	http_put(&r->out, "; Path=/; HttpOnly");
+}
+
+/* --- an answer */
+
+static int
+rewrite_value(struct rewrite *r, const struct http_field *f)
+{
+	switch (f->name.n) {
+	case sizeof("location") - 1:
+		return http_equal_nocase(f->name, "location") &&
+		    put_url(r, f->value);
+	case sizeof("content-location") - 1:
+		return http_equal_nocase(f->name, "content-location") &&
+		    put_url(r, f->value);
+	case sizeof("refresh") - 1:
+		return http_equal_nocase(f->name, "refresh") &&
+		    put_refresh(r, f->value);
+	case sizeof("set-cookie") - 1:
+		return http_equal_nocase(f->name, "set-cookie") &&
+		    put_cookie(r, f->value);
+	default:
+		return 0;
+	}
+}
+
+/* What was written since the output had from octets. */
+static struct view
+written(const struct rewrite *r, size_t from)
+{
+	struct view v = { r->out.p + from, r->out.len - from };
+
+	return v;
+}
+
+static void
+add_copy(struct rewrite *r, struct http_head *out, const struct http_field *f)
+{
+	struct http_field *copy = &out->field[out->nfields];
+	size_t from = r->out.len;
+
+	if (from > COPIES_MAX || out->nfields == ARRAY_LEN(out->field) ||
+	    !http_equal_nocase(f->name, "set-cookie") ||
+	    !cookie_is_whole(r, f->value))
+		return;
+	put_copy(r, f->value);
+	copy->name = f->name;
+	copy->value = written(r, from);
+	out->nfields++;
+}
+
+int
+rewrite_answer(struct http_head *out, const struct target *t,
+    const struct home *home)
+{
+	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
+	struct rewrite r = { { space, sizeof(space), 0 }, t, home };
+	size_t i, from, n = out->nfields;
+
+	if (home->url == NULL)
+		return 0;
+	for (i = 0; i < n; i++) {
+		struct http_field *f = &out->field[i];
+
+		if (home->browser)
+			add_copy(&r, out, f);
+		from = r.out.len;
+		if (rewrite_value(&r, f))
+			f->value = written(&r, from);
+		else
+			r.out.len = from;
+	}
+	return r.out.len <= r.out.cap ? 0 : -1;
 }

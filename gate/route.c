@@ -6,16 +6,13 @@
 #include "gate/url.h"
 #include "gate/route.h"
 
-/* Whether name ends in a dot and domain; then it loses these. */
+/* Whether name lies under domain; then it loses that and the dot before it. */
 static int
 name_under(struct view *name, const char *domain)
 {
 	struct view end = view_of(domain);
 
-	if (name->n <= end.n + 1)
-		return 0;
-	end.p = name->p + name->n - end.n;
-	if (end.p[-1] != '.' || !http_equal_nocase(end, domain))
+	if (name->n <= end.n + 1 || !http_name_under(*name, end))
 		return 0;
 	name->n -= end.n + 1;
 	return 1;
@@ -91,21 +88,6 @@ route_find(struct route *r, const struct http_head *h)
 		r->leads = HTTP_ROUTE_STAR;
 	else if (labels.p != NULL)
 		route_by_labels(r, labels);
-}
-
-int
-route_referer(struct view *id, const struct http_head *h)
-{
-	const struct http_field *f = http_field_find(h->field, h->nfields,
-	    "referer");
-	struct view url, host, rest;
-
-	if (f == NULL)
-		return 0;
-	url = f->value;
-	return url_take_authority(&url, &host) && host.n > 0 &&
-	    http_same_nocase(host, h->host) &&
-	    http_route(url, id, &rest) == HTTP_ROUTE_TUNNEL;
 }
 
 /* The domain that the public URL names, else the first. */

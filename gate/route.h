@@ -23,10 +23,6 @@ struct route {
 /* Finds where request h leads.  r points into h, and into itself. */
 void route_find(struct route *r, const struct http_head *h);
 
-/* The id of the page from which request h comes, where that was a path of the same
- * host (Referer, RFC 9110 10.1.3).  Returns 1, and *id points into h; or 0. */
-int route_referer(struct view *id, const struct http_head *h);
-
 /* Says where callers find the tunnel id. */
 void route_public(struct ws_public *public, const char *id);
 

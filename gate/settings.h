@@ -31,6 +31,7 @@ struct settings {
 	const char *connection_id;
 	const char *token, *connect_command;
 	const char *host_header;	/* of --host-header; NULL: Host passes as it came */
+	int as_is;			/* of --no-rewrite: answers pass as they came */
 	const char *host, *port;
 };
 

@@ -19,6 +19,7 @@ struct target {
 	unsigned int looked_up;	/* how often its name was looked up */
 	char *url;		/* as a person knows it */
 	char *base;		/* its path, without a slash at the end */
+	const char *host;	/* of the tunnel itself for callers, as its server says; or "" */
 	struct list idle;	/* connections kept for the next request */
 	struct account account;	/* of all that is done for it */
 };

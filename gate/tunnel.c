@@ -195,6 +195,12 @@ tunnel_is_known(struct view id)
 	return t != NULL && tunnel_was_served(t) && tunnel_may_serve(t);
 }
 
+int
+tunnel_takes_back(struct view id)
+{
+	return tunnel_is_known(id) && !tunnel_find(id)->as_is;
+}
+
 /* Whether the client of id, which nobody has served yet, may come.  Of a name with a
  * dot that is not so: it is a file, which a link to an absolute path asks for. */
 static int
@@ -370,11 +376,13 @@ request_head(struct http_head *out, const struct stream *s,
 	const struct caller *w = s->http->of;
 	struct http_forwarding f;
 	struct route r;
-	int n;
+	int n, in_place;
 
 	memset(out, 0, offsetof(struct http_head, field));
 	route_find(&r, h);
-	out->path = r.rest;
+	in_place = !http_equal(r.id, s->tunnel->id) || r.leads != HTTP_ROUTE_TUNNEL;
+	out->path = in_place ? h->path : r.rest;
+	memset(&f, 0, sizeof(f));
 	ws_hex_put(hex, s->id);
 	f.peer = view_of(w->peer);
 	f.trusted = w->trusted;
@@ -382,6 +390,8 @@ request_head(struct http_head *out, const struct stream *s,
 	f.prefix.p = (const unsigned char *)prefix;
 	f.prefix.n = r.by_host ? 0 :
 	    text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
+	if (in_place)
+		f.in_place = view_of(s->tunnel->id);
 	f.correlation_id.p = (const unsigned char *)hex;
 	f.correlation_id.n = sizeof(hex);
 	out->method = h->method;

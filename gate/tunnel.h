@@ -23,6 +23,7 @@ struct tunnel {
 	struct tunnel *hash_next;
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
+	int as_is;			/* what leaves it is not sent back: its newest client says so */
 	int closing;			/* that are no more among these, but not freed yet */
 	struct list waiting;		/* streams for which no link has room */
 	struct item place;		/* among the tunnels that have some, and links */
@@ -45,6 +46,9 @@ struct tunnel *tunnel_for(struct view id);
 
 /* Whether id is served, or was and requests wait for its client. */
 int tunnel_is_known(struct view id);
+
+/* Whether id is known so, and what a page of it asks for outside is to be sent back. */
+int tunnel_takes_back(struct view id);
 
 /* Whether a request for id would be passed on or wait: it is known, or the server
  * is so young that its client may still come back. */

@@ -53,7 +53,7 @@ def rewritten_with_a_base(t):
                   (origin.url + location).encode())
     asked(t, server, HOST, "/x", [("Referer", "http://%s/page" % HOST)])
     equal((origin.requests[-1].target, seen(origin, "referer")), ("/base/x", [[origin.url + "/base/page"]]), "referer")
-    for path, want in (("/in", "http://%s/next?a" % HOST), ("/top", "http://" + HOST), ("/out", origin.url + "/other"),
+    for path, want in (("/in", "http://%s/next?a" % HOST), ("/top", "http://%s/" % HOST), ("/out", origin.url + "/other"),
                        ("/like", origin.url + "/basement")):
         equal(asked(t, server, HOST, path).get("location"), want, path)
 
@@ -68,7 +68,7 @@ def locations_go_back(t):
         origin.on(path, b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % location.encode())
     https = [("X-Forwarded-Proto", "https")]
     origin.on("/query", b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s?a\r\n\r\n" % origin.url.encode())
-    equal(asked(t, server, HOST, "/query", https).get("location"), "https://%s?a" % HOST, "a query alone")
+    equal(asked(t, server, HOST, "/query", https).get("location"), "https://%s/?a" % HOST, "a query alone")
     twice = https + [("X-Forwarded-Host", "a.example, b.example")]
     equal(asked(t, server, HOST, "/own", twice).get("location"), origin.url + "/next?a", "a list of hosts")
     equal(asked(t, server, HOST, "/own", https).get("location"), "https://%s/next?a" % HOST, "by host")
@@ -109,7 +109,6 @@ def hint_of_the_option(t):
     origin, server, client = setting(t, None, domain="")
     origin.on("/no", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     asked(t, server, "localhost:1", "/demo/no")
-    asked(t, server, "demo.localhost", "/demo/no")
     asked(t, server, "127.0.0.1", "/demo/no")
     asked(t, server, "x.example", "/demo/ok")
     for _ in range(3):

@@ -326,7 +326,7 @@ def answer_fields_pass_in_order(t):
     """Two Set-Cookie stay two, in order, and so does any other field."""
     origin, server, _ = t.trio()
     answer = t.get(server, "/demo/cookies")
-    equal(answer.all("set-cookie"), ["a=1; Path=/", "b=2; Path=/"], "cookies")
+    equal(answer.all("set-cookie"), ["a=1; Path=/demo/", "b=2; Path=/demo/"], "cookies")
     equal(answer.all("x-twice"), ["one", "two"], "twice")
 
 

@@ -122,3 +122,167 @@ def page_of_ones_own(t):
         server = t.server(env={"PIPEGATE_OFFLINE_PAGE": name}, ready=False)
         equal(server.wait_exit(), 1, "exit")
         check("PIPEGATE_OFFLINE_PAGE" in server.err(), "what was said: %r" % server.err())
+
+
+def pins(t, server, origin, target="/demo/page", host="h:1", fields=(), kind="text/html; charset=utf-8", status="200 OK"):
+    """What a tunnel's page of that kind sets as cookies."""
+    origin.on("/page", ("HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: 0\r\n\r\n" % (status, kind)).encode())
+    answer = asked(t, server, target, host=host, fields=fields)
+    return [v for n, v in answer.fields if n.lower() == "set-cookie"]
+
+
+PIN = ("Cookie", "pipegate-pin=demo")
+SAME = ("Sec-Fetch-Site", "same-origin")
+HERE = ("Origin", "http://h:1")
+
+
+@scenario(quick=True)
+def pages_bring_the_pin(t):
+    """In the path form an answer in HTML sets the pin, unless the browser has it; nothing else does."""
+    origin, server, _ = t.trio(server_env={"PIPEGATE_DOMAIN": "h"})
+    pin = "pipegate-pin=demo; Path=/; HttpOnly; SameSite=Lax"
+    equal(pins(t, server, origin), [pin], "a page")
+    equal(pins(t, server, origin, kind="TEXT/HTML", status="404 Not Found"), [pin], "one that says 404")
+    equal(pins(t, server, origin, fields=[("Cookie", "a=1; pipegate-pin=other; b=2")]), [pin], "with another's pin")
+    equal(pins(t, server, origin, fields=[("Cookie", "a=1; pipegate-pin=demo; b=2")]), [], "with the pin")
+    equal(pins(t, server, origin, fields=[("X-Forwarded-Proto", "https")]),
+          ["__Host-" + pin + "; Secure"], "behind TLS")
+    equal(pins(t, server, origin, fields=[PIN, ("X-Forwarded-Proto", "https")]), ["__Host-" + pin + "; Secure"],
+          "behind TLS, with the other pin")
+    for kind in ("application/json", "text/htmlx", "text/plain; x=text/html", "image/png"):
+        equal(pins(t, server, origin, kind=kind), [], kind)
+    equal(pins(t, server, origin, "/page", host="demo.h"), [], "by host")
+    origin.on("/own", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n")
+    answer = asked(t, server, "/demo/own")
+    equal([v for n, v in answer.fields if n.lower() == "set-cookie"], ["a=1", pin], "with a cookie of its own")
+
+
+@scenario(quick=True)
+def strays_with_the_pin_are_sent_back(t):
+    """Where no Referer tells, the pin does: if the browser says that a page of this host asks."""
+    origin, server, _ = t.trio()
+    t.client(server, origin, "other")
+    for told in (HERE, SAME, ("Origin", "HTTPS://H:1")):
+        for method in ("GET", "POST", "HEAD"):
+            answer = asked(t, server, "/a?b", None, method, fields=[PIN, told], body=b"x" if method == "POST" else None)
+            equal((answer.status, answer.get("location")), (307, "/demo/a?b"), "%s, %s" % (method, told))
+            equal((answer.get("cache-control"), answer.get("vary")), ("no-store", "Referer, Cookie"), "fields")
+    equal(asked(t, server, "/", fields=[PIN, SAME]).get("location"), "/demo/", "/")
+    equal(asked(t, server, "/x", "http://h:1/other/", fields=[PIN, SAME]).get("location"), "/other/x", "a Referer tells more")
+    equal(asked(t, server, "/x", "http://h:1/gone/", fields=[PIN, SAME]).get("location"), "/demo/x", "one that tells nothing")
+    equal(asked(t, server, "/other/x", fields=[PIN, SAME]).status, 200, "another tunnel")
+    equal(asked(t, server, "/healthz", fields=[PIN, SAME]).status, 200, "health")
+    for fields in ([PIN], [SAME], [HERE], [PIN, ("Origin", "http://h:2")], [PIN, ("Origin", "null")],
+                   [PIN, ("Origin", "http://h:1/")], [PIN, ("Sec-Fetch-Site", "none")], [PIN, ("Sec-Fetch-Site", "same-site")],
+                   [PIN, ("Sec-Fetch-Site", "cross-site")], [("Cookie", "pipegate-pin=nobody"), SAME],
+                   [("Cookie", "pipegate-pin="), SAME], [("Cookie", "xpipegate-pin=demo"), SAME],
+                   [("Cookie", "__Host-pipegate-pin=demo"), SAME], [PIN, SAME, ("X-Forwarded-Proto", "https")]):
+        equal(asked(t, server, "/style.css", fields=fields).status, 503, str(fields))
+        equal(asked(t, server, "/", fields=fields).status, 426, str(fields))
+    told = asked(t, server, "/x", fields=[("Cookie", "a; __Host-pipegate-pin=demo"), SAME, ("X-Forwarded-Proto", "https")])
+    equal(told.get("location"), "/demo/x", "behind TLS")
+
+
+@scenario(quick=True)
+def upgrades_are_led_in_place(t):
+    """An Upgrade with the pin, which a page of this host makes, reaches its tunnel as it stands, on / too; without
+    these it is a tunnel client on /, and waits or ends anywhere else."""
+    origin, server, _ = t.trio()
+    upgrade = [("Upgrade", "raw"), ("Connection", "upgrade")]
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\nConnection: upgrade\r\n\r\nhello"
+    for target in ("/ws/x?y=/", "/", "/?token=abc", "/_next/hmr", "/api"):
+        origin.on(target, switched)
+        origin.on(target.split("?")[0], switched)
+        conn = t.conn(server).send(harness.request_octets("GET", target, upgrade + [PIN, HERE], host="h:1"))
+        equal((conn.head().status, conn.take(5)), (101, b"hello"), target)
+        equal(origin.requests[-1].target, target, "target at the service")
+        equal(origin.requests[-1].get("x-forwarded-prefix"), "/demo", "prefix")
+    websocket = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Version", "13"),
+                 ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+    seen = len(origin.requests)
+    for fields in ([HERE], [PIN], [PIN, SAME], [PIN, ("Origin", "http://x")]):
+        conn = t.conn(server).send(harness.request_octets("GET", "/?token=abc", websocket + fields, host="h:1"))
+        equal(conn.head().status, 101, "a client's handshake with %s" % fields)
+        check(b"\x03\xf0" in conn.rest(), "is closed with 1008")
+    equal(len(origin.requests), seen, "requests that passed")
+    conn = t.conn(server).send(harness.request_octets("GET", "/ws", upgrade + [PIN, SAME], host="h:1"))
+    origin.on("/ws", switched)
+    equal(conn.head().status, 101, "elsewhere Sec-Fetch-Site does too")
+
+
+@scenario(quick=True)
+def services_never_see_the_pin(t):
+    """The server's cookies are taken out of a request, and no other; what is led in place has the service's own ones."""
+    origin, server, _ = t.trio(server_env={"PIPEGATE_DOMAIN": "h"})
+
+    def seen(cookie, target="/demo/x", host="h:1", fields=()):
+        asked(t, server, target, host=host, fields=[("Cookie", c) for c in cookie] + list(fields))
+        return [v for n, v in origin.requests[-1].fields if n.lower() == "cookie"]
+
+    for cookie, want in ((["a=1; pipegate-pin=demo; b=2"], ["a=1; b=2"]), (["pipegate-pin=demo"], []),
+                         (["__Host-pipegate-pin=demo;a=1"], ["a=1"]), (["a=1;b=2; ;c"], ["a=1;b=2; ;c"]),
+                         (["a=pipegate-pin=1; xpipegate-pin=2; pipegate-pinned=3"],
+                          ["a=pipegate-pin=1; xpipegate-pin=2; pipegate-pinned=3"]),
+                         (["pipegate-pin~sid=demo~1; sid=2"], ["sid=2"]), ([""], [""]),
+                         (["pipegate-pin=demo", "a=1; pipegate-pin", "b=2"], ["a=1", "b=2"])):
+        equal(seen(cookie), want, str(cookie))
+        equal(seen(cookie, "/x", "demo.h"), want, "by host: %s" % cookie)
+    upgrade = [("Upgrade", "raw"), ("Connection", "upgrade"), HERE]
+    cookie = ["pipegate-pin=demo; pipegate-pin~sid=demo~a=\"b\"; pipegate-pin~x=other~1; pipegate-pin~y=demo; "
+              "pipegate-pin~=demo~2; z=3; __Host-pipegate-pin~q=demo~4"]
+    equal(seen(cookie, "/ws", fields=upgrade), ["sid=a=\"b\"; z=3"], "led in place")
+    equal(seen(cookie, "/demo/ws", fields=upgrade), ["z=3"], "under its prefix")
+
+
+FIREFOX = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64)")
+
+
+@scenario(quick=True)
+def cookies_reach_what_is_led_in_place(t):
+    """A browser gets a copy of a cookie that a service sets for all of its paths: so its WebSockets, which leave the
+    prefix, have that cookie too; and those of another tunnel do not."""
+    origin, server, _ = t.trio()
+    t.client(server, origin, "other")
+    login = ["sid=1; Path=/; SameSite=Lax; HttpOnly", "in=2; Path=/in", "none=3", "__Host-h=4; Path=/; Secure", "bare; Path=/"]
+    origin.on("/login", ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n" %
+                         "".join("Set-Cookie: %s\r\n" % c for c in login)).encode())
+    got = [v for n, v in asked(t, server, "/demo/login", fields=[FIREFOX]).fields if n.lower() == "set-cookie"]
+    copy = "pipegate-pin~sid=demo~1; SameSite=Lax; Path=/; HttpOnly"
+    equal(got[5:], [copy], "copies")
+    equal(got[0], "sid=1; Path=/demo/; SameSite=Lax; HttpOnly", "the cookie itself")
+    got = [v for n, v in asked(t, server, "/demo/login").fields if n.lower() == "set-cookie"]
+    equal(len(got), len(login), "cookies for who is no browser")
+    for pin, want in (("demo", ["sid=1"]), ("other", [])):
+        conn = t.conn(server).send(harness.request_octets("GET", "/ws", [
+            ("Upgrade", "raw"), ("Connection", "upgrade"), HERE, ("Cookie", "pipegate-pin=%s; %s" % (pin, copy.split(";")[0]))],
+            host="h:1"))
+        conn.head()
+        equal([v for n, v in origin.requests[-1].fields if n.lower() == "cookie"], want, "as the pin says " + pin)
+
+
+@scenario(quick=True)
+def nothing_back_with_no_rewrite(t):
+    """With --no-rewrite a tunnel gets no pin and nothing back; the page for an id that nobody serves says that a link
+    left it, at once."""
+    origin, server = t.origin(), t.server()
+    t.client(server, origin, args=("--no-rewrite",))
+    equal(pins(t, server, origin), [], "a page")
+    equal(asked(t, server, "/", "http://h:1/demo/").status, 426, "/ from a page")
+    upgrade = [("Upgrade", "raw"), ("Connection", "upgrade"), PIN, HERE]
+    equal(asked(t, server, "/", fields=upgrade).status, 426, "an Upgrade")
+    for target in ("/login", "/login/x"):
+        answer = asked(t, server, target, "http://h:1/demo/page", fields=[("Accept", "text/html")])
+        equal(answer.status, 503, target)
+        for words in (b"login", b'"demo"', b"absolute link", b"--no-rewrite"):
+            check(words in answer.body, "the page has %s: %s" % (words, answer.body))
+    equal(asked(t, server, "/style.css", fields=[PIN, SAME]).status, 503, "with a pin")
+
+
+@scenario(quick=True)
+def ids_that_apps_use(t):
+    """`pipegate token` warns of an id that apps use as the first segment of their paths, and mints it all the same."""
+    for sub, warned in (("api", True), ("_next", True), ("static", True), ("apis", False), ("my-app", False)):
+        run = t.run("token", "-c", sub)
+        equal(run.status, 0, "exit")
+        equal("choose another id" in run.err(), warned, sub)
+        check("Connection-id: %s\n" % sub in run.out(), "the token")
