@@ -161,11 +161,14 @@ octet_eight_fold(const unsigned char *p)
 int
 http_same_nocase(struct view a, struct view b)
 {
-	size_t i;
+	size_t i = 0;
 
 	if (a.n != b.n)
 		return 0;
-	for (i = 0; i < a.n; i++)
+	for (; a.n - i >= 8; i += 8)
+		if (octet_eight_fold(a.p + i) != octet_eight_fold(b.p + i))
+			return 0;
+	for (; i < a.n; i++)
 		if (octet_fold(a.p[i]) != octet_fold(b.p[i]))
 			return 0;
 	return 1;
@@ -521,7 +524,7 @@ http_field_find(const struct http_field *f, size_t n, const char *name)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (http_same_nocase(f[i].name, want))
+		if (f[i].name.n == want.n && http_same_nocase(f[i].name, want))
 			return &f[i];
 	return NULL;
 }
@@ -2441,20 +2444,16 @@ path_id_ok(struct view v)
 int
 http_cookie_find(struct view *value, const struct http_head *h, const char *name)
 {
-	struct view rest, pair;
-	size_t i;
+	const struct http_field *f = h->field, *end = f + h->nfields;
+	struct view rest;
 
-	for (i = 0; i < h->nfields; i++) {
-		if (!http_equal_nocase(h->field[i].name, "cookie"))
-			continue;
-		rest = h->field[i].value;
+	while ((f = http_field_find(f, (size_t)(end - f), "cookie")) != NULL) {
+		rest = f++->value;
 		while (rest.n > 0) {
-			pair = cookie_next(&rest);
-			if (view_take_text(&pair, name) &&
-			    view_take_text(&pair, "=")) {
-				*value = pair;
+			*value = cookie_next(&rest);
+			if (view_take_text(value, name) &&
+			    view_take_text(value, "="))
 				return 1;
-			}
 		}
 	}
 	return 0;

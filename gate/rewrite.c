@@ -39,25 +39,26 @@ way_is_known(const struct way *way)
 	    way->proto.n + way->host.n + way->prefix.n < HOME_MAX;
 }
 
-/* Our server writes its fields last. */
+static struct view
+way_value(const struct http_head *h, const char *name)
+{
+	struct view value = { (const unsigned char *)"", 0 };
+	size_t i = h->nfields, n = strlen(name);
+
+	while (i-- > 0)			/* our server writes its own last */
+		if (h->field[i].name.n == n &&
+		    http_equal_nocase(h->field[i].name, name))
+			return h->field[i].value;
+	return value;
+}
+
 static void
 way_read(struct way *way, const struct http_head *h)
 {
-	const struct http_field *f = h->field + h->nfields;
-
-	memset(way, 0, sizeof(*way));
-	while (f-- > h->field) {
-		if (f->name.n < sizeof("user-agent") - 1)
-			continue;
-		if (http_equal_nocase(f->name, "x-forwarded-proto"))
-			way->proto = f->value;
-		else if (http_equal_nocase(f->name, "x-forwarded-host"))
-			way->host = f->value;
-		else if (http_equal_nocase(f->name, "x-forwarded-prefix"))
-			way->prefix = f->value;
-		else if (http_equal_nocase(f->name, "user-agent"))
-			way->agent = f->value;
-	}
+	way->proto = way_value(h, "x-forwarded-proto");
+	way->host = way_value(h, "x-forwarded-host");
+	way->prefix = way_value(h, "x-forwarded-prefix");
+	way->agent = way_value(h, "user-agent");
 }
 
 static struct view

@@ -69,31 +69,31 @@ pin_counts(const struct http_head *h, const struct route *r, int upgrades)
 	    http_equal(field_value(h, "sec-fetch-site"), "same-origin");
 }
 
-static int
-pin_find(struct view *id, const struct caller *w, const struct http_head *h)
-{
-	return http_cookie_find(id, h, pin_name(caller_is_secure(w, h)));
-}
-
 void
 pin_note(struct caller *w, const struct http_head *h, const struct route *r)
 {
 	struct view id;
 
+	int secure;
+
 	w->pin = PIN_NONE;
-	if (r->leads != HTTP_ROUTE_TUNNEL || r->by_host ||
-	    (pin_find(&id, w, h) && view_same(id, r->id)))
+	if (r->leads != HTTP_ROUTE_TUNNEL || r->by_host)
 		return;
-	w->pin = caller_is_secure(w, h) ? PIN_SECURE : PIN_PLAIN;
+	secure = caller_is_secure(w, h);
+	if (!http_cookie_find(&id, h, pin_name(secure)) ||
+	    !view_same(id, r->id))
+		w->pin = secure ? PIN_SECURE : PIN_PLAIN;
 }
 
 static int
 answer_is_html(const struct http_head *h)
 {
-	struct view type = field_value(h, "content-type");
+	static const char html[] = "text/html";
+	struct view type = field_value(h, "content-type"), begin = type;
 
-	type = http_trim(view_until(&type, ";"));
-	return h->status >= 200 && http_equal_nocase(type, "text/html");
+	begin.n = min_size(type.n, sizeof(html) - 1);
+	return h->status >= 200 && http_equal_nocase(begin, html) &&
+	    (type.n == begin.n || strchr("; \t", type.p[begin.n]) != NULL);
 }
 
 void
@@ -147,7 +147,8 @@ stray_find(struct view *id, const struct caller *w, const struct http_head *h,
 	upgrades = http_field_find(h->field, h->nfields, "upgrade") != NULL;
 	if (!upgrades && referer_find(id, h) && tunnel_takes_back(*id))
 		return STRAY_BACK;
-	if (pin_counts(h, r, upgrades) && pin_find(id, w, h) &&
+	if (pin_counts(h, r, upgrades) &&
+	    http_cookie_find(id, h, pin_name(caller_is_secure(w, h))) &&
 	    tunnel_takes_back(*id))
 		return upgrades ? STRAY_IN_PLACE : STRAY_BACK;
 	return names_id(r) && referer_find(id, h) && !view_same(*id, r->id) ?
