@@ -21,7 +21,11 @@
 #define CHILDREN_MAX 32
 #define LOOKUP_MS 15000
 
-static pid_t children[CHILDREN_MAX];
+static struct child {
+	pid_t pid;		/* 0: none */
+	void (*ended)(void *of, int status);	/* NULL: nobody waits for it */
+	void *of;
+} children[CHILDREN_MAX];
 
 static void
 fd_close_range(int from, int to)
@@ -69,7 +73,7 @@ child_slot(void)
 {
 	size_t slot = 0;
 
-	while (slot < CHILDREN_MAX && children[slot] > 0)
+	while (slot < CHILDREN_MAX && children[slot].pid > 0)
 		slot++;
 	return slot;
 }
@@ -96,10 +100,48 @@ child_fork(const int *keep, int n)
 	if (pid == 0)
 		child_start(keep, n);
 	else if (pid > 0)
-		children[slot] = pid;
+		children[slot].pid = pid;
 	sigprocmask(SIG_SETMASK, &was, NULL);
 	errno = err;
 	return pid;
+}
+
+/* The child pid in its place, or NULL. */
+static struct child *
+child_find(pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < CHILDREN_MAX; i++)
+		if (pid > 0 && children[i].pid == pid)
+			return &children[i];
+	return NULL;
+}
+
+void
+child_watch(pid_t pid, void (*ended)(void *of, int status), void *of)
+{
+	struct child *c = child_find(pid);
+
+	if (c == NULL)
+		return;
+	c->ended = ended;
+	c->of = of;
+}
+
+/* Forgets c if it has ended.  Its place may be taken by another before ended()
+ * returns. */
+static void
+child_reap(struct child *c)
+{
+	struct child was = *c;
+	int status;
+
+	if (waitpid(c->pid, &status, WNOHANG) != c->pid)
+		return;
+	memset(c, 0, sizeof(*c));
+	if (was.ended != NULL)
+		was.ended(was.of, status);
 }
 
 void
@@ -108,19 +150,15 @@ children_reap(void)
 	size_t i;
 
 	for (i = 0; i < CHILDREN_MAX; i++)
-		if (children[i] > 0 &&
-		    waitpid(children[i], NULL, WNOHANG) == children[i])
-			children[i] = 0;
+		if (children[i].pid > 0)
+			child_reap(&children[i]);
 }
 
 void
 child_kill(pid_t pid)
 {
-	size_t i;
-
-	for (i = 0; i < CHILDREN_MAX; i++)
-		if (pid > 0 && children[i] == pid)
-			kill(pid, SIGKILL);
+	if (child_find(pid) != NULL)
+		kill(pid, SIGKILL);
 }
 
 void
@@ -129,11 +167,11 @@ children_end(void)
 	size_t i;
 
 	for (i = 0; i < CHILDREN_MAX; i++) {
-		if (children[i] <= 0)
+		if (children[i].pid <= 0)
 			continue;
-		kill(children[i], SIGKILL);
-		waitpid(children[i], NULL, 0);
-		children[i] = 0;
+		kill(children[i].pid, SIGKILL);
+		waitpid(children[i].pid, NULL, 0);
+		children[i].pid = 0;
 	}
 }
 

@@ -15,7 +15,12 @@
  * -1 with EAGAIN also where we have too many children. */
 pid_t child_fork(const int *keep, int n);
 
-/* After SIGCHLD: forgets the children that have ended. */
+/* Has ended(of, status) called, status as of waitpid(), when child pid is found to
+ * have ended; ended NULL: has nobody told.  Nothing happens where pid is no child of
+ * ours. */
+void child_watch(pid_t pid, void (*ended)(void *of, int status), void *of);
+
+/* After SIGCHLD, and now and then: forgets the children that have ended. */
 void children_reap(void);
 
 /* Kills a child that may still run; children_reap() forgets it.  Nothing happens

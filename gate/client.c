@@ -52,6 +52,7 @@ client_second(void)
 {
 	pool_trim();
 	streams_retry();
+	children_reap();		/* should waitpid() have failed */
 	uplink_second(uplink);
 }
 
