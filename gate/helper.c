@@ -1,4 +1,5 @@
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,25 +22,69 @@
 
 /* --- what it says */
 
+static int
+says_any(const char *text, const char *const *words, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strstr(text, words[i]) != NULL)
+			return 1;
+	return 0;
+}
+
+/* Whether a line of openssl's tells that the connection was not ended by TLS.  One
+ * that it merely does not trust may be meant to be used. */
+static int
+line_is_fault(const char *text)
+{
+	static const char *const words[] = {
+		":error:", "errno=", "CONNECTION CLOSED BY SERVER"
+	};
+
+	return says_any(text, words, ARRAY_LEN(words));
+}
+
+static int
+line_is_telling(const char *text)
+{
+	static const char *const words[] = {
+		"verify error", "rror", "refused", "not found", "No such"
+	};
+
+	return says_any(text, words, ARRAY_LEN(words));
+}
+
+/* What was said before is of no more interest. */
+static void
+helper_stands(struct helper *h)
+{
+	h->stands = 1;
+	h->said[0] = '\0';
+	if (h->ops != NULL)
+		h->ops->stands(h);
+}
+
 /* Keeps the line that says most: the first that tells of an error, else the
- * last. */
+ * last, which is one of openssl's description once TLS stands. */
 static void
 helper_line(struct helper *h, struct view line)
 {
-	static const char *const telling[] = {
-		"verify error", "rror", "refused", "not found", "No such"
-	};
 	char text[sizeof(h->said)];
-	size_t i;
 
 	if (line.n == 0)
 		return;
 	text_safe(text, sizeof(text), line);
 	log_event(LEVEL_DEBUG, "event=helper says=\"%s\"", text);
-	for (i = 0; i < ARRAY_LEN(telling); i++)
-		if (strstr(h->said, telling[i]) != NULL)
-			return;
-	memcpy(h->said, text, sizeof(text));
+	if (!h->stands && strcmp(text, "CONNECTION ESTABLISHED") == 0) {
+		helper_stands(h);
+		return;
+	}
+	if (line_is_fault(text))
+		h->failed = 1;
+	if (!line_is_telling(h->said) &&
+	    (!h->stands || line_is_telling(text)))
+		memcpy(h->said, text, sizeof(text));
 }
 
 static void
@@ -56,40 +101,69 @@ helper_note(struct helper *h, const char *p, size_t n)
 	}
 }
 
-/* What openssl's words mean for the person who reads them. */
-static const char *
-helper_meaning(const char *said)
-{
-	static const struct {
-		const char *word, *meaning;
-	} known[] = {
-		{ "ame mismatch", "its certificate is for another name" },
-		{ "address mismatch", "its certificate is for another address" },
-		{ "has expired", "its certificate has expired" },
-		{ "not yet valid", "its certificate is not valid yet" },
-		{ "verify error", "its certificate is not trusted "
-		    "(SSL_CERT_FILE names a CA of your own)" },
-		{ "wrong version number", "no TLS is spoken there (is it ws://?)" },
-		{ "onnection refused", "connection refused" },
-	};
-	size_t i;
+/* What openssl's words mean, and how a person who reads them is told of a server. */
+static const struct {
+	const char *word;
+	enum helper_fault fault;
+	const char *meaning;
+} known[] = {
+	{ "cannot run openssl", HELPER_MISSING, "openssl cannot be run (install "
+	    "it, or name another program with --connect)" },
+	{ "ame mismatch", HELPER_OTHER_NAME,
+	    "its certificate is for another name" },
+	{ "address mismatch", HELPER_OTHER_NAME,
+	    "its certificate is for another address" },
+	{ "has expired", HELPER_EXPIRED, "its certificate has expired" },
+	{ "not yet valid", HELPER_NOT_YET, "its certificate is not valid yet" },
+	{ "verify error", HELPER_UNTRUSTED, "its certificate is not trusted "
+	    "(SSL_CERT_FILE names a CA of your own)" },
+	{ "wrong version number", HELPER_NO_TLS,
+	    "no TLS is spoken there (is it ws://?)" },
+	{ "onnection refused", HELPER_REFUSED, "connection refused" },
+	{ "BIO_lookup_ex", HELPER_NO_ADDRESS, "its name cannot be looked up" },
+};
 
-	for (i = 0; i < ARRAY_LEN(known); i++)
-		if (strstr(said, known[i].word) != NULL)
-			return known[i].meaning;
-	return said;
+/* The index of the first of them that is in said, or their number. */
+static size_t
+known_find(const char *said)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(known) && strstr(said, known[i].word) == NULL)
+		i++;
+	return i;
 }
 
-const char *
-helper_said(struct helper *h)
+/* Takes what h has said since it was last looked at. */
+static void
+helper_listen(struct helper *h)
 {
-	char buf[1024];
+	char buf[4096];
 	size_t n;
 
 	while (h->err != NULL &&
 	    conn_read(h->err, buf, sizeof(buf), &n) == IO_DATA)
 		helper_note(h, buf, n);
-	return h->said[0] != '\0' ? helper_meaning(h->said) : NULL;
+}
+
+const char *
+helper_said(struct helper *h)
+{
+	size_t i;
+
+	helper_listen(h);
+	i = known_find(h->said);
+	if (i < ARRAY_LEN(known))
+		return known[i].meaning;
+	return h->said[0] != '\0' ? h->said : NULL;
+}
+
+enum helper_fault
+helper_fault(const struct helper *h)
+{
+	size_t i = known_find(h->said);
+
+	return i < ARRAY_LEN(known) ? known[i].fault : HELPER_OTHER;
 }
 
 static void
@@ -105,7 +179,7 @@ helper_err_end(struct conn *c)
 static void
 helper_err_ready(struct conn *c, short revents)
 {
-	char buf[1024];
+	char buf[4096];
 	size_t n;
 	enum io io = conn_read(c, buf, sizeof(buf), &n);
 
@@ -124,28 +198,31 @@ static const struct kind helper_err_kind = {
 
 /* --- starting it */
 
-/* The default: openssl, with the chain and the name verified.  -quiet also
- * switches off its command letters, so that all bytes pass. */
+/* openssl, with the chain and the name verified, or with any certificate.  -quiet
+ * also switches off its command letters, so that all bytes pass, and lets it go on
+ * where its stdin ends; -brief has it say when TLS stands. */
 static void
-helper_openssl(const struct endpoint *e)
+helper_openssl(const struct endpoint *e, int any_certificate)
 {
 	static char host[sizeof(e->host)], to[sizeof(e->host) + 16];
 	int numeric = host_is_numeric(e->host);
-	char *const argv[] = {
-		"openssl", "s_client", "-quiet", "-verify_quiet",
-		"-verify_return_error", "-verify", "8", "-connect", to,
-		numeric ? "-noservername" : "-servername",
-		numeric ? "-verify_ip" : host,
-		numeric ? host : "-verify_hostname",
-		numeric ? NULL : host, NULL
+	char *const verified[] = {
+		"-verify_return_error", "-verify", "8",
+		numeric ? "-verify_ip" : "-verify_hostname", host, NULL
+	};
+	char *argv[16 + ARRAY_LEN(verified)] = {
+		"openssl", "s_client", "-quiet", "-brief", "-verify_quiet",
+		"-connect", to, numeric ? "-noservername" : "-servername",
+		numeric ? NULL : host,
 	};
 
 	snprintf(host, sizeof(host), "%s", e->host);
 	snprintf(to, sizeof(to), strchr(host, ':') != NULL ? "[%s]:%s" :
 	    "%s:%s", host, e->port);
+	if (!any_certificate)
+		memcpy(&argv[numeric ? 8 : 9], verified, sizeof(verified));
 	execvp(argv[0], argv);
-	warn("cannot run openssl: %s (install it, or name another program "
-	    "with --connect)", strerror(errno));
+	warn("cannot run openssl: %s", strerror(errno));
 }
 
 static void
@@ -164,7 +241,8 @@ helper_shell(const struct endpoint *e, const char *command)
 }
 
 static void NORETURN
-helper_child(int fd, int err, const struct endpoint *e, const char *command)
+helper_child(int fd, int err, const struct endpoint *e,
+    const struct helper_way *way)
 {
 #ifdef PR_SET_PDEATHSIG
 	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not to outlive a client that is killed */
@@ -178,10 +256,10 @@ helper_child(int fd, int err, const struct endpoint *e, const char *command)
 		_exit(126);
 	close(fd);
 	close(err);
-	if (command == NULL)
-		helper_openssl(e);
+	if (way->command == NULL)
+		helper_openssl(e, way->any_certificate);
 	else
-		helper_shell(e, command);
+		helper_shell(e, way->command);
 	_exit(127);
 }
 
@@ -192,54 +270,95 @@ close_pair(const int fd[2])
 	close(fd[1]);
 }
 
-/* Makes both pairs.  Returns 0, or -1: nothing is open. */
-static int
-helper_pairs(int pair[2], int err[2])
+int
+helper_pair(int pair[2])
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1)
 		return -1;
-	if (pipe(err) == -1) {
-		close_pair(pair);
-		return -1;
-	}
-	if (fd_prepare(pair[0]) == 0 && fd_prepare(err[0]) == 0)
+	if (fd_prepare(pair[0]) == 0)
 		return 0;
 	close_pair(pair);
-	close_pair(err);
 	return -1;
+}
+
+/* What it said last tells how it ended. */
+static void
+helper_ended(void *of, int status)
+{
+	struct helper *h = of;
+
+	h->pid = 0;
+	helper_listen(h);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		h->failed = 1;
+	if (h->ops != NULL)
+		h->ops->ended(h);
+}
+
+/* Forks h, which says what there is to be said on err[1]. */
+static int
+helper_fork(struct helper *h, int fd, const int err[2],
+    const struct endpoint *e, const struct helper_way *way)
+{
+	int keep[2] = { fd, err[1] };
+
+	if (fd_prepare(err[0]) == -1)
+		return -1;
+	h->pid = child_fork(keep, 2);
+	if (h->pid == 0)
+		helper_child(fd, err[1], e, way);
+	if (h->pid == -1)
+		h->pid = 0;
+	else
+		child_watch(h->pid, helper_ended, h);
+	return h->pid > 0 ? 0 : -1;
+}
+
+int
+helper_run(struct helper *h, int fd, const struct endpoint *e,
+    const struct helper_way *way)
+{
+	int err[2];
+
+	h->said[0] = '\0';
+	h->stands = h->failed = 0;
+	if (pipe(err) == -1)
+		return -1;
+	if (helper_fork(h, fd, err, e, way) == -1) {
+		int why = errno;
+
+		close_pair(err);
+		errno = why;
+		return -1;
+	}
+	close(err[1]);
+	h->err = conn_new(&helper_err_kind, h, err[0], CONN_OPEN);
+	return 0;
 }
 
 int
 helper_start(struct helper *h, const struct endpoint *e, const char *command,
     const char **why)
 {
-	int pair[2], err[2], keep[2];
+	struct helper_way way = { command, 0 };
+	int pair[2];
 
-	h->said[0] = '\0';
 	*why = "no sockets for the helper";
-	if (helper_pairs(pair, err) == -1)
+	if (helper_pair(pair) == -1)
 		return -1;
-	keep[0] = pair[1];
-	keep[1] = err[1];
-	h->pid = child_fork(keep, 2);
-	if (h->pid == 0)
-		helper_child(pair[1], err[1], e, command);
-	close(pair[1]);
-	close(err[1]);
-	if (h->pid == -1) {
-		*why = "cannot start the helper";
-		h->pid = 0;
-		close(pair[0]);
-		close(err[0]);
-		return -1;
+	*why = "cannot start the helper";
+	if (helper_run(h, pair[1], e, &way) == 0) {
+		close(pair[1]);
+		return pair[0];
 	}
-	h->err = conn_new(&helper_err_kind, h, err[0], CONN_OPEN);
-	return pair[0];
+	close_pair(pair);
+	return -1;
 }
 
 void
 helper_end(struct helper *h)
 {
+	child_watch(h->pid, NULL, NULL);
 	child_kill(h->pid);
 	h->pid = 0;
 	if (h->err != NULL)
