@@ -34,7 +34,6 @@
 #define POLLRDHUP 0
 #endif
 
-#define CONNECT_MS 5000		/* for all addresses together */
 #define IDLE_MS 4000
 #define FRESH_MS 1000		/* a request that could not be sent again takes no conn that was
 				   idle for longer */
@@ -130,44 +129,15 @@ client_fault(struct stream *s, enum source_fault f)
 
 /* --- connections */
 
-static const char *
-connect_why(int err)
-{
-	switch (err) {
-	case ECONNREFUSED:
-		return "cannot connect to the service: connection refused";
-	case ETIMEDOUT:
-		return "cannot connect to the service: no answer in 5 s";
-	default:
-		return "cannot connect to the service";
-	}
-}
-
-/* Whether descriptors are wanting, here. */
-static int
-is_crowded(int err)
-{
-	return err == EMFILE || err == ENFILE;
-}
-
-/* Every address was tried; err: how the last one failed.  What is wanting here,
- * not there, is there once another request has ended: the server may try
- * again. */
 static void
-origin_unreachable(struct stream *s, int err)
+origin_unreachable(struct stream *s, const struct attempt *a)
 {
-	struct target *t = target_of(s);
+	struct unreached u = target_failed(target_of(s), a);
 
 	if (!s->reached)
-		s->reset_flags = is_crowded(err) ? WS_UNREACHED | WS_REFUSED :
+		s->reset_flags = u.ours ? WS_UNREACHED | WS_REFUSED :
 		    WS_UNREACHED;
-	if (is_crowded(err)) {
-		client_fail(s, 503, "the client has too many open files");
-		return;
-	}
-	target_look_up_again(t);
-	client_fail(s, 504, t->at.n == 0 ?
-	    "cannot look up the name of the service" : connect_why(err));
+	client_fail(s, u.status, u.why);
 }
 
 /* Makes a new connection for s.  NULL: s has failed. */
@@ -184,10 +154,8 @@ origin_connect(struct stream *s)
 	o->target = target_of(s);
 	fd = target_connect(o->target, &o->attempt);
 	if (fd == -1) {
-		int err = errno;
-
+		origin_unreachable(s, &o->attempt);
 		free(o);
-		origin_unreachable(s, err);
 		return NULL;
 	}
 	o->c = conn_new(&origin_kind, o, fd, CONN_CONNECT);
@@ -206,10 +174,12 @@ origin_connect(struct stream *s)
 static void
 origin_next(struct origin *o, int err)
 {
-	int fd = target_connect(o->target, &o->attempt);
+	int fd;
 
+	target_refused(&o->attempt, err);
+	fd = target_connect(o->target, &o->attempt);
 	if (fd == -1)
-		origin_unreachable(o->stream, is_crowded(errno) ? errno : err);
+		origin_unreachable(o->stream, &o->attempt);
 	else
 		conn_replace_fd(o->c, fd);
 }
@@ -751,8 +721,7 @@ origin_deadline(const struct conn *c)
 	if (c->state == CONN_IDLE)
 		return c->since_ms + IDLE_MS;
 	if (c->state == CONN_CONNECT)
-		return c->since_ms + CONNECT_MS * o->attempt.tried /
-		    (o->target->at.n > 0 ? o->target->at.n : 1);
+		return target_patience(o->target, &o->attempt, c->since_ms);
 	return NEVER;
 }
 

@@ -12,8 +12,20 @@
 #include "gate/person.h"
 #include "gate/target.h"
 
-static const char target_form[] = "it must be like http://localhost:3000 "
-    "(http:// only, without a query)";
+#define CONNECT_MS 5000		/* for all addresses together */
+
+static const char target_form[] = "it must be like http://localhost:3000 or "
+    "unix:/run/app.sock, without a query";
+
+static char *
+target_copy(const char *p, size_t n)
+{
+	char *copy = strndup(p, n);
+
+	if (copy == NULL)
+		die("no memory to start");
+	return copy;
+}
 
 /* Takes t->url apart.  Returns as target_set(). */
 static const char *
@@ -35,9 +47,27 @@ target_take(struct target *t)
 		u.path.n--;
 	if (u.path.n > HTTP_TARGET_MAX / 2)
 		return "its path is too long";
-	t->base = strndup((const char *)u.path.p, u.path.n);
-	if (t->base == NULL)
-		die("no memory to start");
+	t->origin = target_copy(t->url,
+	    (size_t)((const char *)u.path.p - t->url));
+	t->base = target_copy((const char *)u.path.p, u.path.n);
+	return NULL;
+}
+
+/* The same for a socket, behind which a service is at home on localhost. */
+static const char *
+target_take_path(struct target *t)
+{
+	const char *path = unix_path(t->url);
+
+	if (path == NULL)
+		return "the path of its socket must begin with a slash, as in "
+		    "unix:/run/app.sock";
+	if (!unix_path_fits(path))
+		return "the path of its socket is too long (107 bytes at most)";
+	snprintf(t->at.host, sizeof(t->at.host), "%s", t->url);
+	t->way = TARGET_UNIX;
+	t->origin = target_copy("http://localhost", 16);
+	t->base = target_copy("", 0);
 	return NULL;
 }
 
@@ -46,9 +76,10 @@ target_set(struct target *t, const char *text)
 {
 	size_t cap = strlen(text) + sizeof("http://localhost:");
 
-	if (strncmp(text, "https://", 8) == 0)
-		return "the service is spoken to in plain HTTP, such as "
-		    "http://localhost:3000";
+	if (strncmp(text, "unix:", 5) == 0) {
+		t->url = target_copy(text, strlen(text));
+		return target_take_path(t);
+	}
 	t->url = malloc(cap);
 	if (t->url == NULL)
 		die("no memory to start");
@@ -70,27 +101,24 @@ view_less(struct view v, const char *end)
 struct view
 target_origin(const struct target *t, struct view *authority)
 {
-	struct view origin = view_of(t->url), rest = origin;
+	struct view rest = view_of(t->origin);
 
 	must(url_take_authority(&rest, authority));
-	origin.n -= rest.n;
-	return origin;
+	return view_of(t->origin);
 }
 
 int
 target_take_own(const struct target *t, struct view *url)
 {
-	struct view scheme = *url, authority, own;
+	const char *usual = ":80";
+	struct view scheme = *url, ours = view_of(t->origin), authority, own;
 
-	scheme.n = min_size(scheme.n, sizeof("http:") - 1);
-	if (!http_equal_nocase(scheme, "http:") ||
-	    !url_take_authority(url, &authority))
+	if (!url_take_authority(url, &authority) ||
+	    !http_same_nocase(view_until(&scheme, ":"), view_until(&ours, ":")))
 		return 0;
 	target_origin(t, &own);
-	if (strcmp(t->at.port, "80") != 0)
-		return http_same_nocase(authority, own);
-	return http_same_nocase(view_less(authority, ":80"),
-	    view_less(own, ":80"));
+	return http_same_nocase(view_less(authority, usual),
+	    view_less(own, usual));
 }
 
 /* The addresses may be others now. */
@@ -117,7 +145,11 @@ target_look_up(struct target *t, void (*done)(void *of, const char *error),
     void *of)
 {
 	target_looked_up(t);
-	return lookup_start(&t->lookup, &t->at, done, of);
+	if (t->way == TARGET_TCP)
+		return lookup_start(&t->lookup, &t->at, done, of);
+	endpoint_lookup(&t->at, 0);
+	done(of, NULL);
+	return 0;
 }
 
 /* The index of the address to try as number n: the good one first, then the
@@ -130,13 +162,6 @@ target_nth(const struct target *t, int n)
 	return n <= t->good ? n - 1 : n;
 }
 
-void
-target_look_up_again(struct target *t)
-{
-	if (t->at.n == 0 || !host_is_numeric(t->at.host))
-		lookup_start(&t->lookup, &t->at, target_looked_up_again, t);
-}
-
 int
 target_connect(const struct target *t, struct attempt *a)
 {
@@ -145,10 +170,26 @@ target_connect(const struct target *t, struct attempt *a)
 	if (a->looked_up != t->looked_up)
 		a->tried = 0;
 	a->looked_up = t->looked_up;
-	errno = EHOSTUNREACH;
-	while (fd == -1 && a->tried < t->at.n)
+	while (fd == -1 && a->tried < t->at.n) {
 		fd = endpoint_connect(&t->at, target_nth(t, a->tried++));
+		if (fd == -1)
+			target_refused(a, errno);
+	}
 	return fd;
+}
+
+/* Whether descriptors are wanting, here. */
+static int
+is_crowded(int err)
+{
+	return err == EMFILE || err == ENFILE;
+}
+
+void
+target_refused(struct attempt *a, int err)
+{
+	if (a->err == 0 || is_crowded(err))
+		a->err = err;
 }
 
 void
@@ -156,4 +197,84 @@ target_answered(struct target *t, const struct attempt *a)
 {
 	if (a->looked_up == t->looked_up)
 		t->good = target_nth(t, a->tried - 1);
+}
+
+long long
+target_patience(const struct target *t, const struct attempt *a,
+    long long begun_ms)
+{
+	return begun_ms + CONNECT_MS * a->tried / (t->at.n > 0 ? t->at.n : 1);
+}
+
+/* --- what became of it */
+
+static struct unreached
+unreached(int status, const char *why)
+{
+	struct unreached u = { status, 0, why };
+
+	return u;
+}
+
+/* What is wanting here, or has no room there, has some once another request has
+ * ended: the server may try again. */
+static struct unreached
+unreached_now(const char *why)
+{
+	struct unreached u = { 503, 1, why };
+
+	return u;
+}
+
+static struct unreached
+target_failed_tcp(const struct target *t, int err)
+{
+	if (t->at.n == 0)
+		return unreached(504, "cannot look up the name of the service");
+	switch (err) {
+	case ECONNREFUSED:
+		return unreached(504, "cannot connect to the service: "
+		    "connection refused");
+	case ETIMEDOUT:
+		return unreached(504, "cannot connect to the service: no "
+		    "answer in 5 s");
+	default:
+		return unreached(504, "cannot connect to the service");
+	}
+}
+
+static struct unreached
+target_failed_unix(struct target *t, int err)
+{
+	const char *path = unix_path(t->url);
+
+	switch (err) {
+	case EAGAIN:
+		return unreached_now("the service takes no more connections "
+		    "for now");
+	case ENOENT:
+		snprintf(t->why, sizeof(t->why), "cannot connect to the "
+		    "service: there is no socket %s", path);
+		break;
+	case ECONNREFUSED:
+		snprintf(t->why, sizeof(t->why), "cannot connect to the "
+		    "service: nobody listens at the socket %s", path);
+		break;
+	default:
+		snprintf(t->why, sizeof(t->why), "cannot connect to the "
+		    "service at the socket %s: %s", path, strerror(err));
+	}
+	return unreached(504, t->why);
+}
+
+struct unreached
+target_failed(struct target *t, const struct attempt *a)
+{
+	if (is_crowded(a->err))
+		return unreached_now("the client has too many open files");
+	if (t->way == TARGET_UNIX)
+		return target_failed_unix(t, a->err);
+	if (t->at.n == 0 || !host_is_numeric(t->at.host))
+		lookup_start(&t->lookup, &t->at, target_looked_up_again, t);
+	return target_failed_tcp(t, a->err);
 }

@@ -1,6 +1,6 @@
 /*
  * Where a tunnel leads, on the client: the local service's URL, its addresses,
- * and which of them to try first.
+ * which of them to try first, and how a connection to it is made.
  */
 #ifndef GATE_TARGET_H
 #define GATE_TARGET_H
@@ -11,34 +11,50 @@
 #include "gate/list.h"
 #include "gate/net.h"
 
+enum target_way {
+	TARGET_TCP,		/* http:// */
+	TARGET_UNIX		/* unix: */
+};
+
 /* A client's links have this as their owner (of). */
 struct target {
+	enum target_way way;
 	struct endpoint at;
 	struct lookup lookup;
 	int good;		/* the address that answered last, tried first */
 	unsigned int looked_up;	/* how often its name was looked up */
 	char *url;		/* as a person knows it */
+	char *origin;		/* as the service knows itself: scheme://host[:port] */
 	char *base;		/* its path, without a slash at the end */
 	const char *host;	/* of the tunnel itself for callers, as its server says; or "" */
 	struct list idle;	/* connections kept for the next request */
 	struct account account;	/* of all that is done for it */
+	char why[320];		/* what target_failed() last said, where it is made up */
 };
 
 /* How far connecting to a target has come.  Zeroed, no address was tried. */
 struct attempt {
 	int tried;		/* how many of its addresses */
+	int err;		/* an errno: how the one failed that tells most; 0: none has */
 	unsigned int looked_up;	/* which addresses: target's looked_up at that time */
+};
+
+/* Why there is no connection to a target, as its caller is answered. */
+struct unreached {
+	int status;
+	int ours;		/* it is wanting here, and there once others have ended */
+	const char *why;	/* static, but that it may become another of the same target */
 };
 
 /* Takes TARGET_URL, of which t keeps a copy.  Returns NULL, or what is wrong
  * with it: a static string for a person. */
 const char *target_set(struct target *t, const char *text);
 
-/* Of t's URL the part before its path; *authority is its host and port. */
+/* The scheme, host and port as which t knows itself; *authority is its host and port. */
 struct view target_origin(const struct target *t, struct view *authority);
 
-/* Takes the origin off the front of url where it is that of t, which is of http and
- * may leave out the port 80.  Returns whether it is. */
+/* Takes the origin off the front of url where it is that of t, which may leave out the
+ * port that is usual.  Returns whether it is. */
 int target_take_own(const struct target *t, struct view *url);
 
 /* Looks up t's name for the first time.  done() and the result are as for
@@ -46,12 +62,21 @@ int target_take_own(const struct target *t, struct view *url);
 int target_look_up(struct target *t, void (*done)(void *of, const char *error),
     void *of);
 
-/* Looks it up anew, since no address answers: the name may have moved. */
-void target_look_up_again(struct target *t);
+/* What became of a, which has come to nothing; has the name looked up anew, since it
+ * may have moved. */
+struct unreached target_failed(struct target *t, const struct attempt *a);
+
+/* Until when a connection may take that a has begun at that time, in ms. */
+long long target_patience(const struct target *t, const struct attempt *a,
+    long long begun_ms);
 
 /* Starts connecting to the next address that does not fail at once.  Returns the
- * fd, which is the caller's; or -1 with errno: all addresses have been tried. */
+ * fd, which is the caller's; or -1: all addresses have been tried, and
+ * target_failed() says why none would do. */
 int target_connect(const struct target *t, struct attempt *a);
+
+/* The address that a tried last did not answer; err: an errno. */
+void target_refused(struct attempt *a, int err);
 
 /* The address that a tried last has answered: it is tried first from now on. */
 void target_answered(struct target *t, const struct attempt *a);
