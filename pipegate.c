@@ -131,12 +131,13 @@ static const char usage_server[] =
 static const char usage_client[] =
 "usage: pipegate client TARGET_URL SERVER_URL [--connect COMMAND]\n"
 "                       [--host-header HOST] [--no-rewrite]\n"
-"                       [--quiet | --verbose]\n"
+"                       [--insecure-target] [--quiet | --verbose]\n"
 "\n"
 "Connects to the server and passes the requests that it sends to the service at\n"
 "TARGET_URL.  Dials again whenever the connection drops.\n"
 "\n"
-"  TARGET_URL   http://localhost:3000, also with a base path; or just a port\n"
+"  TARGET_URL   http://localhost:3000, also with a base path; or just a port;\n"
+"               https://localhost:8443 through TLS; unix:/run/app.sock, a socket\n"
 "  SERVER_URL   ws://yourserver:8000/?token=TOKEN, or wss:// through TLS\n"
 "               (http:// and https:// are taken for ws:// and wss://)\n"
 "\n"
@@ -148,6 +149,7 @@ static const char usage_client[] =
 "                      Origin and Referer (default: as it came)\n"
 "  --no-rewrite        pass Location, Refresh and Set-Cookie as the service says\n"
 "                      them, without /{id}\n"
+"  --insecure-target   take any certificate of an https:// service\n"
 "  -q, --quiet         print nothing but errors\n"
 "  -v, --verbose       log more, to stderr\n"
 "\n"
@@ -155,7 +157,8 @@ static const char usage_client[] =
 "  PIPEGATE_TOKEN      the token, so that SERVER_URL needs no ?token=\n"
 "  PIPEGATE_CONNECT    as --connect\n"
 "  PIPEGATE_MAX_MEMORY 67108864: bytes for all buffers\n"
-"  SSL_CERT_FILE       a CA certificate that openssl is to trust\n"
+"  SSL_CERT_FILE       a CA certificate that openssl is to trust, for wss:// and\n"
+"                      https://\n"
 "  NO_COLOR            no colour\n";
 
 static const char usage_token[] =
@@ -387,6 +390,8 @@ static const struct option client_options[] = {
 	{ NULL, "--connect", &settings_said.connect_command, NULL, LEVEL_INFO },
 	{ NULL, "--host-header", &settings_said.host_header, NULL, LEVEL_INFO },
 	{ NULL, "--no-rewrite", NULL, &settings_said.as_is, LEVEL_INFO },
+	{ NULL, "--insecure-target", NULL, &settings_said.insecure_target,
+	    LEVEL_INFO },
 	{ "-q", "--quiet", NULL, NULL, LEVEL_ERROR },
 	{ "-v", "--verbose", NULL, NULL, LEVEL_DEBUG },
 };

@@ -105,6 +105,12 @@ conn_guard(struct conn *c, int on)
 }
 
 void
+conn_doubt(struct conn *c)
+{
+	c->end_is_cut = 1;
+}
+
+void
 conn_replace_fd(struct conn *c, int fd)
 {
 	int old = c->watch.fd;
@@ -421,7 +427,7 @@ conn_readv(struct conn *c, const struct iovec *iov, int k, size_t *got)
 	if (c->rd_eof || c->rd_failed)
 		return c->rd_failed ? IO_ERROR : IO_EOF;
 	r = readv(c->watch.fd, iov, k);
-	io = io_result(r);
+	io = r == 0 && c->end_is_cut ? IO_ERROR : io_result(r);
 	if (io == IO_DATA) {
 		*got = (size_t)r;
 		c->rx_ms = now_ms;
@@ -522,6 +528,7 @@ conn_shut_due(struct conn *c)
 	if (!c->wr_end || c->wr_shut || c->tx.len > 0 || conn_is_dead(c))
 		return;
 	c->wr_shut = 1;
+	c->tx_ms = now_ms;
 	shutdown(c->watch.fd, SHUT_WR);
 	conn_touch(c);
 	if (c->state == CONN_LINGER)
@@ -533,7 +540,8 @@ conn_flush(struct conn *c)
 {
 	size_t total = 0;
 
-	while (c->tx.len > 0 && total < FLUSH_MAX && !conn_is_dead(c)) {
+	while (c->tx.len > 0 && total < FLUSH_MAX && !conn_is_dead(c) &&
+	    c->state != CONN_CONNECT) {
 		struct iovec iov[16];
 		ssize_t n = writev(c->watch.fd, iov,
 		    chain_iov(&c->tx, iov, (int)ARRAY_LEN(iov)));

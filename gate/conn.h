@@ -65,6 +65,7 @@ struct conn {
 	const struct kind *kind;
 	void *of;		/* the owner: of the kind's own type */
 	enum conn_state state;
+	unsigned char end_is_cut;	/* see conn_doubt() */
 	struct timer timer;
 	struct conn *touched_next, *flush_next, *dead_next;
 	struct buf rx;		/* what came and was not taken yet */
@@ -130,6 +131,10 @@ void conn_linger(struct conn *c);
 /* While c is guarded its close is an RST, also when this process is killed:
  * for what only the end of the connection ends. */
 void conn_guard(struct conn *c, int on);
+
+/* The end of what comes on c, when it is read, is not that of the whole, and counts as
+ * an error: of which the owner knows from elsewhere. */
+void conn_doubt(struct conn *c);
 
 /* Puts another descriptor in place of the one that c has, which is closed. */
 void conn_replace_fd(struct conn *c, int fd);

@@ -295,45 +295,61 @@ helper_ended(void *of, int status)
 		h->ops->ended(h);
 }
 
-/* Forks h, which says what there is to be said on err[1]. */
+/* Forks h, which says on fd err what there is to be said. */
 static int
-helper_fork(struct helper *h, int fd, const int err[2],
-    const struct endpoint *e, const struct helper_way *way)
+helper_fork(struct helper *h, int fd, int err, const struct endpoint *e,
+    const struct helper_way *way)
 {
-	int keep[2] = { fd, err[1] };
+	int keep[2] = { fd, err };
+	pid_t pid = child_fork(keep, 2);
 
-	if (fd_prepare(err[0]) == -1)
+	if (pid == 0)
+		helper_child(fd, err, e, way);
+	if (pid == -1)
 		return -1;
-	h->pid = child_fork(keep, 2);
-	if (h->pid == 0)
-		helper_child(fd, err[1], e, way);
-	if (h->pid == -1)
-		h->pid = 0;
-	else
-		child_watch(h->pid, helper_ended, h);
-	return h->pid > 0 ? 0 : -1;
+	h->pid = pid;
+	child_watch(pid, helper_ended, h);
+	return 0;
+}
+
+/* Makes the pipe of which h->err reads.  Returns the end to write to, or -1 with
+ * errno. */
+static int
+helper_listen_to(struct helper *h)
+{
+	int err[2];
+
+	if (pipe(err) == -1)
+		return -1;
+	if (fd_prepare(err[0]) == -1) {
+		close_pair(err);
+		return -1;
+	}
+	h->err = conn_new(&helper_err_kind, h, err[0], CONN_OPEN);
+	if (h->err != NULL)
+		return err[1];
+	close(err[1]);
+	errno = ENOMEM;
+	return -1;
 }
 
 int
 helper_run(struct helper *h, int fd, const struct endpoint *e,
     const struct helper_way *way)
 {
-	int err[2];
+	int err = helper_listen_to(h), r, why;
 
+	if (err == -1)
+		return -1;
 	h->said[0] = '\0';
 	h->stands = h->failed = 0;
-	if (pipe(err) == -1)
-		return -1;
-	if (helper_fork(h, fd, err, e, way) == -1) {
-		int why = errno;
-
-		close_pair(err);
-		errno = why;
-		return -1;
-	}
-	close(err[1]);
-	h->err = conn_new(&helper_err_kind, h, err[0], CONN_OPEN);
-	return 0;
+	r = helper_fork(h, fd, err, e, way);
+	why = errno;
+	close(err);
+	if (r == -1)
+		helper_end(h);
+	errno = why;
+	return r;
 }
 
 int
@@ -353,6 +369,12 @@ helper_start(struct helper *h, const struct endpoint *e, const char *command,
 	}
 	close_pair(pair);
 	return -1;
+}
+
+void
+helper_kill(struct helper *h)
+{
+	child_kill(h->pid);
 }
 
 void

@@ -69,6 +69,9 @@ enum helper_fault {
 /* The same as one of these, as of what h has said so far. */
 enum helper_fault helper_fault(const struct helper *h);
 
+/* Kills h, if it runs, of which its owner hears. */
+void helper_kill(struct helper *h);
+
 /* Kills h, if it runs, of which its owner hears nothing. */
 void helper_end(struct helper *h);
 

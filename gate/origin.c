@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -52,6 +53,8 @@ struct origin {
 	unsigned char head_only;	/* HEAD is at work */
 	unsigned char foreign;	/* the request has a Host that is not local */
 };
+
+#define HALF_MS 2000		/* for a service that does not hear of its caller's end */
 
 static const struct role client_role;
 static const struct kind origin_kind;
@@ -140,6 +143,35 @@ origin_unreachable(struct stream *s, const struct attempt *a)
 	client_fail(s, u.status, u.why);
 }
 
+/* The connection stands. */
+static void
+origin_begin(struct origin *o)
+{
+	conn_state(o->c, CONN_STREAM);
+	conn_flush_later(o->c);
+}
+
+/* The helper that carries o has come further, or has ended. */
+static void
+origin_carried(void *of)
+{
+	struct origin *o = of;
+	const struct carrier *by = o->attempt.carrier;
+
+	if (conn_is_dead(o->c))
+		return;
+	if (by->state == CARRIER_CONNECTS) {
+		o->c->since_ms = now_ms;	/* its time begins now */
+		conn_touch(o->c);
+	} else if (by->state == CARRIER_STANDS) {
+		origin_begin(o);
+	} else if (o->c->state == CONN_CONNECT) {
+		origin_unreachable(o->stream, &o->attempt);
+	} else if (by->helper.failed) {
+		conn_doubt(o->c);
+	}
+}
+
 /* Makes a new connection for s.  NULL: s has failed. */
 static struct origin *
 origin_connect(struct stream *s)
@@ -152,6 +184,8 @@ origin_connect(struct stream *s)
 		return NULL;
 	}
 	o->target = target_of(s);
+	o->attempt.news = origin_carried;
+	o->attempt.of = o;
 	fd = target_connect(o->target, &o->attempt);
 	if (fd == -1) {
 		origin_unreachable(s, &o->attempt);
@@ -160,6 +194,7 @@ origin_connect(struct stream *s)
 	}
 	o->c = conn_new(&origin_kind, o, fd, CONN_CONNECT);
 	if (o->c == NULL) {
+		attempt_end(&o->attempt);
 		free(o);
 		client_fault(s, SOURCE_NO_ROOM);
 		return NULL;
@@ -194,8 +229,7 @@ origin_connected(struct origin *o)
 		return;
 	}
 	target_answered(o->target, &o->attempt);
-	conn_state(o->c, CONN_STREAM);
-	conn_flush_later(o->c);
+	origin_begin(o);
 }
 
 /* Whether an idle conn is still open and silent. */
@@ -331,7 +365,8 @@ request_framing(const struct http_head *h, int has_body)
 void
 client_start(struct stream *s, const struct http_head *h, int has_body)
 {
-	int retry = method_is_idempotent(h->method) && !has_body && !s->upgrade;
+	int retry = method_is_idempotent(h->method) && !has_body &&
+	    !s->upgrade && target_resends(target_of(s));
 
 	stream_label(s, "%-6s %s", h->method, h->path);
 	s->from_link.half.left = has_body ? h->length : -1;
@@ -569,6 +604,47 @@ origin_is_clean(const struct stream *s, const struct origin *o)
 	    !c->rd_eof && !s->from_link.dropped;
 }
 
+/* Gives the connection of o, which is at rest, to w, which waits for one.  o is of no
+ * more use. */
+static void
+origin_pass(struct origin *o, struct origin *w)
+{
+	int fd = fcntl(o->c->watch.fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd != -1) {
+		carrier_swap(&o->attempt.carrier, &w->attempt.carrier);
+		attempt_end(&o->attempt);
+		conn_replace_fd(w->c, fd);
+		origin_begin(w);
+	}
+	conn_kill(o->c);
+}
+
+/* Who waits first for a connection to t, or NULL. */
+static struct origin *
+waiting_first(const struct target *t)
+{
+	struct origin *w;
+
+	while ((w = target_waiting(t)) != NULL && conn_is_dead(w->c))
+		attempt_end(&w->attempt);
+	return w;
+}
+
+/* o has done its work, and may do more. */
+static void
+origin_keep(struct origin *o)
+{
+	struct origin *w = waiting_first(o->target);
+
+	if (w != NULL) {
+		origin_pass(o, w);
+		return;
+	}
+	conn_state(o->c, CONN_IDLE);
+	list_add(&o->target->idle, &o->place, o);
+}
+
 static void
 client_over(struct stream *s)
 {
@@ -585,8 +661,7 @@ client_over(struct stream *s)
 	    s->to_link.half.state == WS_HALF_ENDED) {
 		conn_linger(o->c);
 	} else if (origin_is_clean(s, o)) {
-		conn_state(o->c, CONN_IDLE);
-		list_add(&o->target->idle, &o->place, o);
+		origin_keep(o);
 	} else if (s->to_link.half.state == WS_HALF_RESET) {
 		conn_abort(o->c);
 	} else {
@@ -688,6 +763,7 @@ origin_gone(struct conn *c)
 	list_leave(&o->place);
 	chain_free(&o->again);
 	home_forget(&o->home);
+	attempt_end(&o->attempt);
 	free(o);
 }
 
@@ -698,7 +774,7 @@ origin_events(const struct conn *c)
 	short ev = c->tx.len > 0 ? POLLOUT : 0;
 
 	if (c->state == CONN_CONNECT)
-		return POLLOUT;
+		return o->attempt.carrier == NULL ? POLLOUT : 0;
 	if (c->state == CONN_IDLE)
 		return POLLIN | POLLRDHUP;
 	if (o->stream != NULL && stream_reads(o->stream) && !c->rd_eof)
@@ -713,23 +789,40 @@ origin_rests(const struct conn *c)
 	    c->state == CONN_STREAM ? REST_QUIET : REST_NEVER;
 }
 
+/* Whether o waits for more from a service that cannot hear that nothing more comes:
+ * a helper does not pass on the end of what it is given. */
+static int
+origin_ends_untold(const struct origin *o)
+{
+	return o->c->wr_shut && o->attempt.carrier != NULL &&
+	    o->stream != NULL && stream_reads(o->stream);
+}
+
 static long long
 origin_deadline(const struct conn *c)
 {
 	const struct origin *o = c->of;
 
 	if (c->state == CONN_IDLE)
-		return c->since_ms + IDLE_MS;
+		return c->since_ms +
+		    (target_resends(o->target) ? IDLE_MS : FRESH_MS);
 	if (c->state == CONN_CONNECT)
 		return target_patience(o->target, &o->attempt, c->since_ms);
+	if (origin_ends_untold(o))
+		return HALF_MS + (c->rx_ms > c->tx_ms ? c->rx_ms : c->tx_ms);
 	return NEVER;
 }
 
 static void
 origin_expire(struct conn *c)
 {
+	struct origin *o = c->of;
+
 	if (c->state == CONN_CONNECT)
-		origin_next(c->of, ETIMEDOUT);
+		origin_next(o, ETIMEDOUT);
+	else if (o->stream != NULL)
+		client_fail(o->stream, 502, "the caller ended, which TLS "
+		    "does not tell the service");
 	else
 		conn_kill(c);
 }

@@ -33,6 +33,7 @@ struct settings {
 	const char *host_header;	/* of --host-header; NULL: Host passes as it came */
 	int as_is;			/* of --no-rewrite: answers pass as they came */
 	const char *host, *port;
+	int insecure_target;		/* --insecure-target: its certificate may be any */
 };
 
 extern struct settings settings_said;	/* written by main() and its table of options */

@@ -9,13 +9,15 @@
 #include "gate/child.h"
 #include "gate/net.h"
 #include "gate/url.h"
+#include "gate/settings.h"
 #include "gate/person.h"
 #include "gate/target.h"
 
 #define CONNECT_MS 5000		/* for all addresses together */
+#define WAIT_MS 30000		/* for one of few connections */
 
-static const char target_form[] = "it must be like http://localhost:3000 or "
-    "unix:/run/app.sock, without a query";
+static const char target_form[] = "it must be like http://localhost:3000, "
+    "https://localhost:8443 or unix:/run/app.sock, without a query";
 
 static char *
 target_copy(const char *p, size_t n)
@@ -27,22 +29,38 @@ target_copy(const char *p, size_t n)
 	return copy;
 }
 
+/* Takes how t is reached from its scheme.  Returns the usual port, or NULL: there is
+ * no such way. */
+static const char *
+target_take_scheme(struct target *t, struct view scheme)
+{
+	if (http_equal_nocase(scheme, "http"))
+		return "80";
+	if (!http_equal_nocase(scheme, "https"))
+		return NULL;
+	t->way = TARGET_TLS;
+	t->carriers.to = &t->at;
+	t->carriers.any_certificate = opt->insecure_target;
+	return "443";
+}
+
 /* Takes t->url apart.  Returns as target_set(). */
 static const char *
 target_take(struct target *t)
 {
+	const char *usual;
 	struct url u;
 
 	if (url_split(&u, t->url) == -1 ||
-	    !http_equal_nocase(u.scheme, "http") ||
+	    (usual = target_take_scheme(t, u.scheme)) == NULL ||
 	    memchr(u.path.p, '?', u.path.n) != NULL ||
 	    (u.path.n > 0 && !http_path_ok(u.path)))
 		return target_form;
 	snprintf(t->at.host, sizeof(t->at.host), "%.*s", (int)u.host.n,
 	    (const char *)u.host.p);
 	snprintf(t->at.port, sizeof(t->at.port), "%.*s",
-	    u.port.n > 0 ? (int)u.port.n : 2,
-	    u.port.n > 0 ? (const char *)u.port.p : "80");
+	    u.port.n > 0 ? (int)u.port.n : (int)strlen(usual),
+	    u.port.n > 0 ? (const char *)u.port.p : usual);
 	while (u.path.n > 0 && u.path.p[u.path.n - 1] == '/')
 		u.path.n--;
 	if (u.path.n > HTTP_TARGET_MAX / 2)
@@ -110,7 +128,7 @@ target_origin(const struct target *t, struct view *authority)
 int
 target_take_own(const struct target *t, struct view *url)
 {
-	const char *usual = ":80";
+	const char *usual = t->way == TARGET_TLS ? ":443" : ":80";
 	struct view scheme = *url, ours = view_of(t->origin), authority, own;
 
 	if (!url_take_authority(url, &authority) ||
@@ -162,10 +180,27 @@ target_nth(const struct target *t, int n)
 	return n <= t->good ? n - 1 : n;
 }
 
+/* openssl tries all addresses by itself. */
+static int
+target_connect_tls(struct target *t, struct attempt *a)
+{
+	int fd;
+
+	if (a->tried++ > 0)
+		return -1;
+	fd = carrier_start(&a->carrier, &t->carriers, a->news, a->of);
+	if (fd == -1)
+		target_refused(a, errno);
+	return fd;
+}
+
 int
-target_connect(const struct target *t, struct attempt *a)
+target_connect(struct target *t, struct attempt *a)
 {
 	int fd = -1;
+
+	if (t->way == TARGET_TLS)
+		return target_connect_tls(t, a);
 
 	if (a->looked_up != t->looked_up)
 		a->tried = 0;
@@ -176,6 +211,14 @@ target_connect(const struct target *t, struct attempt *a)
 			target_refused(a, errno);
 	}
 	return fd;
+}
+
+void
+attempt_end(struct attempt *a)
+{
+	if (a->carrier != NULL)
+		carrier_end(a->carrier);
+	a->carrier = NULL;
 }
 
 /* Whether descriptors are wanting, here. */
@@ -203,6 +246,9 @@ long long
 target_patience(const struct target *t, const struct attempt *a,
     long long begun_ms)
 {
+	if (a->carrier != NULL)
+		return begun_ms + (a->carrier->state == CARRIER_WAITS ?
+		    WAIT_MS : CONNECT_MS);
 	return begun_ms + CONNECT_MS * a->tried / (t->at.n > 0 ? t->at.n : 1);
 }
 
@@ -226,18 +272,22 @@ unreached_now(const char *why)
 	return u;
 }
 
+static const char no_address[] = "cannot look up the name of the service";
+static const char refused[] =
+    "cannot connect to the service: connection refused";
+static const char no_answer[] =
+    "cannot connect to the service: no answer in 5 s";
+
 static struct unreached
 target_failed_tcp(const struct target *t, int err)
 {
 	if (t->at.n == 0)
-		return unreached(504, "cannot look up the name of the service");
+		return unreached(504, no_address);
 	switch (err) {
 	case ECONNREFUSED:
-		return unreached(504, "cannot connect to the service: "
-		    "connection refused");
+		return unreached(504, refused);
 	case ETIMEDOUT:
-		return unreached(504, "cannot connect to the service: no "
-		    "answer in 5 s");
+		return unreached(504, no_answer);
 	default:
 		return unreached(504, "cannot connect to the service");
 	}
@@ -267,11 +317,61 @@ target_failed_unix(struct target *t, int err)
 	return unreached(504, t->why);
 }
 
+/* How the helper of c ended without a connection. */
+static struct unreached
+target_failed_helper(struct target *t, const struct carrier *c)
+{
+	switch (carrier_fault(c)) {
+	case HELPER_MISSING:
+		return unreached(504, "cannot connect to the service: the client "
+		    "has no openssl");
+	case HELPER_NO_ADDRESS:
+		return unreached(504, no_address);
+	case HELPER_REFUSED:
+		return unreached(504, refused);
+	case HELPER_NO_TLS:
+		return unreached(504, "cannot connect to the service: no TLS is "
+		    "spoken there");
+	case HELPER_OTHER_NAME:
+		return unreached(502, "the service's certificate is for another "
+		    "name");
+	case HELPER_EXPIRED:
+		return unreached(502, "the service's certificate has expired");
+	case HELPER_NOT_YET:
+		return unreached(502, "the service's certificate is not valid yet");
+	case HELPER_UNTRUSTED:
+		return unreached(502, "the service's certificate is not trusted");
+	case HELPER_OTHER:
+		break;
+	}
+	snprintf(t->why, sizeof(t->why), "cannot connect to the service: %s",
+	    c->helper.said[0] != '\0' ? c->helper.said : "openssl failed");
+	return unreached(504, t->why);
+}
+
+static struct unreached
+target_failed_tls(struct target *t, const struct carrier *c)
+{
+	if (c == NULL || c->err != 0)
+		return unreached_now("the client cannot start openssl");
+	switch (c->state) {
+	case CARRIER_WAITS:
+		return unreached(503, "all connections that the client may have "
+		    "to the service are at work");
+	case CARRIER_CONNECTS:
+		return unreached(504, no_answer);
+	default:
+		return target_failed_helper(t, c);
+	}
+}
+
 struct unreached
 target_failed(struct target *t, const struct attempt *a)
 {
 	if (is_crowded(a->err))
 		return unreached_now("the client has too many open files");
+	if (t->way == TARGET_TLS)
+		return target_failed_tls(t, a->carrier);
 	if (t->way == TARGET_UNIX)
 		return target_failed_unix(t, a->err);
 	if (t->at.n == 0 || !host_is_numeric(t->at.host))

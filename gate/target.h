@@ -7,12 +7,14 @@
 
 #include "pipegate.h"
 #include "gate/account.h"
+#include "gate/carrier.h"
 #include "gate/child.h"
 #include "gate/list.h"
 #include "gate/net.h"
 
 enum target_way {
 	TARGET_TCP,		/* http:// */
+	TARGET_TLS,		/* https:// */
 	TARGET_UNIX		/* unix: */
 };
 
@@ -27,13 +29,18 @@ struct target {
 	char *origin;		/* as the service knows itself: scheme://host[:port] */
 	char *base;		/* its path, without a slash at the end */
 	const char *host;	/* of the tunnel itself for callers, as its server says; or "" */
+	struct carriers carriers;	/* of https:// */
 	struct list idle;	/* connections kept for the next request */
 	struct account account;	/* of all that is done for it */
 	char why[320];		/* what target_failed() last said, where it is made up */
 };
 
-/* How far connecting to a target has come.  Zeroed, no address was tried. */
+/* How far connecting to a target has come.  Zeroed but for news and of, no address
+ * was tried. */
 struct attempt {
+	struct carrier *carrier;	/* what the fd belongs to; NULL: poll() has its news */
+	void (*news)(void *of);	/* the carrier's state is another */
+	void *of;
 	int tried;		/* how many of its addresses */
 	int err;		/* an errno: how the one failed that tells most; 0: none has */
 	unsigned int looked_up;	/* which addresses: target's looked_up at that time */
@@ -73,10 +80,28 @@ long long target_patience(const struct target *t, const struct attempt *a,
 /* Starts connecting to the next address that does not fail at once.  Returns the
  * fd, which is the caller's; or -1: all addresses have been tried, and
  * target_failed() says why none would do. */
-int target_connect(const struct target *t, struct attempt *a);
+int target_connect(struct target *t, struct attempt *a);
 
 /* The address that a tried last did not answer; err: an errno. */
 void target_refused(struct attempt *a, int err);
+
+/* The connection goes, if there is one. */
+void attempt_end(struct attempt *a);
+
+/* Who waits first for what another attempt has, its of; NULL: nobody. */
+static inline void *
+target_waiting(const struct target *t)
+{
+	return carriers_waiting(&t->carriers);
+}
+
+/* Whether a request may be sent once more where a kept connection turns out to be
+ * closed: not what was given to a helper, which may have passed it on. */
+static inline int
+target_resends(const struct target *t)
+{
+	return t->way != TARGET_TLS;
+}
 
 /* The address that a tried last has answered: it is tried first from now on. */
 void target_answered(struct target *t, const struct attempt *a);
