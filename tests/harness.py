@@ -457,6 +457,31 @@ def request_octets(method, target, fields=(), body=None, host="h"):
     return "\r\n".join(lines + ["", ""]).encode("latin-1") + (body or b"")
 
 
+def openssl(folder, *args):
+    done = subprocess.run(("openssl",) + args, cwd=folder, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    equal(done.returncode, 0, "openssl %s: %s" % (args[0], done.stdout.decode()))
+
+
+def authority(t, name):
+    """A certificate authority of its own: the file of its certificate."""
+    openssl(t.folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name,
+            "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", name + ".key", "-out", name + ".pem")
+    return os.path.join(t.folder, name + ".pem")
+
+
+def certificate(t, ca, name, alternatives, days=2):
+    """A certificate for names, signed: the files of it and of its key."""
+    base = os.path.splitext(ca)[0]
+    with open(os.path.join(t.folder, name + ".ext"), "w") as f:
+        f.write("subjectAltName=%s\n" % alternatives)
+    openssl(t.folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=" + name,
+            "-keyout", name + ".key", "-out", name + ".csr")
+    openssl(t.folder, "x509", "-req", "-in", name + ".csr", "-CA", ca, "-CAkey", base + ".key", "-CAcreateserial",
+            "-days", str(days), "-extfile", name + ".ext", "-out", name + ".pem")
+    return [os.path.join(t.folder, name + end) for end in (".pem", ".key")]
+
+
 def tls_works(port, authority):
     """Whether localhost has, at this port, a certificate of an authority."""
     try:
@@ -511,10 +536,13 @@ class Origin:
     """A local HTTP service that answers by path (see the routes below), and
     keeps every request with its raw octets in .requests."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        self.url = "http://127.0.0.1:%d" % self.port
+    def __init__(self, listener=None):
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=128)
+        if self.listener.family == socket.AF_UNIX:
+            self.url = "unix:" + self.listener.getsockname()
+        else:
+            self.port = self.listener.getsockname()[1]
+            self.url = "http://127.0.0.1:%d" % self.port
         self.requests = []
         self.faults = []
         self.conns = []

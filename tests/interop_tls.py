@@ -8,35 +8,10 @@ import signal
 import subprocess
 
 import harness
-from harness import scenario, equal, check, contains, free_port
+from harness import scenario, equal, check, contains, free_port, authority, certificate
 
 STUNNEL = ("stunnel4", "openssl")
 CADDY = ("caddy", "openssl")
-
-
-def openssl(folder, *args):
-    done = subprocess.run(("openssl",) + args, cwd=folder, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
-    equal(done.returncode, 0, "openssl %s: %s" % (args[0], done.stdout.decode()))
-
-
-def authority(t, name):
-    """A certificate authority of its own: the file of its certificate."""
-    openssl(t.folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name,
-            "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", name + ".key", "-out", name + ".pem")
-    return os.path.join(t.folder, name + ".pem")
-
-
-def certificate(t, ca, name, alternatives):
-    """A certificate for names, signed: the files of it and of its key."""
-    base = os.path.splitext(ca)[0]
-    with open(os.path.join(t.folder, name + ".ext"), "w") as f:
-        f.write("subjectAltName=%s\n" % alternatives)
-    openssl(t.folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=" + name,
-            "-keyout", name + ".key", "-out", name + ".csr")
-    openssl(t.folder, "x509", "-req", "-in", name + ".csr", "-CA", ca, "-CAkey", base + ".key", "-CAcreateserial",
-            "-days", "2", "-extfile", name + ".ext", "-out", name + ".pem")
-    return [os.path.join(t.folder, name + end) for end in (".pem", ".key")]
 
 
 def listening(port):
