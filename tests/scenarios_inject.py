@@ -250,9 +250,15 @@ class Caller:
 
 # -------------------------------------------------------------------- rigs
 
+# What carries octets to the host and port of its arguments, or of -connect in those
+# of openssl, whose word for it is said then.
 HELPER = """
 import os, socket, sys, threading
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+args = sys.argv[1:]
+if "-connect" in args:
+    args = args[args.index("-connect") + 1].rsplit(":", 1)
+    sys.stderr.write("CONNECTION ESTABLISHED\\n")
+s = socket.create_connection((args[0], int(args[1])))
 def down():
     while True:
         data = s.recv(65536)
@@ -318,11 +324,11 @@ class Rig:
             self.server.wait_out("\n", PATIENCE)
             self.server.port = int(self.server.out().split("\n")[0].rsplit(":", 1)[1])
 
-    def start_client(self, hold=True, host="127.0.0.1", options=(), port=None):
-        env = {"PIPEGATE_TOKEN": self.token}
+    def start_client(self, hold=True, host="127.0.0.1", options=(), port=None, scheme="http", env=()):
+        env = dict(env, PIPEGATE_TOKEN=self.token)
         env.update(self.environment("client", hold))
         self.client = self.t.spawn(
-            [harness.BINARY, "client"] + list(options) + ["http://%s:%d" % (host, self.service.port),
+            [harness.BINARY, "client"] + list(options) + ["%s://%s:%d" % (scheme, host, self.service.port),
              "ws://%s:%d/" % (host, port or self.server.port)], env, "client")
 
     def connected(self):
@@ -680,6 +686,20 @@ def play_helper(rig):
     yield rig.fetch(50000)
 
 
+def play_carried(rig):
+    """The same, with another program that carries each connection to the service, as openssl does."""
+    path = os.path.join(rig.t.folder, "openssl")
+    with open(path, "w") as f:
+        f.write("#!%s\n%s" % (sys.executable, HELPER))
+    os.chmod(path, 0o755)
+    start_both(rig, scheme="https", env={"PATH": rig.t.folder})
+    kept = rig.caller()
+    for size in (30, 50000):
+        yield kept.fetch(size)
+    yield kept.fetch(40, method="POST", body=b"x" * 30)
+    yield rig.fetch(30, method="POST", body=100000)
+
+
 def play_join(rig):
     """A client comes while requests wait for it."""
     rig.start_server()
@@ -691,7 +711,7 @@ def play_join(rig):
         yield caller.take()
 
 
-for play in (play_start, play_name, play_helper, play_join):
+for play in (play_start, play_name, play_helper, play_carried, play_join):
     play.starts = True
 
 
@@ -875,7 +895,7 @@ def sweep(role, plays, errors, short=SHORT_CALLS):
 
 
 PLAYS = [play_start, play_gets, play_upload, play_download, play_upgrade, play_leave, play_crowd, play_join, play_v1]
-CLIENT_PLAYS = PLAYS + [play_name, play_helper]
+CLIENT_PLAYS = PLAYS + [play_name, play_helper, play_carried]
 
 
 @scenario()
