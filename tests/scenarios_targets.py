@@ -517,3 +517,24 @@ def targets_that_are_none(t):
         client = t.client("ws://127.0.0.1:9/", text, ready=False)
         equal(client.wait_exit(), 2, "exit with %r" % text)
         contains(client.err(), words, "what was said of %r" % text)
+
+
+@scenario()
+def unix_without_room(t):
+    """Where the socket has no room for a connection the request is given out again, and is served once there is."""
+    path = os.path.join(t.folder, "app.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    t.defer(listener.close)
+    listener.bind(path)
+    listener.listen(0)
+    filling = socket.socket(socket.AF_UNIX)
+    t.defer(filling.close)
+    filling.connect(path)
+    server, client = setting(t, "unix:" + path)
+    conn = ask(t, server, "/demo/echo")
+    client.wait_out("takes no more connections for now")
+    check(not harness.came(conn), "an answer")
+    origin = harness.Origin(listener)
+    t.defer(origin.stop)
+    equal(conn.answer(seconds=20).status, 200, "status")
+    equal(len(origin.requests), 1, "requests at the service")
