@@ -24,11 +24,7 @@
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/from_link.h"
-#include "gate/person.h"
-#include "gate/settings.h"
 #include "gate/target.h"
-#include "gate/guise.h"
-#include "gate/rewrite.h"
 #include "gate/origin.h"
 
 #ifndef POLLRDHUP
@@ -38,28 +34,11 @@
 #define IDLE_MS 4000
 #define FRESH_MS 1000		/* a request that could not be sent again takes no conn that was
 				   idle for longer */
-
-/* A connection to the service.  Lives as long as its conn. */
-struct origin {
-	struct conn *c;
-	struct target *target;
-	struct stream *stream;	/* the request at work, or NULL */
-	struct item place;	/* among the target's idle ones */
-	struct attempt attempt;	/* to connect */
-	struct chain again;	/* the request's head, kept to be sent once more */
-	struct home home;	/* for the answer at hand */
-	unsigned char reused;	/* has served a request before */
-	unsigned char keep_alive;	/* may serve another */
-	unsigned char head_only;	/* HEAD is at work */
-	unsigned char foreign;	/* the request has a Host that is not local */
-};
-
 #define HALF_MS 2000		/* for a service that does not hear of its caller's end */
 
-static const struct role client_role;
 static const struct kind origin_kind;
 
-static struct origin *
+struct origin *
 origin_of(const struct stream *s)
 {
 	return s->http->of;
@@ -78,8 +57,8 @@ origin_attach(struct origin *o, struct stream *s)
 	s->http = o->c;
 }
 
-static void
-client_detached(struct stream *s)
+void
+origin_detached(struct stream *s)
 {
 	origin_of(s)->stream = NULL;
 }
@@ -98,6 +77,8 @@ origin_drop(struct stream *s)
 
 /* --- what goes wrong */
 
+const char client_no_memory[] = "the client is short of memory";
+
 void
 client_fail(struct stream *s, int status, const char *why)
 {
@@ -107,7 +88,7 @@ client_fail(struct stream *s, int status, const char *why)
 	s->wire->fail(s, status, why);
 }
 
-static void
+void
 client_fault(struct stream *s, enum source_fault f)
 {
 	switch (f) {
@@ -245,14 +226,6 @@ origin_is_alive(const struct conn *c)
 	return n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-static int
-method_is_idempotent(struct view m)
-{
-	return http_equal(m, "GET") || http_equal(m, "HEAD") ||
-	    http_equal(m, "OPTIONS") || http_equal(m, "PUT") ||
-	    http_equal(m, "DELETE");
-}
-
 static struct origin *
 idle_newest(const struct target *t)
 {
@@ -283,9 +256,7 @@ origin_reuse(struct stream *s, int retry)
 	return NULL;
 }
 
-/* Where a reused conn has ended before an octet of the answer, sends the request
- * once more on a new one.  Returns whether that was so; s may have failed. */
-static int
+int
 origin_retry(struct stream *s)
 {
 	struct origin *old = origin_of(s), *o;
@@ -314,283 +285,13 @@ origin_retry(struct stream *s)
 	return 1;
 }
 
-/* The Python server does not say what it took off the path. */
-static void
-origin_note_home(struct origin *o, const struct stream *s,
-    const struct http_head *h)
+int
+origin_take(struct stream *s, int retry)
 {
-	if (s->wire->flows && !opt->as_is)
-		home_note(&o->home, h);
-	else
-		home_forget(&o->home);
+	return origin_reuse(s, retry) != NULL || origin_connect(s) != NULL;
 }
 
-/* Writes the request to the service; retry: it may be sent once more. */
-static void
-origin_send(struct stream *s, const struct http_head *h, int retry)
-{
-	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
-	struct http_out o = { space, sizeof(space), 0 };
-	struct origin *to = origin_of(s);
-	const struct http_head *seen = guise_request(h, to->target);
-
-	if (seen != NULL)
-		http_request_put(&o, seen, view_of(to->target->base),
-		    s->from_link.framing == HTTP_CHUNKED);
-	if (seen == NULL || o.len > o.cap) {
-		client_fail(s, 502, "the head of the request is too large");
-		return;
-	}
-	to->head_only = http_equal(h->method, "HEAD") != 0;
-	to->foreign = guise_is_foreign(h) != 0;
-	origin_note_home(to, s, h);
-	if (retry && to->reused && chain_put(&to->again, space, o.len) == -1)
-		chain_free(&to->again);
-	conn_put(to->c, space, o.len);
-}
-
-/* --- a request that came */
-
-const char client_malformed[] = "the request is not valid HTTP";
-const char client_no_memory[] = "the client is short of memory";
-
-static enum http_framing
-request_framing(const struct http_head *h, int has_body)
-{
-	if (!has_body)
-		return HTTP_NO_BODY;
-	return h->length >= 0 ? HTTP_LENGTH : HTTP_CHUNKED;
-}
-
-void
-client_start(struct stream *s, const struct http_head *h, int has_body)
-{
-	int retry = method_is_idempotent(h->method) && !has_body &&
-	    !s->upgrade && target_resends(target_of(s));
-
-	stream_label(s, "%-6s %s", h->method, h->path);
-	s->from_link.half.left = has_body ? h->length : -1;
-	s->from_link.framing = request_framing(h, has_body);
-	if (target_of(s)->base[0] != '\0' && http_path_climbs(h->path))
-		client_fail(s, 400, "the path climbs above the target's base "
-		    "path");
-	else if (origin_reuse(s, retry) != NULL ||
-	    origin_connect(s) != NULL)
-		origin_send(s, h, retry);
-}
-
-struct stream *
-client_stream(struct link *l, const unsigned char id[16])
-{
-	struct stream *s = stream_new(&client_role, id);
-
-	if (s == NULL)
-		return NULL;
-	stream_join(s, l);
-	s->from_link.head_passed = 1;
-	return s;
-}
-
-/* --- the service's answer */
-
-/* Fills out with what goes on of head h.  Returns 0, or minus a status. */
-static int
-answer_head(struct http_head *out, const struct stream *s,
-    const struct http_head *h)
-{
-	const struct origin *o = origin_of(s);
-
-	memset(out, 0, offsetof(struct http_head, field));
-	out->status = h->status;
-	out->reason = h->reason;
-	out->nfields = http_answer_fields(out->field, h);
-	return rewrite_answer(out, o->target, &o->home) == 0 ?
-	    0 : -502;
-}
-
-/* What the wire said of a head: whether s has failed, since it could not be put
- * there, or what follows it is not sound. */
-static int
-client_unsaid(struct stream *s, int r)
-{
-	if (r == -503)
-		client_fault(s, SOURCE_NO_ROOM);
-	else if (r < 0)
-		client_fail(s, 502, "the head of the answer is too large");
-	return r != 0;
-}
-
-static void
-client_interim(struct stream *s, const struct http_head *h)
-{
-	struct http_head out;
-	int r;
-
-	if (++s->informational > INFORMATIONAL_MAX) {
-		client_fail(s, 502, "the service sends interim answers without end");
-		return;
-	}
-	r = answer_head(&out, s, h);
-	client_unsaid(s, r < 0 ? r : s->wire->interim(s, &out));
-}
-
-/* After 101 both halves carry raw octets: before it nothing may come. */
-static void
-client_switched(struct stream *s)
-{
-	s->from_link.head_passed = 1;
-	s->from_link.framing = HTTP_RAW;
-	conn_guard(s->http, 1);
-	stream_news(s);			/* some may have come behind the head */
-}
-
-/* After anything else the request has ended. */
-static void
-client_unswitched(struct stream *s)
-{
-	half_end(&s->from_link.half);
-	stream_window_close(s);
-}
-
-/* Once: many dev servers answer so to a Host that they do not know. */
-static void
-client_hint_host(int status)
-{
-	static int said;
-
-	if (!said)
-		person_note("the service answered %d: if it does not know the "
-		    "public host name, try --host-header rewrite", status);
-	said = 1;
-}
-
-/* The final answer's head.  s may be over then. */
-static void
-client_begin(struct stream *s, const struct http_head *h)
-{
-	struct http_head out;
-	int r = answer_head(&out, s, h);
-
-	s->status = h->status;
-	origin_of(s)->keep_alive = h->keep_alive &&
-	    h->framing != HTTP_UNTIL_CLOSE;
-	http_body_init(&s->to_link.body, h->framing, h->length);
-	s->to_link.half.left = h->framing == HTTP_LENGTH ? h->length : -1;
-	s->to_link.head_passed = 1;
-	if (origin_of(s)->foreign && (h->status == 400 || h->status == 403))
-		client_hint_host(h->status);
-	if (client_unsaid(s, r < 0 ? r : s->wire->answer(s, &out, h)))
-		return;
-	if (h->framing == HTTP_RAW)
-		client_switched(s);
-	else if (s->upgrade)
-		client_unswitched(s);
-	if (h->framing == HTTP_LENGTH && h->length > s->to_link.limit)
-		client_fault(s, SOURCE_TOO_BIG);
-	else if (!half_is_open(&s->to_link.half))
-		stream_passed_on(s);
-}
-
-/* Takes one head from rx.  Returns 1 if the next octets may be another, 0 if
- * it is the final one, has failed, or is not whole. */
-static int
-client_take_head(struct stream *s)
-{
-	struct origin *o = origin_of(s);
-	struct conn *c = o->c;
-	struct view in = buf_view(&c->rx);
-	struct http_head h;
-	int r = in.n == 0 ? 0 : http_answer_parse(&h, in.p, in.n, &c->scanned,
-	    view_of(o->head_only ? "HEAD" : "GET"));
-
-	if (r == 0)
-		return 0;
-	chain_free(&o->again);
-	c->scanned = 0;
-	if (r < 0) {
-		client_fault(s, SOURCE_BAD);
-		return 0;
-	}
-	/* What h points at stays there until rx is filled again. */
-	buf_consume(&c->rx, (size_t)r);
-	if (h.status == 101 && !s->upgrade) {
-		client_fail(s, 502, "the service switched protocols unasked");
-	} else if (h.status < 200 && h.status != 101) {
-		client_interim(s, &h);
-		return s->http == c;
-	} else {
-		client_begin(s, &h);
-	}
-	return 0;
-}
-
-/* Whether s still waits for its answer's head from c. */
-static int
-client_awaits_head(const struct stream *s, const struct conn *c)
-{
-	return s->http == c && half_is_open(&s->to_link.half) &&
-	    !s->to_link.head_passed;
-}
-
-static int
-client_head(struct stream *s)
-{
-	struct conn *c = s->http;
-	enum io io;
-
-	if (c->state == CONN_CONNECT)
-		return 0;
-	for (;;) {
-		while (client_take_head(s))
-			continue;
-		if (!client_awaits_head(s, c))
-			return s->http == c && s->to_link.head_passed;
-		io = conn_fill(c, MEM_LARGE);
-		if (io == IO_WAIT)
-			return 0;
-		if (io == IO_NO_ROOM) {
-			client_fault(s, SOURCE_NO_ROOM);
-			return 0;
-		}
-		if (io != IO_DATA) {
-			if (!origin_retry(s))
-				client_fault(s, SOURCE_EOF);
-			return 0;
-		}
-	}
-}
-
-/* The service takes no more of the request, but its answer may still come.  FIN
- * tells it that nothing more does, should it wait for that. */
-static void
-client_sink_gone(struct stream *s)
-{
-	s->from_link.dropped = 1;
-	chain_free(&s->http->tx);
-	conn_end(s->http);
-	stream_news(s);
-}
-
-static void
-client_stray(struct stream *s, const struct ws_msg *m)
-{
-	(void)m;
-	link_fail(s->link, -1002, "a message out of its order");
-}
-
-static void
-client_lost(struct stream *s, int status, const char *why)
-{
-	struct conn *c = s->http;
-
-	(void)why;
-	if (s->status == 0)
-		s->status = status;
-	if (c == NULL)
-		return;
-	stream_detach(s);
-	conn_abort(c);
-}
+/* --- when a request is over */
 
 /* Whether o, after s, may serve another request. */
 static int
@@ -645,16 +346,11 @@ origin_keep(struct origin *o)
 	list_add(&o->target->idle, &o->place, o);
 }
 
-static void
-client_over(struct stream *s)
+void
+origin_over(struct stream *s)
 {
-	struct origin *o;
+	struct origin *o = origin_of(s);
 
-	if (s->label[0] != '\0')
-		person_request(s);
-	if (s->http == NULL)
-		return;
-	o = origin_of(s);
 	chain_free(&o->again);
 	stream_detach(s);
 	if (s->from_link.framing == HTTP_RAW &&
@@ -696,13 +392,18 @@ origins_crowded(struct target *t, size_t most)
 		conns_bury();
 }
 
-static const struct role client_role = {
-	.head = client_head, .fault = client_fault, .message = client_stray,
-	.lost = client_lost, .over = client_over,
-	.detached = client_detached,
-};
-
 /* --- the conn */
+
+/* The service takes no more of the request, but its answer may still come.  FIN
+ * tells it that nothing more does, should it wait for that. */
+static void
+origin_sink_gone(struct stream *s)
+{
+	s->from_link.dropped = 1;
+	chain_free(&s->http->tx);
+	conn_end(s->http);
+	stream_news(s);
+}
 
 static void
 origin_ready(struct conn *c, short revents)
@@ -725,7 +426,7 @@ origin_ready(struct conn *c, short revents)
 	if ((revents & (POLLERR | POLLHUP)) && !stream_reads(s))
 		pollset_remove(&c->watch);
 	if (revents & POLLERR)
-		client_sink_gone(s);
+		origin_sink_gone(s);
 	else
 		stream_news(s);
 }
@@ -746,7 +447,7 @@ origin_broken(struct conn *c)
 	struct origin *o = c->of;
 
 	if (o->stream != NULL)
-		client_sink_gone(o->stream);
+		origin_sink_gone(o->stream);
 	else
 		conn_kill(c);
 }

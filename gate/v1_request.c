@@ -8,6 +8,7 @@
 #include "gate/from_link.h"
 #include "gate/held.h"
 #include "gate/origin.h"
+#include "gate/fetch.h"
 #include "gate/v1_request.h"
 
 /* The framing of a v1 request is made anew from the body that it has. */

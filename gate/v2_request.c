@@ -9,6 +9,7 @@
 #include "gate/from_link.h"
 #include "gate/v2.h"
 #include "gate/origin.h"
+#include "gate/fetch.h"
 #include "gate/v2_request.h"
 
 /* The request gets no stream.  A server that could not even be told that would
