@@ -43,6 +43,7 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BINARY = os.path.abspath(os.environ.get("PIPEGATE", os.path.join(ROOT, "pipegate")))
+NODE_MODULES = os.path.join(ROOT, "build", "node_modules")
 SLOW = float(os.environ.get("SLOW", "1"))
 SECRET = "a secret of the tests, longer than 32 octets"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -1482,10 +1483,10 @@ SCENARIOS = []
 
 
 def scenario(long=False, needs=(), alone=False, quick=False):
-    """Marks a scenario.  long: runs with LONG=1 alone.  needs: programs, and
-    Python modules as "py:name", without which it is left out.  alone: not
-    beside others, because it measures.  quick: stands for its kind when there
-    is little time."""
+    """Marks a scenario.  long: runs with LONG=1 alone.  needs: programs,
+    Python modules as "py:name" and Node's as "npm:name", without which it is
+    left out.  alone: not beside others, because it measures.  quick: stands
+    for its kind when there is little time."""
     def mark(function):
         check(function.__doc__, "%s says nothing" % function.__name__)
         function.title = "%s.%s" % (function.__module__.replace("scenarios_", ""), function.__name__)
@@ -1501,19 +1502,25 @@ PACKAGES = {"node": "nodejs", "jwt": "PyJWT"}
 
 @functools.lru_cache(maxsize=None)
 def is_here(need):
-    if not need.startswith("py:"):
-        return shutil.which(need) is not None
-    done = subprocess.run([sys.executable, "-c", "import " + need[3:]],
+    where, _, name = need.rpartition(":")
+    if where == "npm":
+        return os.path.isdir(os.path.join(NODE_MODULES, name))
+    if where == "":
+        return shutil.which(name) is not None
+    done = subprocess.run([sys.executable, "-c", "import " + name],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return done.returncode == 0
 
 
 def missing(needs):
-    """What to install for the first need that is not here, or None."""
+    """What to do for the first need that is not here, or None."""
     for need in needs:
-        if not is_here(need):
-            name = need.replace("py:", "")
-            return "install %s%s" % (PACKAGES.get(name, name), " with pip" if need != name else "")
+        where, _, name = need.rpartition(":")
+        if is_here(need):
+            continue
+        if where == "npm":
+            return "npm install --prefix build " + name
+        return "install %s%s" % (PACKAGES.get(name, name), " with pip" if where else "")
     return None
 
 

@@ -7,7 +7,7 @@ import sys
 import harness
 from harness import scenario, equal, check, contains, pattern, token, SECRET
 
-NODE_WS = os.path.join(harness.ROOT, "build", "node_modules", "ws")
+NODE_WS = os.path.join(harness.NODE_MODULES, "ws")
 VALGRIND = ("valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--track-fds=no",
             "--errors-for-leak-kinds=definite,possible")
 
@@ -52,8 +52,6 @@ def tokens_of_pyjwt(t):
 
 
 def node(t, script, *args):
-    if not os.path.isdir(NODE_WS):
-        raise harness.Skipped("npm install --prefix build ws")
     path = os.path.join(t.folder, "peer.js")
     with open(path, "w") as f:
         f.write("const WebSocket = require(%s);\n%s" % (json.dumps(NODE_WS), script))
@@ -84,7 +82,7 @@ server.on('connection', (link) => {
 """
 
 
-@scenario(needs=("node",))
+@scenario(needs=("node", "npm:ws"))
 def node_as_tunnel_client(t):
     """Node's ws library, which offers permessage-deflate, serves as a v1 client without it."""
     server = t.server()
@@ -96,7 +94,7 @@ def node_as_tunnel_client(t):
     peer.wait_out("closed 1001")
 
 
-@scenario(needs=("node",))
+@scenario(needs=("node", "npm:ws"))
 def node_as_tunnel_server(t):
     """Our client serves a ws server: the request is answered, the ping echoed."""
     origin = t.origin()

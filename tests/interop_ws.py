@@ -4,9 +4,9 @@ import os
 import sys
 
 import harness
-from harness import scenario, equal, check, Skipped
+from harness import scenario, equal, check
 
-NODE_WS = os.path.join(harness.ROOT, "build", "node_modules", "ws")
+NODE_WS = os.path.join(harness.NODE_MODULES, "ws")
 
 # Each application echoes messages, chooses the subprotocol "chat" and counts
 # what pings it gets; it prints its port.  Each browser sends texts and binary
@@ -106,8 +106,6 @@ SCRIPTS = {"node": (NODE_APP, NODE_BROWSER), "python": (PYTHON_APP, PYTHON_BROWS
 
 
 def converse(t, app_kind, browser_kind, quiet=0):
-    if "node" in (app_kind, browser_kind) and not os.path.isdir(NODE_WS):
-        raise Skipped("npm install --prefix build ws")
     app = program(t, app_kind, SCRIPTS[app_kind][0])
     port = int(app.wait_out("\n", 20))
     server = t.server()
@@ -124,7 +122,7 @@ def converse(t, app_kind, browser_kind, quiet=0):
             check(process.status_kb("VmHWM") < 24 * 1024, "%s grew" % process.name)
 
 
-@scenario(needs=("node",))
+@scenario(needs=("node", "npm:ws"))
 def node_and_node(t):
     """Node's ws on both sides: path, subprotocol, extension, texts and binary to 1 MiB, pings both ways, the close code."""
     converse(t, "node", "node")
@@ -136,13 +134,13 @@ def python_and_python(t):
     converse(t, "python", "python")
 
 
-@scenario(needs=("node", "py:websockets"))
+@scenario(needs=("node", "npm:ws", "py:websockets"))
 def node_behind_python_before(t):
     """The application in Node, the browser's side in Python."""
     converse(t, "node", "python")
 
 
-@scenario(needs=("node", "py:websockets"))
+@scenario(needs=("node", "npm:ws", "py:websockets"))
 def python_behind_node_before(t):
     """The application in Python, the browser's side in Node."""
     converse(t, "python", "node")
