@@ -95,6 +95,10 @@ check: pipegate
 soak: pipegate
 	@LONG=1 sh test.sh
 
+# Which frameworks work behind the tunnel in a browser, as a table.
+apps: pipegate
+	@python3 tests/apps.py
+
 # Each of the following compiles all of its sources in one command into a file
 # of its own, so that objects made with other flags never mix in.
 build/unit: $(UNIT) $(CODECS) $(ROOMS) $(HEADERS) tests/check.h Makefile
@@ -218,5 +222,5 @@ uninstall:
 clean:
 	rm -rf build pipegate pipegate-static $(OBJ)
 
-.PHONY: all demo test check soak san fuzz static coverage floors lint bench \
+.PHONY: all demo test check soak apps san fuzz static coverage floors lint bench \
 	bench-full profile install uninstall clean

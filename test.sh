@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test there is: unit tests (plain, without the kernel's ready set, and with
 # sanitizers where they work), the static program, scenarios with all of these,
-# other programs' ends of the wire, valgrind.
+# other programs' ends of the wire, frameworks in a browser, valgrind.
 #	make test T=pattern	only what matches, as "http.keep" or "unit"
 #	QUICK=1 sh test.sh	unit tests and one scenario of each kind
 #	LONG=1 sh test.sh	the long scenarios too
@@ -245,7 +245,8 @@ elif ! "$make" pipegate >"$log" 2>&1; then
 else
 	scenarios plain "$PWD/pipegate" 1
 	[ -n "$quick" ] ||
-	    scenarios interop "$PWD/pipegate" 1 interop_v1 interop_tls interop_tools interop_ws
+	    scenarios interop "$PWD/pipegate" 1 interop_v1 interop_tls interop_tools interop_ws \
+		interop_apps
 	if [ -n "$quick" ]; then
 		:
 	elif ! "$make" build/pipegate-poll >"$log" 2>&1; then

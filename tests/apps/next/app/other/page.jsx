@@ -1,0 +1,3 @@
+export default function Other() {
+  return <h1>the other page</h1>
+}
