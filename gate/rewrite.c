@@ -233,6 +233,17 @@ own_host(const struct rewrite *r)
 	return host;
 }
 
+/* The host as which the service knows itself. */
+static struct view
+service_host(const struct rewrite *r)
+{
+	struct view host;
+
+	target_origin(r->target, &host);
+	http_host_name(&host, host);
+	return host;
+}
+
 static int
 domain_leaves(const struct rewrite *r, struct view domain)
 {
@@ -241,7 +252,7 @@ domain_leaves(const struct rewrite *r, struct view domain)
 	if (domain.n > 0 && domain.p[0] == '.')
 		domain = view_from(domain, 1);
 	if (own.n == 0)
-		return http_equal_nocase(domain, r->target->at.host);
+		return http_same_nocase(domain, service_host(r));
 	return domain.n > 0 && !http_name_under(domain, own);
 }
 
