@@ -69,6 +69,17 @@ view_of(const char *s)
 	return v;
 }
 
+/* A hash of v, which nobody who does not know seed can aim at. */
+static inline unsigned long long
+view_hash(struct view v, unsigned long long seed)
+{
+	size_t i;
+
+	for (i = 0; i < v.n; i++)
+		seed = (seed ^ v.p[i]) * 0x9e3779b97f4a7c15u;
+	return seed >> 32;
+}
+
 /* Cuts the front of *rest off, up to the first octet that is one of stops, or
  * all of it.  Returns what was cut; *rest then begins with that octet. */
 struct view view_until(struct view *rest, const char *stops);

@@ -39,12 +39,7 @@ tunnels_start(void)
 static struct tunnel **
 tunnel_bucket(struct view id)
 {
-	unsigned long long h = tunnels.seed;
-	size_t i;
-
-	for (i = 0; i < id.n; i++)
-		h = (h ^ id.p[i]) * 0x9e3779b97f4a7c15u;
-	return &tunnels.bucket[(h >> 32) % TUNNEL_BUCKETS];
+	return &tunnels.bucket[view_hash(id, tunnels.seed) % TUNNEL_BUCKETS];
 }
 
 /* The tunnel of id, or NULL. */
