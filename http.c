@@ -2500,6 +2500,20 @@ http_label_ok(struct view v)
 	return 1;
 }
 
+int
+http_name_ok(struct view v)
+{
+	const unsigned char *p = v.p, *end = v.p + v.n, *dot;
+	struct view whole = v;
+
+	if (v.n > 253 || !http_host_name(&whole, v))
+		return 0;
+	while ((dot = memchr(p, '.', (size_t)(end - p))) != NULL &&
+	    http_label_ok(view_between(p, dot)))
+		p = dot + 1;
+	return dot == NULL && http_label_ok(view_between(p, end));
+}
+
 enum http_route
 http_route(struct view path, struct view *id, struct view *rest)
 {

@@ -465,6 +465,10 @@ int http_name_under(struct view name, struct view domain);
  * a-z 0-9 -, of which the first and the last are no hyphen.  1 or 0. */
 int http_label_ok(struct view v);
 
+/* Whether v is a DNS name of such labels, 253 octets at most, and no address.
+ * 1 or 0. */
+int http_name_ok(struct view v);
+
 /* Where a path leads on the server. */
 enum http_route {
 	HTTP_ROUTE_ROOT,	/* "/" with or without a query */

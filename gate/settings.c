@@ -122,26 +122,11 @@ trusted_fields_read(void)
 
 #define DOMAIN_MAX 189		/* octets, so that a label before it makes no more than 253 */
 
-static int
-domain_ok(const char *name)
-{
-	struct view rest = view_of(name), whole = rest;
-
-	if (rest.n > DOMAIN_MAX || !http_host_name(&whole, rest))
-		return 0;		/* an address has nothing under it */
-	while (http_label_ok(view_until(&rest, "."))) {
-		if (rest.n == 0)
-			return 1;
-		rest.p++;
-		rest.n--;
-	}
-	return 0;
-}
-
 static void
 domain_take(const char *name)
 {
-	if (settings_said.ndomains == DOMAINS_MAX || !domain_ok(name))
+	if (settings_said.ndomains == DOMAINS_MAX ||
+	    strlen(name) > DOMAIN_MAX || !http_name_ok(view_of(name)))
 		die("PIPEGATE_DOMAIN has \"%.200s\": it must be names with commas "
 		    "between them, such as tunnel.example.com (%d at most)", name,
 		    DOMAINS_MAX);

@@ -3093,6 +3093,34 @@ test_labels(void)
 }
 
 static void
+test_names(void)
+{
+	static const struct {
+		const char *name;
+		int ok;
+	} cases[] = {
+		{ "a", 1 }, { "a.b", 1 }, { "tunnel.example.com", 1 },
+		{ "xn--bcher-kva.example", 1 }, { "1.2.3.4.5", 1 },
+		{ "", 0 }, { ".", 0 }, { "a.", 0 }, { ".a", 0 }, { "a..b", 0 },
+		{ "A.b", 0 }, { "a_b.c", 0 }, { "-a.b", 0 }, { "a.b-", 0 },
+		{ "*.a.b", 0 }, { "a.b:80", 0 }, { "1.2.3.4", 0 }, { "[::1]", 0 },
+		{ "::1", 0 }, { "a b", 0 }, { "b\xc3\xbc.example", 0 },
+	};
+	char name[256];
+	size_t i;
+
+	for (i = 0; i < COUNT(cases); i++)
+		CHECK(http_name_ok(v(cases[i].name)) == cases[i].ok, "%s",
+		    cases[i].name);
+	for (i = 0; i < sizeof(name); i++)
+		name[i] = i % 2 ? '.' : 'a';
+	CHECK(http_name_ok((struct view){ (unsigned char *)name, 253 }) &&
+	    !http_name_ok((struct view){ (unsigned char *)name, 254 }) &&
+	    !http_name_ok((struct view){ (unsigned char *)name, 255 }),
+	    "the length of a name");
+}
+
+static void
 test_routes(void)
 {
 	static const struct {
@@ -3927,6 +3955,7 @@ test_http(void)
 	test_lists();
 	test_host_names();
 	test_labels();
+	test_names();
 	test_routes();
 	test_climbs();
 	test_linear();
