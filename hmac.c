@@ -660,20 +660,24 @@ jwt_time(const struct json *claims, const char *name, long long *t)
 	return *t >= -JWT_TIME_MAX && *t <= JWT_TIME_MAX ? 0 : -1;
 }
 
-/* A claim of text without a NUL, of fewer than cap octets. */
+/* Text without a NUL, of fewer than cap octets. */
 static int
-jwt_text(const struct json *claims, const char *name, char *out, size_t cap)
+jwt_string(const struct json *v, char *out, size_t cap)
 {
-	struct json v;
-	long n;
+	long n = json_string(v, (unsigned char *)out, cap - 1);
 
-	if (json_find(claims, name, &v) != 1)
-		return -1;
-	n = json_string(&v, (unsigned char *)out, cap - 1);
 	if (n == -1 || memchr(out, '\0', (size_t)n) != NULL)
 		return -1;
 	out[n] = '\0';
 	return 0;
+}
+
+static int
+jwt_text(const struct json *claims, const char *name, char *out, size_t cap)
+{
+	struct json v;
+
+	return json_find(claims, name, &v) == 1 ? jwt_string(&v, out, cap) : -1;
 }
 
 static int
@@ -686,6 +690,27 @@ jwt_sub(const struct json *claims, char sub[JWT_SUB_MAX + 1])
 	v.p = (const unsigned char *)sub;
 	v.n = strlen(sub);
 	return jwt_sub_ok(v) ? 0 : -1;
+}
+
+/* Returns 0, or -1; without that claim there are none. */
+static int
+jwt_domains(const struct json *claims, struct jwt_claims *c)
+{
+	struct json list, name;
+	struct json_iter it;
+
+	c->ndomains = 0;
+	if (json_find(claims, "domains", &list) == 0)
+		return 0;
+	if (list.type != JSON_ARRAY)
+		return -1;
+	json_iter_init(&it, &list);
+	while (json_iter_next(&it, NULL, &name))
+		if (c->ndomains == JWT_DOMAINS_MAX ||
+		    jwt_string(&name, c->domain[c->ndomains++],
+		    JWT_DOMAIN_MAX + 1) == -1)
+			return -1;
+	return 0;
 }
 
 static int
@@ -733,6 +758,8 @@ jwt_claims_read(struct jwt_claims *c, const struct json *claims)
 		return "token has no usable iat";
 	if (jwt_text(claims, "jti", c->jti, sizeof(c->jti)) == -1)
 		return "token has no usable jti";
+	if (jwt_domains(claims, c) == -1)
+		return "token has domains that are no list of 16 names or fewer";
 	return NULL;
 }
 
@@ -790,6 +817,17 @@ jwt_put_time(struct json_out *o, const char *name, long long t)
 }
 
 static void
+jwt_put_domains(struct json_out *o, const struct jwt_claims *c)
+{
+	int i;
+
+	for (i = 0; i < c->ndomains; i++)
+		jwt_put_string(o, i == 0 ? ",\"domains\":[" : ",", c->domain[i]);
+	if (c->ndomains > 0)
+		json_put(o, "]");
+}
+
+static void
 jwt_put_claims(struct json_out *o, const struct jwt_claims *c,
     const struct jwt_key *k)
 {
@@ -800,6 +838,7 @@ jwt_put_claims(struct json_out *o, const struct jwt_claims *c,
 	jwt_put_string(o, ",\"iss\":", k->issuer);
 	jwt_put_string(o, ",\"aud\":", k->audience);
 	jwt_put_string(o, ",\"jti\":", c->jti);
+	jwt_put_domains(o, c);
 	json_put(o, "}");
 }
 

@@ -533,11 +533,15 @@ long base64url_decode(unsigned char *out, const unsigned char *b, size_t n);
 
 #define JWT_SIZE_MAX 8192
 #define JWT_SUB_MAX 128
+#define JWT_DOMAINS_MAX 16
+#define JWT_DOMAIN_MAX 253
 
 struct jwt_claims {
 	char sub[JWT_SUB_MAX + 1];
 	char jti[129];
 	long long exp, nbf, iat;	/* seconds since the epoch */
+	int ndomains;
+	char domain[JWT_DOMAINS_MAX][JWT_DOMAIN_MAX + 1];	/* any text without a NUL */
 };
 
 /* Under what a token is made or verified.  Plain strings, the caller's. */
@@ -552,14 +556,15 @@ struct jwt_key {
 int jwt_sub_ok(struct view s);
 
 /* Makes an HS256 token with members in the reference's order (sub, exp, nbf,
- * iat, iss, aud, jti) into out[0..cap), with a NUL.  Returns its length, or
+ * iat, iss, aud, jti), and domains where there are any, into out[0..cap), with a NUL.  Returns its length, or
  * -1 if it does not fit. */
 long jwt_make(char *out, size_t cap, const struct jwt_claims *c,
     const struct jwt_key *k);
 
 /* Verifies a token at the time now (seconds since the epoch): MAC first and
  * in constant time, then the header (alg HS256; no crit, zip or b64) and the
- * claims: all seven are there, each once, and hold now and here.  Returns NULL
+ * claims: all seven are there, each once, and hold now and here; domains, an array
+ * of strings, may be there.  Returns NULL
  * and fills c, or a short reason fit for a close frame (a static string under
  * 100 octets, such as "token has expired"); c is then not to be used. */
 const char *jwt_verify(struct jwt_claims *c, struct view token,

@@ -179,12 +179,18 @@ make_verify(const unsigned char *p, size_t n)
 	}
 	if (!jwt_sub_ok(view_of(c.sub, strlen(c.sub))))
 		return;
+	c.ndomains = (int)(n % (JWT_DOMAINS_MAX + 1));
+	for (i = 0; i < (size_t)c.ndomains; i++)
+		memcpy(c.domain[i], c.jti, 20);	/* escaped, all still fit */
 	c.exp = 1501 + (long long)n;
 	c.nbf = c.iat = 1500 - (long long)n;
 	len = jwt_make(out, sizeof(out), &c, &key);
 	must(len > 0 && out[len] == '\0');
 	must(jwt_verify(&got, view_of(out, (size_t)len), &key, 1500) == NULL);
 	must(strcmp(got.sub, c.sub) == 0 && strcmp(got.jti, c.jti) == 0);
+	must(got.ndomains == c.ndomains);
+	for (i = 0; i < (size_t)c.ndomains; i++)
+		must(strcmp(got.domain[i], c.domain[i]) == 0);
 	must(got.exp == c.exp && got.nbf == c.nbf && got.iat == c.iat);
 	out[n % (size_t)len] ^= 1;
 	must(jwt_verify(&got, view_of(out, (size_t)len), &key, 1500) != NULL);

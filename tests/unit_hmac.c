@@ -1066,6 +1066,66 @@ test_jwt_sizes(void)
 	    58), BAD_FORM) == 0, "65 members");
 }
 
+#define OF(domains) TEXT("{\"sub\":\"s\",\"exp\":2000,\"nbf\":0,\"iat\":0," \
+	"\"iss\":\"pipegate\",\"aud\":\"pipegate\",\"jti\":\"\",\"domains\":" \
+	domains "}")
+#define EIGHT "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\""
+
+/* A list of up to 16 texts; what they say is looked at elsewhere. */
+static void
+test_jwt_domains(void)
+{
+	static const struct {
+		const char *claims;
+		size_t n;
+		int domains;		/* -1: refused */
+	} t[] = {
+		{ OF("[]"), 0 }, { OF("[\"a.example\"]"), 1 },
+		{ OF("[\"\",\"\\u00e9\"]"), 2 },
+		{ OF("[" EIGHT "," EIGHT "]"), 16 },
+		{ OF("[" EIGHT "," EIGHT ",\"a\"]"), -1 },
+		{ OF("null"), -1 }, { OF("\"a.example\""), -1 },
+		{ OF("{\"a\":\"b\"}"), -1 }, { OF("[1]"), -1 },
+		{ OF("[\"a\",null]"), -1 }, { OF("[[\"a\"]]"), -1 },
+		{ OF("[\"a\\u0000\"]"), -1 },
+		{ OF("[\"a\"],\"domains\":[\"a\"]"), -1 },
+	};
+	struct jwt_claims c;
+	char token[2048];
+	size_t i, n;
+	int ok;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		memset(&c, 0xa5, sizeof(c));
+		n = token_of(token, TEXT(HEADER), t[i].claims, t[i].n);
+		ok = verify(&c, token, n, 1500)[0] == '\0';
+		CHECK(ok == (t[i].domains >= 0), "row %zu: %d", i, ok);
+		CHECK(!ok || c.ndomains == t[i].domains, "row %zu: %d domains",
+		    i, c.ndomains);
+	}
+}
+
+/* The most of the longest that there may be, which all come back. */
+static void
+test_jwt_domains_made(void)
+{
+	struct jwt_claims c, got;
+	char out[JWT_SIZE_MAX + 1];
+	long n;
+	int i;
+
+	memset(&c, 0, sizeof(c));
+	strcpy(c.sub, "s");
+	c.exp = 2000;
+	c.ndomains = JWT_DOMAINS_MAX;
+	for (i = 0; i < JWT_DOMAINS_MAX; i++)
+		memset(c.domain[i], 'a' + i, JWT_DOMAIN_MAX);
+	n = jwt_make(out, sizeof(out), &c, &key);
+	CHECK(n > 0 && *verify(&got, out, (size_t)n, 1500) == '\0', "verified");
+	CHECK(got.ndomains == c.ndomains &&
+	    memcmp(got.domain, c.domain, sizeof(c.domain)) == 0, "as made");
+}
+
 /* An issuer that must be escaped, and one that makes the token too long. */
 static void
 test_jwt_make_odd(void)
@@ -1180,6 +1240,8 @@ test_hmac(void)
 	test_jwt_tampered();
 	test_jwt_edges();
 	test_jwt_sizes();
+	test_jwt_domains();
+	test_jwt_domains_made();
 	test_jwt_make_odd();
 	test_jwt_peek();
 	test_jwt_sub();
