@@ -14,6 +14,7 @@
 #include "gate/clock.h"
 #include "gate/url.h"
 #include "gate/settings.h"
+#include "gate/domain.h"
 #include "gate/guise.h"
 #include "gate/server.h"
 #include "gate/dial.h"
@@ -35,6 +36,26 @@ token_warn_common(struct view sub)
 			warn("note: many apps have paths that begin with /%s/.  By "
 			    "path, a tunnel of that name takes them from other "
 			    "tunnels: better choose another id", common[i]);
+}
+
+static void
+token_domains(struct jwt_claims *c)
+{
+	char *name, *p;
+	int i;
+
+	for (i = 0; i < opt->nown; i++) {
+		name = c->domain[c->ndomains++];
+		snprintf(name, sizeof(c->domain[0]), "%s", opt->own[i]);
+		for (p = name; *p != '\0'; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p = (char)(*p - 'A' + 'a');
+		if (strlen(opt->own[i]) > JWT_DOMAIN_MAX ||
+		    !domain_may_be_own(name))
+			die("--domain is \"%.300s\": it must be a DNS name of two "
+			    "labels or more, such as app.example.org (no address, "
+			    "port or *; letters beyond a-z as xn--)", opt->own[i]);
+	}
 }
 
 static int
@@ -61,6 +82,7 @@ token_run(void)
 		    "a-z 0-9 -, and no hyphen at its ends", (const char *)sub.p);
 	token_warn_common(sub);
 	memcpy(c.sub, sub.p, sub.n);
+	token_domains(&c);
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
 	ws_hex_put(c.jti, id);
@@ -68,7 +90,8 @@ token_run(void)
 	c.exp = c.iat + opt->ttl_days * 86400;
 	if (jwt_make(token, sizeof(token), &c, &settings_said.key) == -1)
 		die("the token would be too long: shorten "
-		    "PIPEGATE_JWT_ISSUER or PIPEGATE_JWT_AUDIENCE");
+		    "PIPEGATE_JWT_ISSUER or PIPEGATE_JWT_AUDIENCE, or give "
+		    "fewer --domain");
 	if (printf("Connection-id: %s\nJWT Bearer:    %s\n", c.sub, token) < 0 ||
 	    fflush(stdout) == EOF)
 		die("cannot write the token:");
@@ -80,7 +103,8 @@ static const char usage_main[] =
 "\n"
 "usage:\n"
 "  pipegate server [--host H] [-p N | --port N]   on the machine that people reach\n"
-"  pipegate token  [-c ID | --connection-id ID]   mints the token for a client\n"
+"  pipegate token  [-c ID | --connection-id ID] [--domain NAME ...]\n"
+"                                                 mints the token for a client\n"
 "  pipegate client TARGET_URL SERVER_URL          beside the service\n"
 "  pipegate welcome [--host H] [-p N | --port N]  a page for a first tunnel\n"
 "  pipegate --help | --version\n"
@@ -162,12 +186,14 @@ static const char usage_client[] =
 "  NO_COLOR            no colour\n";
 
 static const char usage_token[] =
-"usage: pipegate token [-c ID | --connection-id ID]\n"
+"usage: pipegate token [-c ID | --connection-id ID] [--domain NAME ...]\n"
 "\n"
 "Prints a connection id and a token that lets a client serve it.\n"
 "\n"
 "  -c, --connection-id ID   1 to 128 of A-Z a-z 0-9 . _ ~ - (default: the\n"
 "                           environment's, else a random one)\n"
+"  --domain NAME            a host of your own that leads to it, such as\n"
+"                           app.example.org; up to 16 times\n"
 "\n"
 "environment (default):\n"
 "  PIPEGATE_JWT_SECRET      signs the token; required, the server's own\n"
@@ -193,7 +219,9 @@ struct option {
 	const char *brief, *name;	/* "-p", "--port" */
 	const char **value;		/* NULL: a flag */
 	int *on;			/* what the flag sets; NULL: the level */
+	int *n;				/* values, where it may be given again; else NULL */
 	enum log_level level;
+	int most;			/* values then */
 };
 
 struct command {
@@ -269,7 +297,11 @@ option_take(const struct command *cmd, int argc, char **argv, int i)
 		}
 		if (attached == NULL && ++i == argc)
 			usage_error(cmd, "%s needs a value", o->name);
-		*o->value = attached != NULL ? attached : argv[i];
+		if (o->n != NULL && *o->n == o->most)
+			usage_error(cmd, "%s may be given %d times at most",
+			    o->name, o->most);
+		o->value[o->n != NULL ? (*o->n)++ : 0] =
+		    attached != NULL ? attached : argv[i];
 		return i;
 	}
 	usage_error(cmd, "there is no option \"%.100s\"", argv[i]);
@@ -380,24 +412,27 @@ command_token(const struct command *cmd, char **arg)
 }
 
 static const struct option listen_options[] = {
-	{ NULL, "--host", &settings_said.host, NULL, LEVEL_INFO },
-	{ "-p", "--port", &settings_said.port, NULL, LEVEL_INFO },
-	{ "-q", "--quiet", NULL, NULL, LEVEL_ERROR },
-	{ "-v", "--verbose", NULL, NULL, LEVEL_DEBUG },
+	{ NULL, "--host", &settings_said.host, NULL, NULL, LEVEL_INFO, 0 },
+	{ "-p", "--port", &settings_said.port, NULL, NULL, LEVEL_INFO, 0 },
+	{ "-q", "--quiet", NULL, NULL, NULL, LEVEL_ERROR, 0 },
+	{ "-v", "--verbose", NULL, NULL, NULL, LEVEL_DEBUG, 0 },
 };
 
 static const struct option client_options[] = {
-	{ NULL, "--connect", &settings_said.connect_command, NULL, LEVEL_INFO },
-	{ NULL, "--host-header", &settings_said.host_header, NULL, LEVEL_INFO },
-	{ NULL, "--no-rewrite", NULL, &settings_said.as_is, LEVEL_INFO },
-	{ NULL, "--insecure-target", NULL, &settings_said.insecure_target,
-	    LEVEL_INFO },
-	{ "-q", "--quiet", NULL, NULL, LEVEL_ERROR },
-	{ "-v", "--verbose", NULL, NULL, LEVEL_DEBUG },
+	{ NULL, "--connect", &settings_said.connect_command, NULL, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--host-header", &settings_said.host_header, NULL, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--no-rewrite", NULL, &settings_said.as_is, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--insecure-target", NULL, &settings_said.insecure_target, NULL,
+	    LEVEL_INFO, 0 },
+	{ "-q", "--quiet", NULL, NULL, NULL, LEVEL_ERROR, 0 },
+	{ "-v", "--verbose", NULL, NULL, NULL, LEVEL_DEBUG, 0 },
 };
 
 static const struct option token_options[] = {
-	{ "-c", "--connection-id", &settings_said.connection_id, NULL, LEVEL_INFO },
+	{ "-c", "--connection-id", &settings_said.connection_id, NULL, NULL,
+	    LEVEL_INFO, 0 },
+	{ NULL, "--domain", settings_said.own, NULL, &settings_said.nown,
+	    LEVEL_INFO, JWT_DOMAINS_MAX },
 };
 
 static const struct command commands[] = {

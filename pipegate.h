@@ -595,6 +595,7 @@ struct ws_public {
 	char url[WS_PUBLIC_MAX + 1];	/* under which /{id}/ are: http:// or https://, with a
 					   slash at its end */
 	char host[WS_PUBLIC_MAX + 1];	/* the host name of the client's id, without a port */
+	char domain[WS_PUBLIC_MAX + 1];	/* the first of its own domains */
 };
 
 /* What one side says of itself in X-PipeGate (v2 only). */

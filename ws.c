@@ -354,6 +354,7 @@ hs_hello_read(struct ws_hello *hello, const struct http_head *h)
 	    val.type == JSON_FALSE;
 	hs_hello_text(hello->public.url, &v, "url");
 	hs_hello_text(hello->public.host, &v, "host");
+	hs_hello_text(hello->public.domain, &v, "domain");
 	if (json_find(&v, "instance", &val) != 1)
 		return;
 	n = json_string(&val, text, sizeof text);
@@ -471,12 +472,13 @@ hs_public_member(struct json_out *j, const char *name, const char *value)
 static void
 hs_public_put(struct http_out *o, const struct ws_public *public)
 {
-	unsigned char text[2 * WS_PUBLIC_MAX + 64];
+	unsigned char text[3 * WS_PUBLIC_MAX + 80];
 	struct json_out j = { text, sizeof text, 0, 0 };
 
 	json_put(&j, "{\"received\":0");
 	hs_public_member(&j, "url", public->url);
 	hs_public_member(&j, "host", public->host);
+	hs_public_member(&j, "domain", public->domain);
 	json_put(&j, "}");
 	http_put_field(o, view_of("X-PipeGate", 10), view_of(text, j.len));
 }

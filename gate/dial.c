@@ -567,8 +567,9 @@ uplink_start(struct uplink *u)
 static void
 uplink_tell_first(struct uplink *u)
 {
-	char host[URL_PUBLIC_MAX], path[URL_PUBLIC_MAX];
+	char urls[URLS_PUBLIC_MAX][URL_PUBLIC_MAX];
 	struct jwt_claims claims;
+	int i, n;
 
 	u->url_is_told = 1;
 	if (jwt_peek(&claims, view_of(u->token)) == -1) {
@@ -576,9 +577,10 @@ uplink_tell_first(struct uplink *u)
 		return;
 	}
 	u->warned_expiry = token_ends_soon(claims.exp) != 0;
-	uplink_url_host(u, host);
-	uplink_url_path(u, path, claims.sub);
-	person_connected(host, path, u->target.url, u->link->wire->version);
+	n = uplink_urls(u, urls, claims.sub);
+	person_connected(urls[0], u->target.url, u->link->wire->version);
+	for (i = 1; i < n; i++)
+		person_url(urls[i]);
 	person_expiry(claims.exp);
 }
 

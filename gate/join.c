@@ -15,6 +15,7 @@
 #include "gate/held.h"
 #include "gate/reply.h"
 #include "gate/route.h"
+#include "gate/domain.h"
 #include "gate/tunnel.h"
 #include "gate/v1_answer.h"
 #include "gate/join.h"
@@ -190,7 +191,8 @@ join_settle(struct link *l, const struct ws_offer *offer)
 
 /* Puts the 101 on l.  Returns 0, or -1: no memory. */
 static int
-join_accept(struct link *l, const struct ws_offer *offer)
+join_accept(struct link *l, const struct ws_offer *offer,
+    const struct jwt_claims *claims)
 {
 	const struct tunnel *t = l->of;
 	struct http_out o = { NULL, 1024 + sizeof(struct ws_public), 0 };
@@ -199,7 +201,8 @@ join_accept(struct link *l, const struct ws_offer *offer)
 	o.p = buf_space(&l->tx, o.cap, LINK_TX_MAX);
 	if (o.p == NULL)
 		return -1;
-	route_public(&public, t->id);
+	route_public(&public, t->id,
+	    claims->ndomains > 0 ? claims->domain[0] : NULL);
 	ws_accept_put(&o, offer, &public);
 	l->tx.len = min_size(o.len, o.cap);
 	link_later(l);
@@ -210,7 +213,7 @@ join_accept(struct link *l, const struct ws_offer *offer)
  * has ended. */
 static int
 join_link(struct link *l, struct caller *w, struct tunnel *t,
-    const struct ws_offer *offer)
+    const struct ws_offer *offer, const struct jwt_claims *claims)
 {
 	struct conn *c = w->c;
 
@@ -220,7 +223,8 @@ join_link(struct link *l, struct caller *w, struct tunnel *t,
 	conn_state(c, CONN_OPEN);
 	account_take(l->account, SHARE_CONNS);
 	tunnel_add_link(t, l);
-	if (join_settle(l, offer) == 0 && join_accept(l, offer) == 0)
+	l->expires = claims->exp;
+	if (join_settle(l, offer) == 0 && join_accept(l, offer, claims) == 0)
 		return 0;
 	link_lost(l, "out of memory");
 	return -1;
@@ -238,9 +242,8 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 		return;
 	}
 	memcpy(peer, w->peer, strlen(w->peer) + 1);
-	if (join_link(l, w, t, offer) == -1)
+	if (join_link(l, w, t, offer, claims) == -1)
 		return;
-	l->expires = claims->exp;
 	t->as_is = offer->hello.as_is;
 	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
@@ -250,12 +253,58 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	link_input(l);
 }
 
+/* Why id cannot have that domain, or NULL. */
+static const char *
+domain_fault(const char *id, const char *domain)
+{
+	const char *holder = domain_id(view_of(domain));
+
+	if (opt->ndomains == 0)
+		return "this server takes no domains from tokens (it has no "
+		    "PIPEGATE_DOMAIN)";
+	if (!domain_may_be_own(domain))
+		return "the token has a domain that is no DNS name in lower case";
+	if (route_is_ours(view_of(domain)))
+		return "the token has a domain of the server's own";
+	if (holder != NULL && strcmp(holder, id) != 0)
+		return "another id has this domain: end its client first, or "
+		    "mint a token without it";
+	return NULL;
+}
+
+/* The same of all that c claims: words that are good until the next call.  The domain
+ * comes last, since a close frame has no room for a long one. */
+static const char *
+join_domains_fault(const struct jwt_claims *c)
+{
+	static char why[WS_CONTROL_MAX];
+	char name[WS_CONTROL_MAX];
+	const char *fault;
+	int i;
+
+	for (i = 0; i < c->ndomains; i++) {
+		fault = domain_fault(c->sub, c->domain[i]);
+		if (fault == NULL)
+			continue;
+		text_put(why, sizeof(why), "%s: %s", fault,
+		    text_safe(name, sizeof(name), view_of(c->domain[i])));
+		return why;
+	}
+	return NULL;
+}
+
 static void
 join_verified(struct caller *w, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
-	struct tunnel *t = tunnel_make(view_of(claims->sub));
+	const char *fault = join_domains_fault(claims);
+	struct tunnel *t = fault != NULL ? NULL :
+	    tunnel_make(view_of(claims->sub));
 
+	if (fault != NULL) {
+		join_refuse(w, offer, 1008, fault);
+		return;
+	}
 	if (t == NULL) {
 		join_refuse(w, offer, 1013, no_memory);
 		return;
@@ -263,6 +312,10 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 	join_replace(t, &offer->hello);
 	if (!tunnel_takes_link(t)) {
 		join_refuse(w, offer, 1013, "too many clients for this id");
+		return;
+	}
+	if (tunnel_claim(t, claims) == -1) {
+		join_refuse(w, offer, 1013, no_memory);
 		return;
 	}
 	join(w, t, offer, claims);

@@ -111,18 +111,19 @@ person_request(const struct stream *s)
 }
 
 void
-person_connected(const char *host_url, const char *path_url,
-    const char *target_url, int version)
+person_connected(const char *url, const char *target_url, int version)
 {
-	int has_host = host_url[0] != '\0';
+	if (log_has_level(LEVEL_INFO))
+		person_say("%s%s%s  ->  %s%s", BOLD, url, PLAIN, target_url,
+		    version > 1 ? "" :
+		    "   (v1 server: bodies are held whole, no WebSockets)");
+}
 
-	if (!log_has_level(LEVEL_INFO))
-		return;
-	person_say("%s%s%s  ->  %s%s", BOLD, has_host ? host_url : path_url,
-	    PLAIN, target_url, version > 1 ? "" :
-	    "   (v1 server: bodies are held whole, no WebSockets)");
-	if (has_host)
-		person_say("%s%s%s", BOLD, path_url, PLAIN);
+void
+person_url(const char *url)
+{
+	if (log_has_level(LEVEL_INFO))
+		person_say("%s%s%s", BOLD, url, PLAIN);
 }
 
 int

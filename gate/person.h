@@ -18,10 +18,11 @@ void person_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Says that the request of s is over, and how. */
 void person_request(const struct stream *s);
 
-/* Says that the tunnel stands, from where to where: host_url is its own host, ""
- * where it has none; version: of the wire. */
-void person_connected(const char *host_url, const char *path_url,
-    const char *target_url, int version);
+/* Says that the tunnel stands, from where to where; version: of the wire. */
+void person_connected(const char *url, const char *target_url, int version);
+
+/* Says another URL of the same tunnel; not with --quiet. */
+void person_url(const char *url);
 
 /* Whether a token that expires at exp, in seconds since the epoch, does so
  * soon. */

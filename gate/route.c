@@ -4,6 +4,7 @@
 #include "gate/say.h"
 #include "gate/settings.h"
 #include "gate/url.h"
+#include "gate/domain.h"
 #include "gate/route.h"
 
 /* Whether name lies under domain; then it loses that and the dot before it. */
@@ -35,19 +36,30 @@ labels_of(struct view name)
 	return labels;
 }
 
+static int
+name_is_domain(struct view name)
+{
+	int i;
+
+	for (i = 0; i < opt->ndomains; i++)
+		if (http_equal_nocase(name, opt->domain[i]))
+			return 1;
+	return 0;
+}
+
+int
+route_is_ours(struct view name)
+{
+	return name_is_domain(name) || labels_of(name).p != NULL;
+}
+
 /* Whether the paths of the server are on that host. */
 static int
 host_is_ours(struct view host, struct view *name)
 {
-	int i;
-
-	if (opt->ndomains == 0 || host.n == 0 || !http_host_name(name, host) ||
-	    http_equal_nocase(*name, "localhost"))
-		return 1;
-	for (i = 0; i < opt->ndomains; i++)
-		if (http_equal_nocase(*name, opt->domain[i]))
-			return 1;
-	return 0;
+	return opt->ndomains == 0 || host.n == 0 ||
+	    !http_host_name(name, host) ||
+	    http_equal_nocase(*name, "localhost") || name_is_domain(*name);
 }
 
 /* The id is the last of the labels. */
@@ -71,6 +83,15 @@ route_by_labels(struct route *r, struct view labels)
 		r->leads = HTTP_ROUTE_TUNNEL;
 }
 
+static void
+route_by_own(struct route *r, const char *id)
+{
+	if (id == NULL)
+		return;
+	r->id = view_of(id);
+	r->leads = HTTP_ROUTE_TUNNEL;
+}
+
 void
 route_find(struct route *r, const struct http_head *h)
 {
@@ -88,6 +109,8 @@ route_find(struct route *r, const struct http_head *h)
 		r->leads = HTTP_ROUTE_STAR;
 	else if (labels.p != NULL)
 		route_by_labels(r, labels);
+	else
+		route_by_own(r, domain_id(name));
 }
 
 /* The domain that the public URL names, else the first. */
@@ -105,9 +128,11 @@ domain_public(void)
 }
 
 void
-route_public(struct ws_public *public, const char *id)
+route_public(struct ws_public *public, const char *id, const char *domain)
 {
 	memset(public, 0, sizeof(*public));
+	if (domain != NULL)
+		snprintf(public->domain, sizeof(public->domain), "%s", domain);
 	if (opt->public_url != NULL)
 		snprintf(public->url, sizeof(public->url), "%s",
 		    opt->public_url);

@@ -4,9 +4,10 @@
  *
  * Under each of PIPEGATE_DOMAIN an id that is a DNS label has a host of its own,
  * ID.tunnel.example.com, and so does whatever is further left, which the app may
- * use.  All there belongs to the app.  The paths of the server and /{id}/... are
- * on the domains themselves, on address literals, on localhost, and where there is
- * no Host; without PIPEGATE_DOMAIN they are on every host.
+ * use.  So do own domains (gate/domain.h).  All there belongs to the app.  The paths
+ * of the server and /{id}/... are on the domains themselves, on address literals, on
+ * localhost, and where there is no Host; without PIPEGATE_DOMAIN they are on every
+ * host.
  */
 #ifndef GATE_ROUTE_H
 #define GATE_ROUTE_H
@@ -17,13 +18,17 @@ struct route {
 	enum http_route leads;
 	struct view id, rest;	/* as http_route() has them; by a host, rest is the whole path */
 	int by_host;		/* it is the host that says so */
-	unsigned char label[63];	/* where id is then */
+	unsigned char label[63];	/* where id is then, but for an own domain */
 };
 
-/* Finds where request h leads.  r points into h, and into itself. */
+/* Finds where request h leads.  r points into h, into itself, and into what holds an
+ * own domain. */
 void route_find(struct route *r, const struct http_head *h);
 
-/* Says where callers find the tunnel id. */
-void route_public(struct ws_public *public, const char *id);
+/* Whether name is one of PIPEGATE_DOMAIN, or under one. */
+int route_is_ours(struct view name);
+
+/* Says where callers find the tunnel id; domain: its own, or NULL. */
+void route_public(struct ws_public *public, const char *id, const char *domain);
 
 #endif

@@ -29,6 +29,8 @@ struct settings {
 	struct view offline_page;	/* HTML for an id that nobody serves; empty: our own */
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;
+	const char *own[JWT_DOMAINS_MAX];	/* of --domain */
+	int nown;
 	const char *token, *connect_command;
 	const char *host_header;	/* of --host-header; NULL: Host passes as it came */
 	int as_is;			/* of --no-rewrite: answers pass as they came */

@@ -148,6 +148,7 @@ tunnel_timer(struct timer *timer)
 		stream_refuse(list_first(&t->waiting), 503, reply_nobody);
 	if (t->nlinks > 0)
 		return;
+	domains_keep(&t->own, NULL);
 	if (tunnel_was_served(t) && now_ms < young_until())
 		timer_set(&t->timer, young_until());
 	else if (tunnel_is_counted_on(t))
@@ -166,6 +167,8 @@ tunnel_new(struct view id, long long until_ms)
 		return NULL;
 	}
 	memcpy(t->id, id.p, id.n);
+	t->own.id = t->id;
+	t->own.sum = account_octets(&t->account);
 	at = tunnel_bucket(id);
 	t->hash_next = *at;
 	*at = t;
@@ -241,6 +244,16 @@ tunnel_takes_link(const struct tunnel *t)
 	return t->nlinks < TUNNEL_LINKS_MAX &&
 	    t->nlinks + t->closing < 2 * TUNNEL_LINKS_MAX &&
 	    (t->nlinks == 0 || account_may_grow(&t->account, SHARE_CONNS));
+}
+
+int
+tunnel_claim(struct tunnel *t, const struct jwt_claims *c)
+{
+	if (domains_take(&t->own, c) == -1)
+		return -1;
+	if (t->nlinks == 0)
+		domains_keep(&t->own, c);
+	return 0;
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "pipegate.h"
 #include "gate/account.h"
+#include "gate/domain.h"
 #include "gate/list.h"
 #include "gate/timer.h"
 
@@ -27,6 +28,7 @@ struct tunnel {
 	int closing;			/* that are no more among these, but not freed yet */
 	struct list waiting;		/* streams for which no link has room */
 	struct item place;		/* among the tunnels that have some, and links */
+	struct domains own;		/* held while it is served, or its client waited for */
 	struct account account;		/* used once a client has joined */
 	struct account *charged;	/* that one, or before it that of all ids which no client
 					   has served */
@@ -60,6 +62,10 @@ struct tunnel *tunnel_make(struct view id);
 
 /* Whether one more client may join t. */
 int tunnel_takes_link(const struct tunnel *t);
+
+/* t has the domains that its new client claims, of which no other id has any, and
+ * those that its other clients did.  Returns 0, or -1: no memory. */
+int tunnel_claim(struct tunnel *t, const struct jwt_claims *c);
 
 /* Adds link l to t, which may take it. */
 void tunnel_add_link(struct tunnel *t, struct link *l);

@@ -82,30 +82,39 @@ url_base(const struct uplink *u, char out[URL_BASE_MAX])
 		    u->tls ? "https" : "http", u->host);
 }
 
-void
-uplink_url_path(const struct uplink *u, char out[URL_PUBLIC_MAX],
-    const char *id)
+/* Whether text can be a part of a URL as it is. */
+static int
+host_is_plain(const char *host)
 {
-	char base[URL_BASE_MAX];
-
-	url_base(u, base);
-	snprintf(out, URL_PUBLIC_MAX, "%s%s/", base, id);
+	return host[0] != '\0' && strspn(host,
+	    "abcdefghijklmnopqrstuvwxyz0123456789.-") == strlen(host);
 }
 
-void
-uplink_url_host(const struct uplink *u, char out[URL_PUBLIC_MAX])
+/* The URL of host, with the scheme and the port of base.  Returns 1; or 0, there is
+ * none. */
+static int
+url_at(char out[URL_PUBLIC_MAX], const char *host, const char *base)
 {
-	char base[URL_BASE_MAX];
 	struct url parts;
 
-	out[0] = '\0';
-	url_base(u, base);
-	if (u->public.host[0] == '\0' || strspn(u->public.host,
-	    "abcdefghijklmnopqrstuvwxyz0123456789.-") !=
-	    strlen(u->public.host) || url_split(&parts, base) == -1)
-		return;
+	if (!host_is_plain(host) || url_split(&parts, base) == -1)
+		return 0;
 	snprintf(out, URL_PUBLIC_MAX, "%.*s://%s%s%.*s/", (int)parts.scheme.n,
-	    (const char *)parts.scheme.p, u->public.host,
-	    parts.port.n > 0 ? ":" : "", (int)parts.port.n,
-	    (const char *)parts.port.p);
+	    (const char *)parts.scheme.p, host, parts.port.n > 0 ? ":" : "",
+	    (int)parts.port.n, (const char *)parts.port.p);
+	return 1;
+}
+
+int
+uplink_urls(const struct uplink *u,
+    char out[URLS_PUBLIC_MAX][URL_PUBLIC_MAX], const char *id)
+{
+	char base[URL_BASE_MAX];
+	int n = 0;
+
+	url_base(u, base);
+	n += url_at(out[n], u->public.domain, base);
+	n += url_at(out[n], u->public.host, base);
+	snprintf(out[n++], URL_PUBLIC_MAX, "%s%s/", base, id);
+	return n;
 }

@@ -13,6 +13,7 @@
 #include "gate/timer.h"
 
 #define URL_PUBLIC_MAX 1024	/* octets of a URL that people are told, with its NUL */
+#define URLS_PUBLIC_MAX 3
 
 /* One tunnel of this process. */
 struct uplink {
@@ -52,10 +53,10 @@ const char *uplink_set_server(struct uplink *u, const char *text);
 /* Takes token, of which u keeps a copy, instead.  Returns as above. */
 const char *uplink_set_token(struct uplink *u, const char *token);
 
-/* Where callers find the tunnel id by its path, as the server says or else where u
- * dials; and by its host: "", where it has none.  With a NUL. */
-void uplink_url_path(const struct uplink *u, char out[URL_PUBLIC_MAX],
-    const char *id);
-void uplink_url_host(const struct uplink *u, char out[URL_PUBLIC_MAX]);
+/* Where callers find the tunnel id, as the server says or else where u dials: at its
+ * own domain and at its host, where it has these, and by its path.  Returns how
+ * many, each with a NUL. */
+int uplink_urls(const struct uplink *u,
+    char out[URLS_PUBLIC_MAX][URL_PUBLIC_MAX], const char *id);
 
 #endif

@@ -820,8 +820,9 @@ test_accept(void)
 	unsigned char out[512];
 	struct http_out o = { out, sizeof out, 0 };
 	static const char told[] = "X-PipeGate: {\"received\":0,"
-	    "\"url\":\"https://a.example:1/b/\",\"host\":\"c.a.example\"}\r\n";
-	struct ws_public public = { "", "" };
+	    "\"url\":\"https://a.example:1/b/\",\"host\":\"c.a.example\","
+	    "\"domain\":\"d.example\"}\r\n";
+	struct ws_public public = { "", "", "" };
 	struct ws_offer offer;
 	struct view got;
 
@@ -838,6 +839,7 @@ test_accept(void)
 	CHECK(view_is(got, v2), "101 of v2");
 	strcpy(public.url, "https://a.example:1/b/");
 	strcpy(public.host, "c.a.example");
+	strcpy(public.domain, "d.example");
 	o.len = 0;
 	ws_accept_put(&o, &offer, &public);
 	out[o.len] = '\0';
