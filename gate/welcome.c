@@ -1,20 +1,15 @@
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "pipegate.h"
 #include "gate/say.h"
-#include "gate/clock.h"
 #include "gate/mem.h"
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/listener.h"
+#include "gate/guest.h"
 #include "gate/settings.h"
 #include "gate/welcome.h"
-
-#define GUEST_MS 10000
 
 static const char page_begin[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -65,59 +60,26 @@ put_request(struct http_out *o, const struct http_head *h)
 	}
 }
 
-/* The end of the connection ends the answer. */
 static void
-guest_answer(struct conn *c, const struct http_head *h)
+welcome_asked(struct conn *c, const struct http_head *h)
 {
 	static unsigned char space[8 * HTTP_HEAD_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 
-	http_put(&o, "HTTP/1.1 200 OK\r\nContent-Type: text/html; "
-	    "charset=utf-8\r\nCache-Control: no-store\r\n"
-	    "Connection: close\r\n\r\n");
-	if (!http_equal(h->method, "HEAD")) {
-		http_put(&o, page_begin);
-		put_request(&o, h);
-		http_put(&o, page_end);
-	}
-	conn_put(c, space, min_size(o.len, o.cap));
-	conn_linger(c);
+	http_put(&o, page_begin);
+	put_request(&o, h);
+	http_put(&o, page_end);
+	o.len = min_size(o.len, o.cap);
+	guest_answer(c, h, "text/html; charset=utf-8", http_out_view(&o));
 }
 
-static void
-guest_ready(struct conn *c, short revents)
-{
-	struct http_head h;
-	struct view in;
-	enum io io = conn_fill(c, MEM_LARGE);
-	int r;
-
-	(void)revents;
-	in = buf_view(&c->rx);
-	r = io != IO_DATA ? 0 : http_request_parse(&h, in.p, in.n, &c->scanned);
-	if (r > 0)
-		guest_answer(c, &h);
-	else if (r < 0 || (io != IO_DATA && io != IO_WAIT))
-		conn_kill(c);
-}
-
-static long long
-guest_deadline(const struct conn *c)
-{
-	return c->since_ms + GUEST_MS;
-}
-
-static const struct kind guest_kind = {
-	.name = "guest", .ready = guest_ready, .broken = conn_kill,
-	.events = always_readable, .deadline = guest_deadline,
-	.expire = conn_kill,
-};
+static struct guests guests = { .asked = welcome_asked };
 
 static void
 welcome_accepted(int fd, const struct sockaddr_storage *peer)
 {
 	(void)peer;
-	conn_new(&guest_kind, NULL, fd, CONN_HEAD);
+	guest_accept(&guests, fd);
 }
 
 static void
