@@ -11,6 +11,8 @@
 #include "gate/settings.h"
 #include "gate/welcome.h"
 
+#define GUESTS_MAX 1024
+
 static const char page_begin[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
     "<meta name=\"viewport\" content=\"width=device-width\">"
@@ -73,7 +75,9 @@ welcome_asked(struct conn *c, const struct http_head *h)
 	guest_answer(c, h, "text/html; charset=utf-8", http_out_view(&o));
 }
 
-static struct guests guests = { .asked = welcome_asked };
+static struct guests guests = {
+	.asked = welcome_asked, .head_max = MEM_LARGE, .most = GUESTS_MAX,
+};
 
 static void
 welcome_accepted(int fd, const struct sockaddr_storage *peer)
