@@ -148,6 +148,7 @@ static const char usage_server[] =
 "  PIPEGATE_MAX_CONNECTIONS    16384, or what the limit of open files allows\n"
 "  PIPEGATE_DOMAIN             none: ids have hosts of their own under this name\n"
 "  PIPEGATE_PUBLIC_URL         where clients dial: the URL that they print\n"
+"  PIPEGATE_ADMIN              none: host:port or unix:/path, where /ask is\n"
 "  PIPEGATE_OFFLINE_PAGE       our own: file with a page for ids nobody serves\n"
 "  PIPEGATE_TRUSTED_PROXIES    127.0.0.0/8,::1: whose X-Forwarded-* are believed\n"
 "  PIPEGATE_TRUSTED_FIELDS     none: further fields that these may set\n";

@@ -177,7 +177,7 @@ listen_at(const struct endpoint *e)
 }
 
 static void
-listener_say(int fd)
+listener_say(int fd, const char *note)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
@@ -192,8 +192,8 @@ listener_say(int fd)
 	port = ntohs(ss.ss_family == AF_INET6 ?
 	    ((struct sockaddr_in6 *)(void *)&ss)->sin6_port :
 	    ((struct sockaddr_in *)(void *)&ss)->sin_port);
-	person_say(a.family == 6 ? "listening on http://[%s]:%u" :
-	    "listening on http://%s:%u", addr_text(&a, ip), port);
+	person_say(a.family == 6 ? "listening on http://[%s]:%u%s" :
+	    "listening on http://%s:%u%s", addr_text(&a, ip), port, note);
 }
 
 /* The address of host and port, which is good until the next call; or ends the
@@ -221,6 +221,7 @@ listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops)
 {
 	int fd = listen_at(listener_endpoint(host, port));
+	const char *note = ops->note != NULL ? ops->note : "";
 
 	l->ops = ops;
 	l->path = unix_path(host);
@@ -229,9 +230,9 @@ listener_open(struct listener *l, const char *host, const char *port,
 		die("no memory to start");
 	spare_open();
 	if (l->path != NULL)
-		person_say("listening on %s", host);
+		person_say("listening on %s%s", host, note);
 	else
-		listener_say(fd);
+		listener_say(fd, note);
 	say_flush();
 }
 

@@ -18,6 +18,7 @@ struct listener_ops {
 	void (*crowded)(void);
 	/* Turns away somebody who has connected as fd, and closes it. */
 	void (*turned_away)(int fd);
+	const char *note;	/* is said behind the address; NULL: nothing */
 };
 
 /* Zeroed, it does not listen.  It is its owner's, and in use until the program

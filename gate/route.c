@@ -78,6 +78,7 @@ route_by_labels(struct route *r, struct view labels)
 		    p[i] - 'A' + 'a' : p[i]);
 	r->id.p = r->label;
 	r->id.n = n;
+	r->deep = p != labels.p;
 	if (http_label_ok(r->id) && jwt_sub_ok(r->id) &&
 	    (p == labels.p || p[-1] == '.'))
 		r->leads = HTTP_ROUTE_TUNNEL;
@@ -93,24 +94,35 @@ route_by_own(struct route *r, const char *id)
 }
 
 void
-route_find(struct route *r, const struct http_head *h)
+route_name(struct route *r, struct view name)
 {
-	struct view name, labels;
+	struct view labels = labels_of(name);
 
-	r->by_host = !host_is_ours(h->host, &name);
-	if (!r->by_host) {
-		r->leads = http_route(h->path, &r->id, &r->rest);
-		return;
-	}
+	r->by_host = 1;
+	r->deep = 0;
 	r->leads = HTTP_ROUTE_NONE;
-	r->rest = h->path;
-	labels = labels_of(name);
-	if (http_equal(h->path, "*"))
-		r->leads = HTTP_ROUTE_STAR;
+	if (name_is_domain(name))
+		r->leads = HTTP_ROUTE_ROOT;
 	else if (labels.p != NULL)
 		route_by_labels(r, labels);
 	else
 		route_by_own(r, domain_id(name));
+}
+
+void
+route_find(struct route *r, const struct http_head *h)
+{
+	struct view name;
+
+	if (host_is_ours(h->host, &name)) {
+		r->by_host = 0;
+		r->leads = http_route(h->path, &r->id, &r->rest);
+		return;
+	}
+	route_name(r, name);
+	r->rest = h->path;
+	if (http_equal(h->path, "*"))
+		r->leads = HTTP_ROUTE_STAR;
 }
 
 /* The domain that the public URL names, else the first. */

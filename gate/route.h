@@ -18,12 +18,17 @@ struct route {
 	enum http_route leads;
 	struct view id, rest;	/* as http_route() has them; by a host, rest is the whole path */
 	int by_host;		/* it is the host that says so */
+	int deep;		/* with further labels, the app's own, before that of the id */
 	unsigned char label[63];	/* where id is then, but for an own domain */
 };
 
 /* Finds where request h leads.  r points into h, into itself, and into what holds an
  * own domain. */
 void route_find(struct route *r, const struct http_head *h);
+
+/* Where a host name leads: HTTP_ROUTE_ROOT, to the server itself; _TUNNEL, and id is
+ * there; _NONE.  Of r, rest is left. */
+void route_name(struct route *r, struct view name);
 
 /* Whether name is one of PIPEGATE_DOMAIN, or under one. */
 int route_is_ours(struct view name);

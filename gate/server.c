@@ -17,6 +17,7 @@
 #include "gate/from_link.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
+#include "gate/admin.h"
 #include "gate/join.h"
 #include "gate/yield.h"
 #include "gate/caller.h"
@@ -95,6 +96,7 @@ server_stop(void)
 {
 	loop_stop();
 	listener_close(&callers_at);
+	admin_close();
 	log_event(LEVEL_INFO, "event=stopping");
 	tunnels_refuse_all(504, reply_stopping);
 	links_stop();
@@ -126,6 +128,7 @@ server_run(void)
 	    (size_t)opt->max_connections / 4);
 	tunnels_start();
 	listener_open(&callers_at, opt->host, opt->port, &server_ops);
+	admin_open();
 	log_event(LEVEL_INFO, "event=start version=" PIPEGATE_VERSION
 	    " max_connections=%lld max_memory=%zu", opt->max_connections,
 	    budget_max());

@@ -10,6 +10,7 @@
 #include "gate/say.h"
 #include "gate/mem.h"
 #include "gate/addr.h"
+#include "gate/net.h"
 #include "gate/url.h"
 #include "gate/settings.h"
 
@@ -199,6 +200,43 @@ public_url_read(void)
 	settings_said.public_url = copy;
 }
 
+/* Cuts text, host:port or [::1]:port, into these.  Returns 0, or -1: it is neither. */
+static int
+admin_split(char *text)
+{
+	char *colon = strrchr(text, ':');
+	int bracketed = text[0] == '[';
+
+	if (colon == NULL || !port_ok(view_of(colon + 1)) ||
+	    (bracketed && colon[-1] != ']'))
+		return -1;
+	colon[-bracketed] = *colon = '\0';
+	settings_said.admin_host = text + bracketed;
+	settings_said.admin_port = colon + 1;
+	if ((strchr(opt->admin_host, ':') != NULL) != bracketed)
+		return -1;
+	return host_is_numeric(opt->admin_host) ||
+	    http_name_ok(view_of(opt->admin_host)) ? 0 : -1;
+}
+
+static void
+admin_read(void)
+{
+	const char *at = env_some("PIPEGATE_ADMIN");
+	char *text;
+
+	settings_said.admin_host = at;
+	settings_said.admin_port = "";
+	if (at == NULL || unix_path(at) != NULL)
+		return;
+	text = strdup(at);
+	if (text == NULL)
+		die("no memory to start");
+	if (admin_split(text) == -1)
+		die("PIPEGATE_ADMIN is \"%.200s\": it must be an address and a "
+		    "port, such as 127.0.0.1:9100, or unix:/path", at);
+}
+
 /* PIPEGATE_OFFLINE_PAGE names a file, which is read now and kept. */
 static void
 offline_page_read(void)
@@ -303,6 +341,7 @@ environment_read(void)
 	trusted_fields_read();
 	domains_read();
 	public_url_read();
+	admin_read();
 	offline_page_read();
 	algorithms_read();
 	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
@@ -317,6 +356,7 @@ environment_read(void)
 void
 files_limit(void)
 {
+	long long own = OWN_FDS + (opt->admin_host != NULL ? ADMIN_CONNS : 0);
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
@@ -326,9 +366,8 @@ files_limit(void)
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
 	    rl.rlim_cur == RLIM_INFINITY)
 		return;
-	if ((long long)rl.rlim_cur - OWN_FDS < settings_said.max_connections)
-		settings_said.max_connections = clamp((long long)rl.rlim_cur - OWN_FDS,
-		    1, settings_said.max_connections);
+	settings_said.max_connections = clamp((long long)rl.rlim_cur - own,
+	    1, settings_said.max_connections);
 }
 
 void

@@ -11,6 +11,7 @@
 #define TRUSTED_MAX 32
 #define DOMAINS_MAX 16
 #define OFFLINE_PAGE_MAX 16384
+#define ADMIN_CONNS 32		/* at the admin listener at once */
 
 struct settings {
 	struct jwt_key key;
@@ -26,6 +27,7 @@ struct settings {
 	int ndomains;
 	const char *public_url;		/* under which /{id}/ are for callers, with a slash at its end;
 					   NULL: where clients dial */
+	const char *admin_host, *admin_port;	/* where the admin listener is; NULL: there is none */
 	struct view offline_page;	/* HTML for an id that nobody serves; empty: our own */
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;

@@ -131,6 +131,64 @@ url_take_token(char *out, size_t cap, struct view path, struct view *token)
 	return n < cap ? 0 : -1;
 }
 
+static int
+hex_digit(unsigned char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c == '\0' ? NULL : strchr(digits,
+	    c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+
+	return at == NULL ? -1 : (int)(at - digits);
+}
+
+/* Returns the octets in out, or -1. */
+static long
+url_decode(unsigned char *out, size_t cap, struct view v)
+{
+	size_t i, n;
+
+	for (i = n = 0; i < v.n; i++) {
+		int c = v.p[i], low;
+
+		if (c == '%') {
+			c = v.n - i > 2 ? hex_digit(v.p[i + 1]) : -1;
+			low = c != -1 ? hex_digit(v.p[i + 2]) : -1;
+			if (low == -1)
+				return -1;
+			c = c * 16 + low;
+			i += 2;
+		}
+		if (n == cap)
+			return -1;
+		out[n++] = (unsigned char)c;
+	}
+	return (long)n;
+}
+
+int
+url_query(struct view *value, unsigned char *out, size_t cap,
+    struct view path, const char *name)
+{
+	struct view piece, found = { NULL, 0 };
+	long n;
+
+	view_until(&path, "?");
+	while (path.n > 0) {
+		view_skip(&path, 1);
+		piece = view_until(&path, "&");
+		if (!http_equal(view_until(&piece, "="), name) || piece.n == 0)
+			continue;
+		if (found.p != NULL)
+			return 0;
+		found = piece;
+		view_skip(&found, 1);
+	}
+	n = found.p != NULL ? url_decode(out, cap, found) : -1;
+	value->p = out;
+	value->n = n < 0 ? 0 : (size_t)n;
+	return n >= 0;
+}
+
 int
 url_command(char *out, size_t cap, const char *command, const char *host,
     const char *port)

@@ -45,6 +45,12 @@ int url_target(char *out, size_t cap, const char *text);
 int url_take_token(char *out, size_t cap, struct view path,
     struct view *token);
 
+/* Finds name=... in the query of path, once, and writes what stands there to
+ * out[0..cap), %HH decoded.  Returns 1, and *value is that; or 0: it is not there, or
+ * twice, does not fit, or has a % alone. */
+int url_query(struct view *value, unsigned char *out, size_t cap,
+    struct view path, const char *name);
+
 /* Writes command to out[0..cap), with a NUL, as a shell is to run it: %h and %p
  * become host and port as they are, without quotes, and %% becomes %.  Returns
  * 0, or -1 where it does not fit. */
