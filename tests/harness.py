@@ -495,6 +495,30 @@ def tls_works(port, authority):
         return False
 
 
+def contrib_caddy(t, server, admin=None):
+    """Caddy before the server as contrib/Caddyfile has it, but for its ports, the name localhost and an authority of
+    its own: (port, CA file).  admin: the port of the admin listener."""
+    port = free_port()
+    with open(os.path.join(ROOT, "contrib", "Caddyfile")) as f:
+        text = f.read()
+    for old, new in (("tunnel.example.com {", "https://localhost:%d {\n\tbind 127.0.0.1\n\ttls internal" % port),
+                     ("https:// {", "https://:%d {\n\tbind 127.0.0.1" % port),
+                     ("\ttls {\n", "\ttls {\n\t\tissuer internal\n"),
+                     ("127.0.0.1:8000", "127.0.0.1:%d" % server.port),
+                     ("http://127.0.0.1:9100", "http://127.0.0.1:%d" % (admin or free_port())),
+                     ("\n{\n", "\n{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n"
+                      "\tstorage file_system %s/caddy\n" % t.folder)):
+        equal(text.count(old), 1, "places of %r in contrib/Caddyfile" % old)
+        text = text.replace(old, new)
+    path = os.path.join(t.folder, "Caddyfile")
+    with open(path, "w") as f:
+        f.write(text)
+    t.spawn(["caddy", "run", "--config", path, "--adapter", "caddyfile"], {"HOME": t.folder})
+    root = os.path.join(t.folder, "caddy/pki/authorities/local/root.crt")
+    t.wait(lambda: tls_works(port, root), "Caddy", 20)
+    return port, root
+
+
 def queued(near, far):
     """Octets on their way from port far to port near that lie in the sockets of both ends: (at far, at near)."""
     found = {}

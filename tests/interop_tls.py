@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 
 import harness
@@ -82,6 +83,41 @@ def through_caddy(t):
     got = origin.requests[-1]
     equal((got.get("x-forwarded-proto"), got.get("x-forwarded-host")), ("https", "localhost:%d" % port), "X-Forwarded-*")
     no_children(t, client)
+
+
+def https(t, port, root, name, target="/"):
+    """One request at a host behind Caddy, whose certificate must be for that name: its answer; None: there is none."""
+    context = ssl.create_default_context(cafile=root)
+    sock = harness.socket.create_connection(("127.0.0.1", port), 10)
+    try:
+        conn = harness.Conn(context.wrap_socket(sock, server_hostname=name))
+    except ssl.SSLError as error:
+        contains(str(error), "alert", "how the handshake with %s failed" % name)
+        return None
+    t.defer(conn.close)
+    return conn.send(harness.request_octets("GET", target, host=name)).answer()
+
+
+@scenario(needs=("caddy",))
+def certificates_on_demand(t):
+    """Caddy as contrib has it gets a certificate for the host of an id, and for an own domain, at the first request
+    after the client has come; for an invented one, or a deeper one, it gets none."""
+    origin = t.origin()
+    server = t.server(env={"PIPEGATE_DOMAIN": "localhost,tunnel.example.com", "PIPEGATE_ADMIN": "127.0.0.1:0"})
+    server.wait_out("(admin)\n")
+    port, root = harness.contrib_caddy(t, server, int(re.search(r":(\d+) \(admin\)", server.out()).group(1)))
+    names = ("demo.tunnel.example.com", "app.example.org")
+    for name in names:
+        equal(https(t, port, root, name), None, name + " before its client has come")
+    t.client(server, origin, ready=False, env={"PIPEGATE_TOKEN": harness.token(domains=["app.example.org"])}).wait_out("->")
+    for name in names:
+        equal(https(t, port, root, name, "/echo?x").status, 200, name)
+        got = origin.requests[-1]
+        equal((got.target, got.get("host"), got.get("x-forwarded-proto"), got.get("x-forwarded-prefix")),
+              ("/echo?x", name, "https", None), "what passed for " + name)
+    for name in ("invented.tunnel.example.com", "x.demo.tunnel.example.com", "x.app.example.org", "example.org"):
+        equal(https(t, port, root, name), None, name)
+    equal(https(t, port, root, "localhost", "/demo/echo").status, 200, "by path")
 
 
 @scenario(needs=CADDY)

@@ -3,10 +3,9 @@ whom: hosts, chunk extensions, long methods, forwarding fields, answers of v1
 clients that are not quite JSON."""
 import base64
 import json
-import os
 
 import harness
-from harness import scenario, equal, check, ask, Failed, free_port, TEXT
+from harness import scenario, equal, check, ask, Failed, TEXT
 
 
 def refused(t, server, octets, status, name):
@@ -244,24 +243,10 @@ def what_a_trusted_peer_says(t):
 def through_caddy(t):
     """Behind Caddy, set up as contrib has it, no caller decides what the service is told of it."""
     origin, server, _ = t.trio()
-    port = free_port()
-    with open(os.path.join(harness.ROOT, "contrib", "Caddyfile")) as f:
-        text = f.read()
-    for old, new in (("tunnel.example.com {", "https://localhost:%d {\n\tbind 127.0.0.1\n\ttls internal" % port),
-                     ("127.0.0.1:8000", "127.0.0.1:%d" % server.port),
-                     ("\n{\n", "\n{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n"
-                      "\tstorage file_system %s/caddy\n" % t.folder)):
-        equal(text.count(old), 1, "places of %r in contrib/Caddyfile" % old)
-        text = text.replace(old, new)
-    path = os.path.join(t.folder, "Caddyfile")
-    with open(path, "w") as f:
-        f.write(text)
-    t.spawn(["caddy", "run", "--config", path, "--adapter", "caddyfile"], {"HOME": t.folder})
-    root = os.path.join(t.folder, "caddy/pki/authorities/local/root.crt")
+    port, root = harness.contrib_caddy(t, server)
     url = "https://localhost:%d/demo/echo" % port
     claims = FORGED + [(n, "9.9.9.9") for n in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")] + [
         ("Forwarded", "for=9.9.9.9"), ("X-Forwarded-Prefix", "/9.9.9.9")]
-    t.wait(lambda: harness.tls_works(port, root), "Caddy", 20)
     argv = ["curl", "-sS", "--cacert", root, url]
     for field in claims + KEPT:
         argv += ["-H", "%s: %s" % field]
