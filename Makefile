@@ -63,7 +63,7 @@ OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
 	tests/unit_ws.c tests/unit_list.c tests/unit_mem.c tests/unit_timer.c \
 	tests/unit_pollset.c tests/unit_addr.c tests/unit_url.c \
-	tests/unit_say.c tests/unit_credit.c tests/unit_account.c \
+	tests/unit_domain.c tests/unit_say.c tests/unit_credit.c tests/unit_account.c \
 	tests/unit_conn.c \
 	tests/unit_stream.c
 FUZZ = tests/fuzz.c tests/fuzz_json.c tests/fuzz_http.c tests/fuzz_hmac.c \

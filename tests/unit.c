@@ -166,6 +166,7 @@ main(void)
 	run("pollset", test_pollset);
 	run("addr", test_addr);
 	run("url", test_url);
+	run("domain", test_domain);
 	run("say", test_say);
 	run("credit", test_credit);
 	run("account", test_account);

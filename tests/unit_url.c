@@ -252,6 +252,42 @@ test_token(void)
 			    cap > strlen(tokens[i].rest) ? 0 : -1);
 }
 
+/* ------------------------------------------------------ a part of a query */
+
+static void
+test_query(void)
+{
+	static const struct {
+		const char *path, *value;	/* NULL: not to be had */
+	} t[] = {
+		{ "/ask?domain=a.b.c", "a.b.c" }, { "/?domain=", "" },
+		{ "/?x&domain=a&y=b", "a" }, { "?domain=a=b?c", "a=b?c" },
+		{ "/?domain=%61%2E%2e%41", "a..A" }, { "/?domain=a+b", "a+b" },
+		{ "/?domain=%2541", "%41" }, { "/", NULL }, { "", NULL },
+		{ "/?", NULL }, { "/?domain", NULL }, { "/domain=a", NULL },
+		{ "/?xdomain=a&domainx=a&Domain=a", NULL },
+		{ "/?domain=a&domain=a", NULL }, { "/?domain=&domain=", NULL },
+		{ "/?domain=%", NULL }, { "/?domain=%4", NULL },
+		{ "/?domain=%4g", NULL }, { "/?domain=%g4", NULL },
+		{ "/?domain=a%4&x", NULL }, { "/?domain=12345678", "12345678" },
+		{ "/?domain=123456789", NULL },
+	};
+	unsigned char *out = check_exact("12345678", 8);
+	struct view path, value;
+	size_t i;
+	int r;
+
+	for (i = 0; i < ARRAY_LEN(t); i++) {
+		path.n = strlen(t[i].path);
+		path.p = check_exact(t[i].path, path.n);
+		r = url_query(&value, out, 8, path, "domain");
+		CHECK(r == (t[i].value != NULL) &&
+		    (!r || view_is(value, t[i].value)), "\"%s\": %d", t[i].path, r);
+		free((void *)path.p);
+	}
+	free(out);
+}
+
 /* ---------------------------------------------------------------- command */
 
 static void
@@ -311,6 +347,7 @@ test_url(void)
 	test_port();
 	test_target();
 	test_token();
+	test_query();
 	test_command();
 	test_command_once();
 }
