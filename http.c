@@ -1654,7 +1654,6 @@ struct pass {
 	/* What a trusted peer says: of several lines the last, which is its
 	 * own. */
 	struct view said_for, said_proto, said_host, said_prefix;
-	int said_real;
 	size_t fors;		/* lines of X-Forwarded-For with a value */
 };
 
@@ -1784,6 +1783,7 @@ pass_forwarding(struct pass *p, const struct http_field *f, enum name_id id)
 		return;
 	switch (id) {
 	case N_CORRELATION:
+	case N_X_REAL:
 		return;
 	case N_X_FOR:
 		if (f->value.n > 0) {
@@ -1806,7 +1806,6 @@ pass_forwarding(struct pass *p, const struct http_field *f, enum name_id id)
 		if (!list_has(p->how->trusted_fields, f->name))
 			return;
 	}
-	p->said_real |= id == N_X_REAL;
 	p->out[p->n++] = *f;
 }
 
@@ -1894,8 +1893,7 @@ pass_real(struct pass *p)
 {
 	struct view seen = pass_address(list_last(p->said_for));
 
-	if (!p->said_real)
-		pass_add(p, "X-Real-IP", seen.n > 0 ? seen : p->how->peer);
+	pass_add(p, "X-Real-IP", seen.n > 0 ? seen : p->how->peer);
 }
 
 /* Whether v can stand before a path: no query, no list, not "//host". */

@@ -327,8 +327,7 @@ int http_cookie_find(struct view *value, const struct http_head *h,
  * http.c); and the doubles of all of these, and of Content-Length and
  * Transfer-Encoding, that have '_' for '-'.  The exception are names that
  * f->trusted_fields lists with commas between them, in any case but spelt so,
- * from a trusted peer.  Where it lists X-Real-IP and the peer sends that, none
- * is made here.
+ * from a trusted peer.
  *
  * Composed values are written to scratch[0..cap).  Returns how many fields, or
  * -431 where they do not fit there. */

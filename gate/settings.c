@@ -114,6 +114,10 @@ trusted_fields_read(void)
 			die("PIPEGATE_TRUSTED_FIELDS is \"%.200s\": it must be "
 			    "names of header fields with commas between them, "
 			    "such as True-Client-IP,X-Forwarded-Port", text);
+		if (http_equal_nocase(name, "x-real-ip"))
+			die("PIPEGATE_TRUSTED_FIELDS has X-Real-IP, which is "
+			    "always made here, of X-Forwarded-For: take it "
+			    "out");
 		if (rest.n > 0) {
 			rest.p++;
 			rest.n--;

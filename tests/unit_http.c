@@ -1978,9 +1978,9 @@ test_claims(void)
 		}
 	n = pass_on(GET11 "X-Real-IP: evil\r\nX-Forwarded-For: 1.1.1.1\r\n"
 	    "\r\n", 1, "x-REAL-ip");
-	out_fields("X-Real-IP listed", pass_out, n, H "X-Real-IP: evil\r\n"
-	    "X-Forwarded-For: 1.1.1.1, 192.0.2.7\r\n"
-	    "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n" TAIL);
+	out_fields("X-Real-IP listed", pass_out, n, H
+	    SAW("1.1.1.1, 192.0.2.7", "1.1.1.1") "X-Forwarded-Proto: http\r\n"
+	    "X-Forwarded-Host: h\r\n" TAIL);
 	n = pass_on(GET11 "X-Forwarded-For:\r\nX-Forwarded-For: 1.1.1.1\r\n"
 	    "X-Forwarded-For: \r\n\r\n", 1, "x-forwarded-for");
 	out_fields("For listed", pass_out, n, H
