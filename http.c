@@ -1862,15 +1862,17 @@ pass_put_earlier(struct pass *p)
 static void
 pass_for(struct pass *p)
 {
+	struct view peer = p->how->peer, all;
 	size_t from = p->scratch.len;
 
 	pass_put_earlier(p);
-	if (p->fors > 0) {
-		http_put_view(&p->scratch, p->said_for);
+	http_put_view(&p->scratch, p->said_for);
+	if (p->fors > 0 && peer.n > 0)
 		http_put(&p->scratch, ", ");
-	}
-	http_put_view(&p->scratch, p->how->peer);
-	pass_add(p, "X-Forwarded-For", pass_composed(p, from));
+	http_put_view(&p->scratch, peer);
+	all = pass_composed(p, from);
+	if (all.n > 0)
+		pass_add(p, "X-Forwarded-For", all);
 }
 
 /* The address in an element of X-Forwarded-For, which may have brackets and a
@@ -1893,7 +1895,10 @@ pass_real(struct pass *p)
 {
 	struct view seen = pass_address(list_last(p->said_for));
 
-	pass_add(p, "X-Real-IP", seen.n > 0 ? seen : p->how->peer);
+	if (seen.n == 0)
+		seen = p->how->peer;
+	if (seen.n > 0)
+		pass_add(p, "X-Real-IP", seen);
 }
 
 /* Whether v can stand before a path: no query, no list, not "//host". */
@@ -1940,7 +1945,7 @@ pass_add_forwarding(struct pass *p)
 	pass_for(p);
 	pass_real(p);
 	pass_add(p, "X-Forwarded-Proto", scheme ? p->said_proto :
-	    view_of("http"));
+	    view_of(p->how->https ? "https" : "http"));
 	if (host.n > 0)
 		pass_add(p, "X-Forwarded-Host", host);
 	pass_prefix(p);

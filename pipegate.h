@@ -279,8 +279,10 @@ size_t http_trailers_filter(struct http_field *fields, size_t n);
 
 /* What the server adds to a request that it passes on. */
 struct http_forwarding {
-	struct view peer;	/* the caller's address, text (IPv6 without brackets) */
-	int trusted;		/* the peer is one of PIPEGATE_TRUSTED_PROXIES */
+	struct view peer;	/* the caller's address, text (IPv6 without brackets); empty:
+				   it has none */
+	int trusted;		/* what the peer says in such fields is believed */
+	int https;		/* callers come by https, as far as we know */
 	struct view trusted_fields;	/* PIPEGATE_TRUSTED_FIELDS, or empty */
 	struct view prefix;	/* "/{id}" */
 	struct view correlation_id;	/* 32 hex digits */
@@ -311,11 +313,13 @@ int http_cookie_find(struct view *value, const struct http_head *h,
  * peer said in them where it is trusted.  Of several lines of one name the
  * last counts, which is the peer's own.
  *	X-Forwarded-For		what the peer brought, all lines of it, and
- *				the peer itself
+ *				the peer itself, if it has an address; not
+ *				where that is nothing
  *	X-Real-IP		the last address in what the peer brought in
  *				X-Forwarded-For: whom it saw.  Where that is no
- *				address, or the peer is not trusted: the peer
- *	X-Forwarded-Proto	the peer's, if it is http or https; else http
+ *				address, or the peer is not trusted: the peer,
+ *				if it has an address
+ *	X-Forwarded-Proto	the peer's, if it is http or https; else ours
  *	X-Forwarded-Host	the peer's, else h->host
  *	X-Forwarded-Prefix	the peer's, if it is a path, with f->prefix
  *				behind it

@@ -36,6 +36,8 @@ caller_new(const struct addr *peer)
 		return NULL;
 	memcpy(w->peer, text, n);
 	w->trusted = peer_is_trusted(peer) != 0;
+	w->addressed = peer->family != 0;
+	w->https = opt->https != 0;
 	w->account = &account_nobody;
 	w->counted = SHARE_IDLE;
 	account_take(w->account, w->counted);

@@ -42,6 +42,8 @@ struct caller {
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
 	unsigned int counted: 2;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
 	unsigned int trusted: 1;	/* its forwarding fields are believed */
+	unsigned int addressed: 1;	/* it has an address */
+	unsigned int https: 1;	/* it came by https, as far as we know */
 	unsigned int gets: 1;	/* the request at hand is a GET, or a HEAD */
 	unsigned int served: 1;	/* has sent a request */
 	unsigned int tunnel_only: 1;	/* came in over the cap: may only join */
@@ -50,7 +52,7 @@ struct caller {
 	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned int minor: 1, head_only: 1, html: 1, keep_alive: 1;
 	unsigned int pin: 2;	/* enum pin */
-	char peer[];		/* its address as text */
+	char peer[];		/* its address as text, or "unknown" */
 };
 
 /* Makes a caller, which has no conn yet, and is nobody's in particular.  NULL: no

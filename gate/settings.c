@@ -22,6 +22,8 @@ peer_is_trusted(const struct addr *a)
 {
 	int i;
 
+	if (a->family == 0)
+		return 1;
 	for (i = 0; i < opt->ntrusted; i++)
 		if (cidr_has(&opt->trusted[i], a))
 			return 1;
@@ -74,6 +76,14 @@ env_some(const char *name)
 	return v != NULL && v[0] != '\0' ? v : NULL;
 }
 
+static const char *
+env_or(const char *name, const char *fallback)
+{
+	const char *v = getenv(name);
+
+	return v != NULL ? v : fallback;
+}
+
 static void
 trusted_read(void)
 {
@@ -123,6 +133,17 @@ trusted_fields_read(void)
 			rest.n--;
 		}
 	}
+}
+
+static void
+scheme_read(void)
+{
+	const char *text = env_or("PIPEGATE_SCHEME", "http");
+
+	settings_said.https = strcmp(text, "https") == 0;
+	if (!opt->https && strcmp(text, "http") != 0)
+		die("PIPEGATE_SCHEME is \"%.100s\": it must be http or https, "
+		    "as callers use it", text);
 }
 
 #define DOMAIN_MAX 189		/* octets, so that a label before it makes no more than 253 */
@@ -325,14 +346,6 @@ secret_drop(void)
 	unsetenv("PIPEGATE_JWT_SECRET");
 }
 
-static const char *
-env_or(const char *name, const char *fallback)
-{
-	const char *v = getenv(name);
-
-	return v != NULL ? v : fallback;
-}
-
 void
 environment_read(void)
 {
@@ -343,6 +356,7 @@ environment_read(void)
 	budget_set_max((size_t)opt->max_memory);
 	trusted_read();
 	trusted_fields_read();
+	scheme_read();
 	domains_read();
 	public_url_read();
 	admin_read();

@@ -29,6 +29,8 @@ struct settings {
 					   NULL: where clients dial */
 	const char *admin_host, *admin_port;	/* where the admin listener is; NULL: there is none */
 	struct view offline_page;	/* HTML for an id that nobody serves; empty: our own */
+	int https;			/* callers come by https, where nobody who is believed
+					   says otherwise */
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
 	const char *connection_id;
 	const char *own[JWT_DOMAINS_MAX];	/* of --domain */
@@ -43,7 +45,9 @@ struct settings {
 extern struct settings settings_said;	/* written by main() and its table of options */
 extern const struct settings *const opt;	/* the same, as everyone else reads it */
 
-/* Whether X-Forwarded-* of a peer with address a are believed. */
+/* Whether a peer with address a is believed when it says whom it speaks for.  One
+ * without an address came by a socket in the file system: by whose leave it
+ * connects, the file's permissions say. */
 int peer_is_trusted(const struct addr *a);
 
 /* Reads the environment, but for what the command line said, and sets the size

@@ -392,8 +392,9 @@ request_head(struct http_head *out, const struct stream *s,
 	out->path = in_place ? h->path : r.rest;
 	memset(&f, 0, sizeof(f));
 	ws_hex_put(hex, s->id);
-	f.peer = view_of(w->peer);
+	f.peer = view_of(w->addressed ? w->peer : "");
 	f.trusted = w->trusted;
+	f.https = w->https;
 	f.trusted_fields = view_of(opt->trusted_fields);
 	f.prefix.p = (const unsigned char *)prefix;
 	f.prefix.n = r.by_host ? 0 :

@@ -279,8 +279,9 @@ fuzz_request(const unsigned char *p, size_t n)
 	http_path_climbs(first.path);
 	if (http_route(first.path, &id, &rest) == HTTP_ROUTE_TUNNEL)
 		must(1 + id.n + rest.n == first.path.n && rest.p[0] == '/');
-	how.peer = view_of("2001:db8::1");
+	how.peer = view_of(n % 8 < 4 ? "2001:db8::1" : "");
 	how.trusted = (int)(n % 2);
+	how.https = n % 16 < 8;
 	how.trusted_fields = view_of(n % 4 < 2 ? "" : "x-real-ip, a, a_b, "
 	    "content_length, x-forwarded-port");
 	how.prefix = view_of("/id");

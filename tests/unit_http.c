@@ -1778,6 +1778,7 @@ pass_on(const char *text, int trusted, const char *trusted_fields)
 	int rc;
 
 	parse_request(text);
+	memset(&how, 0, sizeof(how));
 	how.peer = v("192.0.2.7");
 	how.trusted = trusted;
 	how.trusted_fields = v(trusted_fields);
@@ -1880,6 +1881,58 @@ test_said(void)
 		    "x-forwarded-proto, x-forwarded-host");
 		out_fields("of a stranger", pass_out, n, H FORWARDED
 		    "X-Forwarded-Host: h\r\n" TAIL);
+	}
+}
+
+/* A peer without an address adds none, and callers that come by https are said
+ * to. */
+static void
+test_nameless(void)
+{
+	static const struct {
+		const char *text, *want;
+		int trusted, https;
+	} cases[] = {
+		{ GET11 "\r\n", H "X-Forwarded-Proto: http\r\n", 1, 0 },
+		{ GET11 "\r\n", H "X-Forwarded-Proto: https\r\n", 1, 1 },
+		{ GET11 "X-Forwarded-Proto: http\r\n\r\n",
+		    H "X-Forwarded-Proto: http\r\n", 1, 1 },
+		{ GET11 "X-Forwarded-Proto: http\r\n\r\n",
+		    H "X-Forwarded-Proto: https\r\n", 0, 1 },
+		{ GET11 "X-Forwarded-Proto: https\r\n\r\n",
+		    H "X-Forwarded-Proto: http\r\n", 0, 0 },
+		{ GET11 "X-Forwarded-For: 9.9.9.9\r\n\r\n",
+		    H "X-Forwarded-Proto: http\r\n", 0, 0 },
+		{ GET11 "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: \r\n"
+		    "X-Forwarded-For: 8.8.8.8\r\n\r\n",
+		    H SAW("9.9.9.9, 8.8.8.8", "8.8.8.8")
+		    "X-Forwarded-Proto: http\r\n", 1, 0 },
+		{ GET11 "X-Forwarded-For: 9.9.9.9, unknown\r\n\r\n",
+		    H "X-Forwarded-For: 9.9.9.9, unknown\r\n"
+		    "X-Forwarded-Proto: http\r\n", 1, 0 },
+		{ GET11 "X-Forwarded-For: \r\nX-Real-IP: 9.9.9.9\r\n\r\n",
+		    H "X-Forwarded-Proto: http\r\n", 1, 0 },
+	};
+	static unsigned char scratch[512];
+	struct http_forwarding how;
+	char want[512];
+	size_t i;
+	int rc;
+
+	for (i = 0; i < COUNT(cases); i++) {
+		parse_request(cases[i].text);
+		memset(&how, 0, sizeof(how));
+		how.trusted = cases[i].trusted;
+		how.https = cases[i].https;
+		how.prefix = v("/id");
+		how.correlation_id = v("0123");
+		rc = http_request_fields(pass_out, &head, &how, 0, scratch,
+		    sizeof(scratch));
+		snprintf(want, sizeof(want), "%sX-Forwarded-Host: h\r\n%s",
+		    cases[i].want, TAIL);
+		CHECK(rc > 0, "%d: %s", rc, cases[i].text);
+		if (rc > 0)
+			out_fields(cases[i].text, pass_out, (size_t)rc, want);
 	}
 }
 
@@ -3935,6 +3988,7 @@ test_http(void)
 	test_trailers_filter();
 	test_request_fields();
 	test_said();
+	test_nameless();
 	test_claims();
 	test_no_claims();
 	test_answer_fields();
