@@ -7,25 +7,30 @@
 #include "gate/addr.h"
 
 void
+addr_set(struct addr *a, int family, const void *ip)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+	const unsigned char *p = ip;
+	int is_mapped = family == AF_INET6 &&
+	    memcmp(p, mapped, sizeof(mapped)) == 0;
+
+	memset(a, 0, sizeof(*a));
+	a->family = family == AF_INET || is_mapped ? 4 : 6;
+	if (is_mapped)
+		p += sizeof(mapped);
+	memcpy(a->ip, p, a->family == 4 ? 4 : 16);
+}
+
+void
 addr_from(struct addr *a, const struct sockaddr_storage *ss)
 {
 	memset(a, 0, sizeof(*a));
-	if (ss->ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)ss;
-
-		a->family = 4;
-		memcpy(a->ip, &in->sin_addr, 4);
-	} else if (ss->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)ss;
-
-		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-			a->family = 4;
-			memcpy(a->ip, in6->sin6_addr.s6_addr + 12, 4);
-		} else {
-			a->family = 6;
-			memcpy(a->ip, &in6->sin6_addr, 16);
-		}
-	}
+	if (ss->ss_family == AF_INET)
+		addr_set(a, AF_INET,
+		    &((const struct sockaddr_in *)(const void *)ss)->sin_addr);
+	else if (ss->ss_family == AF_INET6)
+		addr_set(a, AF_INET6,
+		    &((const struct sockaddr_in6 *)(const void *)ss)->sin6_addr);
 }
 
 const char *

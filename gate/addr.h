@@ -13,6 +13,9 @@ struct addr {
 	unsigned char ip[16];		/* of which IPv4 uses the first four */
 };
 
+/* Makes a the address ip, in network order: 4 octets for AF_INET, 16 for AF_INET6. */
+void addr_set(struct addr *a, int family, const void *ip);
+
 /* Fills in a with the address of ss, without its port. */
 void addr_from(struct addr *a, const struct sockaddr_storage *ss);
 

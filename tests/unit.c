@@ -167,6 +167,7 @@ main(void)
 	run("addr", test_addr);
 	run("url", test_url);
 	run("domain", test_domain);
+	run("proxied", test_proxied);
 	run("say", test_say);
 	run("credit", test_credit);
 	run("account", test_account);
