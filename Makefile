@@ -49,7 +49,8 @@ ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
 	gate/admin.c gate/stray.c gate/answer.c gate/v1_answer.c gate/join.c gate/person.c \
 	gate/helper.c gate/carrier.c gate/target.c gate/guise.c gate/rewrite.c \
 	gate/origin.c gate/fetch.c gate/v1_request.c gate/v2_request.c gate/yield.c \
-	gate/caller.c gate/uplink.c gate/dial.c gate/server.c gate/client.c gate/welcome.c
+	gate/caller.c gate/arrival.c gate/uplink.c gate/dial.c gate/server.c \
+	gate/client.c gate/welcome.c
 HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
 	gate/timer.h gate/park.h gate/pollset.h gate/addr.h gate/net.h gate/conn.h \
 	gate/loop.h gate/child.h gate/listener.h gate/guest.h gate/url.h gate/proxied.h \
@@ -59,7 +60,8 @@ HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
 	gate/admin.h gate/stray.h gate/answer.h gate/v1_answer.h gate/join.h gate/person.h \
 	gate/helper.h gate/carrier.h gate/target.h gate/guise.h gate/rewrite.h \
 	gate/origin.h gate/fetch.h gate/v1_request.h gate/v2_request.h gate/yield.h \
-	gate/caller.h gate/uplink.h gate/dial.h gate/server.h gate/client.h gate/welcome.h
+	gate/caller.h gate/arrival.h gate/uplink.h gate/dial.h gate/server.h \
+	gate/client.h gate/welcome.h
 SRC = pipegate.c $(CODECS) $(ROOMS)
 OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \

@@ -31,7 +31,6 @@
 #define POLLRDHUP 0		/* then a caller's leaving is seen when it is read */
 #endif
 
-#define HEAD_MS 10000
 #define IDLE_MS 75000
 #define BODY_SILENT_MS 60000
 #define HELD_FREE_MS 10000	/* before a least rate is asked of a body */
@@ -424,17 +423,22 @@ caller_no_memory(struct caller *w)
 	caller_error(w, 503, reply_no_memory);
 }
 
+int
+caller_may_read(struct caller *w)
+{
+	if (!account_read(w->account, pollset_turn()))
+		return 0;
+	requests_evict(MEM_LARGE);	/* for what comes, and an answer to it */
+	return !conn_is_dead(w->c);
+}
+
 static void
 caller_head_ready(struct caller *w)
 {
 	struct conn *c = w->c;
 	enum io io;
 
-	if (caller_stands(w, ROW_NEXT) ||
-	    !account_read(w->account, pollset_turn()))
-		return;
-	requests_evict(MEM_LARGE);	/* for what comes, and an answer to it */
-	if (conn_is_dead(c))
+	if (caller_stands(w, ROW_NEXT) || !caller_may_read(w))
 		return;
 	if (c->rx.len == 0 && w->served)
 		c->since_ms = now_ms;
@@ -515,16 +519,22 @@ caller_events(const struct conn *c)
 	return ev;
 }
 
-/* Who may have been passed over in this turn stays asked: parked, it would stand
- * behind all that come after it. */
+enum rest
+caller_head_rests(const struct conn *c)
+{
+	const struct caller *w = c->of;
+
+	return account_has_turn(w->account, pollset_turn()) ?
+	    REST_NOW : REST_QUIET;
+}
+
 static enum rest
 caller_rests(const struct conn *c)
 {
 	const struct caller *w = c->of;
 
 	if (c->state == CONN_HEAD)
-		return account_has_turn(w->account, pollset_turn()) ?
-		    REST_NOW : REST_QUIET;
+		return caller_head_rests(c);
 	return caller_reads(w) ? REST_QUIET : REST_NOW;
 }
 
@@ -610,20 +620,14 @@ static const struct kind caller_kind = {
 void
 caller_accept(int fd, const struct addr *peer, int tunnel_only)
 {
-	struct caller *w = caller_new(peer);
+	caller_begin(&caller_kind, fd, peer, tunnel_only);
+}
 
-	if (w == NULL) {
-		close(fd);
-		return;
-	}
-	w->c = conn_new(&caller_kind, w, fd, CONN_HEAD);
-	if (w->c == NULL) {
-		caller_free(w);
-		return;
-	}
-	conn_count_in(w->c, account_octets(&account_nobody));
-	w->tunnel_only = tunnel_only != 0;
-	caller_stand(w, ROW_FRESH);
+void
+caller_admit(struct caller *w)
+{
+	conn_give(w->c, &caller_kind, w);
+	caller_next(w);
 }
 
 /* --- when memory is short */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/clock.h"
@@ -35,13 +36,33 @@ caller_new(const struct addr *peer)
 	if (w == NULL)
 		return NULL;
 	memcpy(w->peer, text, n);
-	w->trusted = peer_is_trusted(peer) != 0;
+	w->trusted = peer_is_trusted(peer) && !opt->proxy_protocol;
 	w->addressed = peer->family != 0;
 	w->https = opt->https != 0;
 	w->account = &account_nobody;
 	w->counted = SHARE_IDLE;
 	account_take(w->account, w->counted);
 	return w;
+}
+
+void
+caller_begin(const struct kind *kind, int fd, const struct addr *peer,
+    int tunnel_only)
+{
+	struct caller *w = caller_new(peer);
+
+	if (w == NULL) {
+		close(fd);
+		return;
+	}
+	w->c = conn_new(kind, w, fd, CONN_HEAD);
+	if (w->c == NULL) {
+		caller_free(w);
+		return;
+	}
+	conn_count_in(w->c, account_octets(&account_nobody));
+	w->tunnel_only = tunnel_only != 0;
+	caller_stand(w, ROW_FRESH);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "gate/list.h"
 
 struct conn;
+struct kind;
 struct stream;
 
 /* What several rooms say. */
@@ -58,6 +59,11 @@ struct caller {
 /* Makes a caller, which has no conn yet, and is nobody's in particular.  NULL: no
  * memory. */
 struct caller *caller_new(const struct addr *peer);
+
+/* Takes in the caller that connected as fd, for kind to read, which is closed where
+ * there is no memory.  tunnel_only: as in caller.h. */
+void caller_begin(const struct kind *kind, int fd, const struct addr *peer,
+    int tunnel_only);
 
 /* w's connection counts in a from now on, and as that. */
 void caller_count_in(struct caller *w, struct account *a, enum share as);

@@ -21,6 +21,7 @@
 #include "gate/join.h"
 #include "gate/yield.h"
 #include "gate/caller.h"
+#include "gate/arrival.h"
 #include "gate/server.h"
 
 #define SPARE_CONNS 16		/* besides the cap, for tunnel clients alone */
@@ -31,6 +32,7 @@ server_accepted(int fd, const struct sockaddr_storage *ss)
 {
 	size_t max = (size_t)opt->max_connections;
 	struct addr peer;
+	int over;
 
 	if (accounts_conns() >= max && caller_evict() == 0)
 		conns_bury();		/* so that it is counted no more */
@@ -39,7 +41,11 @@ server_accepted(int fd, const struct sockaddr_storage *ss)
 		return;
 	}
 	addr_from(&peer, ss);
-	caller_accept(fd, &peer, accounts_conns() >= max);
+	over = accounts_conns() >= max;
+	if (opt->proxy_protocol && peer_is_trusted(&peer))
+		arrival_accept(fd, &peer, over);
+	else
+		caller_accept(fd, &peer, over);
 }
 
 static void

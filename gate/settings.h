@@ -29,6 +29,8 @@ struct settings {
 					   NULL: where clients dial */
 	const char *admin_host, *admin_port;	/* where the admin listener is; NULL: there is none */
 	struct view offline_page;	/* HTML for an id that nobody serves; empty: our own */
+	long long proxy_protocol;	/* whether these say in a PROXY header whom they speak for,
+					   and not in fields */
 	int https;			/* callers come by https, where nobody who is believed
 					   says otherwise */
 	const char *trusted_fields;	/* names of fields that these may set, with commas between */
