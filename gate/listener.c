@@ -1,5 +1,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
@@ -7,6 +8,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -176,6 +178,23 @@ listen_at(const struct endpoint *e)
 	return fd;
 }
 
+/* An abstract name begins with a NUL, and one in the file system may end with
+ * one. */
+static void
+listener_say_unix(const struct sockaddr_un *un, socklen_t size,
+    const char *note)
+{
+	size_t from = offsetof(struct sockaddr_un, sun_path), n;
+	const char *name = un->sun_path;
+
+	n = size > from ? size - from : 0;
+	if (n > 0 && name[0] == '\0')
+		person_say("listening on unix:@%.*s%s", (int)n - 1, name + 1,
+		    note);
+	else
+		person_say("listening on unix:%.*s%s", (int)n, name, note);
+}
+
 static void
 listener_say(int fd, const char *note)
 {
@@ -188,6 +207,10 @@ listener_say(int fd, const char *note)
 	memset(&ss, 0, sizeof(ss));
 	if (getsockname(fd, (struct sockaddr *)&ss, &n) == -1)
 		die("getsockname:");
+	if (ss.ss_family == AF_UNIX) {
+		listener_say_unix((const void *)&ss, n, note);
+		return;
+	}
 	addr_from(&a, &ss);
 	port = ntohs(ss.ss_family == AF_INET6 ?
 	    ((struct sockaddr_in6 *)(void *)&ss)->sin6_port :
@@ -216,24 +239,36 @@ listener_endpoint(const char *host, const char *port)
 	return &e;
 }
 
-void
-listener_open(struct listener *l, const char *host, const char *port,
-    const struct listener_ops *ops)
+/* From now on fd is accepted from. */
+static void
+listener_begin(struct listener *l, int fd, const struct listener_ops *ops)
 {
-	int fd = listen_at(listener_endpoint(host, port));
-	const char *note = ops->note != NULL ? ops->note : "";
-
 	l->ops = ops;
-	l->path = unix_path(host);
 	l->c = conn_new(&listener_kind, l, fd, CONN_LISTEN);
 	if (l->c == NULL)
 		die("no memory to start");
 	spare_open();
-	if (l->path != NULL)
-		person_say("listening on %s%s", host, note);
-	else
-		listener_say(fd, note);
+	listener_say(fd, ops->note != NULL ? ops->note : "");
 	say_flush();
+}
+
+void
+listener_open(struct listener *l, const char *host, const char *port,
+    const struct listener_ops *ops)
+{
+	l->path = unix_path(host);
+	listener_begin(l, listen_at(listener_endpoint(host, port)), ops);
+}
+
+void
+listener_adopt(struct listener *l, int fd, const struct listener_ops *ops)
+{
+	int one = 1;
+
+	if (fd_prepare(fd) == -1)
+		die("fcntl:");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	listener_begin(l, fd, ops);
 }
 
 void

@@ -36,7 +36,12 @@ struct listener {
 void listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops);
 
-/* Listens no more, and removes what it made in the file system; nothing happens where it does not listen. */
+/* Listens with fd, a stream socket that listens already, and prints where.  What
+ * stands for it in the file system is not ours. */
+void listener_adopt(struct listener *l, int fd, const struct listener_ops *ops);
+
+/* Listens no more, and removes what it made in the file system; nothing happens
+ * where it does not listen. */
 void listener_close(struct listener *l);
 
 #endif

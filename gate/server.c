@@ -11,6 +11,7 @@
 #include "gate/addr.h"
 #include "gate/child.h"
 #include "gate/listener.h"
+#include "gate/supervisor.h"
 #include "gate/settings.h"
 #include "gate/link.h"
 #include "gate/stream.h"
@@ -103,6 +104,7 @@ server_stop(void)
 	loop_stop();
 	listener_close(&callers_at);
 	admin_close();
+	supervisor_tell("STOPPING=1");
 	log_event(LEVEL_INFO, "event=stopping");
 	tunnels_refuse_all(504, reply_stopping);
 	links_stop();
@@ -129,12 +131,18 @@ static const struct program server_program = {
 int
 server_run(void)
 {
+	int handed = supervisor_begin();	/* before there are others of that number */
+
 	loop_init(&server_program);
 	accounts_start((size_t)opt->max_connections,
 	    (size_t)opt->max_connections / 4);
 	tunnels_start();
-	listener_open(&callers_at, opt->host, opt->port, &server_ops);
+	if (handed != -1)
+		listener_adopt(&callers_at, handed, &server_ops);
+	else
+		listener_open(&callers_at, opt->host, opt->port, &server_ops);
 	admin_open();
+	supervisor_tell("READY=1");
 	log_event(LEVEL_INFO, "event=start version=" PIPEGATE_VERSION
 	    " max_connections=%lld max_memory=%zu", opt->max_connections,
 	    budget_max());
