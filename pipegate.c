@@ -151,7 +151,12 @@ static const char usage_server[] =
 "  PIPEGATE_ADMIN              none: host:port or unix:/path, where /ask is\n"
 "  PIPEGATE_OFFLINE_PAGE       our own: file with a page for ids nobody serves\n"
 "  PIPEGATE_TRUSTED_PROXIES    127.0.0.0/8,::1: whose X-Forwarded-* are believed\n"
-"  PIPEGATE_TRUSTED_FIELDS     none: further fields that these may set\n";
+"  PIPEGATE_TRUSTED_FIELDS     none: further fields that these may set\n"
+"  PIPEGATE_PROXY_PROTOCOL     0; 1: these send a PROXY header in place of fields\n"
+"  PIPEGATE_SCHEME             http, or https: how callers come, if nobody says it\n"
+"  LISTEN_FDS                  1: a socket to listen on is handed over (systemd)\n"
+"  LISTEN_PID                  to which process\n"
+"  NOTIFY_SOCKET               where to say that the server is ready (systemd)\n";
 
 static const char usage_client[] =
 "usage: pipegate client TARGET_URL SERVER_URL [--connect COMMAND]\n"

@@ -24,12 +24,16 @@ def listening(port):
 
 
 def stunnel(t, server, cert, key):
-    """stunnel before the server: its port."""
+    """stunnel before the server, which wants no PROXY header: its port."""
     port = free_port()
+    return stunnel_run(t, port, "foreground = yes\npid =\n[pipegate]\naccept = 127.0.0.1:%d\nconnect = 127.0.0.1:%d\n"
+                       "cert = %s\nkey = %s\n" % (port, server.port, cert, key))
+
+
+def stunnel_run(t, port, text):
     path = os.path.join(t.folder, "stunnel-%d.conf" % port)
     with open(path, "w") as f:
-        f.write("foreground = yes\npid =\n[pipegate]\naccept = 127.0.0.1:%d\nconnect = 127.0.0.1:%d\n"
-                "cert = %s\nkey = %s\n" % (port, server.port, cert, key))
+        f.write(text)
     t.spawn(["stunnel4", path])
     t.wait(lambda: listening(port), "stunnel")
     return port
@@ -141,6 +145,48 @@ def through_stunnel(t):
     equal(t.get(again, "/demo/echo", seconds=20).status, 200, "after the restart")
     no_children(t, client)
     tunnel_through(t, again, origin, "wss://127.0.0.1:%d/" % port, env)
+
+
+def stunnel_of_ours(t, server, cert, key):
+    """stunnel before the server, set up as contrib has it: its port."""
+    port = free_port()
+    with open(os.path.join(harness.ROOT, "contrib", "stunnel.conf")) as f:
+        text = f.read()
+    for old, new in (("accept = 443", "accept = 127.0.0.1:%d" % port), ("127.0.0.1:8000\n", "127.0.0.1:%d\n" % server.port),
+                     ("/etc/stunnel/fullchain.pem", cert), ("/etc/stunnel/privkey.pem", key),
+                     ("setuid = stunnel4\n", ""), ("setgid = stunnel4\n", "")):
+        equal(text.count(old), 1, "places of %r in contrib/stunnel.conf" % old)
+        text = text.replace(old, new)
+    return stunnel_run(t, port, text)
+
+
+def asked_from(address, port, ca, fields):
+    """The status of a request over TLS from another address of this machine."""
+    context = harness.ssl.create_default_context(cafile=ca)
+    sock = harness.socket.create_connection(("127.0.0.1", port), 10 * harness.SLOW, (address, 0))
+    with context.wrap_socket(sock, server_hostname="localhost") as tls:
+        return harness.Conn(tls).get("/demo/echo", fields).status
+
+
+@scenario(needs=STUNNEL)
+def callers_through_stunnel(t):
+    """Behind stunnel, set up as contrib has it, the service is told the caller's own address and https, whatever the
+    caller says; a tunnel's client comes the same way."""
+    origin = t.origin()
+    server = t.server(env={"PIPEGATE_PROXY_PROTOCOL": "1", "PIPEGATE_SCHEME": "https"})
+    ca = authority(t, "ca")
+    port = stunnel_of_ours(t, server, *certificate(t, ca, "good", "DNS:localhost"))
+    client = t.client("wss://localhost:%d/" % port, origin, ready=False, env={"SSL_CERT_FILE": ca})
+    client.wait_out("/demo/", 20)
+    for address in ("127.0.0.1", "127.0.0.2", "127.9.8.7"):
+        for lies in ([], [("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-Proto", "http"), ("X-Real-IP", "9.9.9.9"),
+                          ("Forwarded", "for=9.9.9.9")]):
+            equal(asked_from(address, port, ca, lies), 200, "status")
+            got = origin.requests[-1]
+            equal([got.all(n) for n in ("x-forwarded-for", "x-real-ip", "x-forwarded-proto", "forwarded")],
+                  [[address], [address], ["https"], []], "what the service is told")
+    contains(server.err(), "event=client-connected id=demo peer=127.0.0.1 ", "the log")
+    no_children(t, client)
 
 
 @scenario(needs=STUNNEL)

@@ -24,6 +24,8 @@ SERVER_VARIABLES = [
     ("PIPEGATE_MAX_MEMORY", ["", "64M", "-1"]),
     ("PIPEGATE_MAX_CONNECTIONS", ["", "many", "-1"]),
     ("PIPEGATE_TRUSTED_PROXIES", ["localhost", "10.0.0.0/33", "1.2.3", "::1/129"]),
+    ("PIPEGATE_PROXY_PROTOCOL", ["", "2", "-1", "yes", "v2"]),
+    ("PIPEGATE_SCHEME", ["", "HTTPS", "wss", "https "]),
 ]
 
 
