@@ -36,11 +36,16 @@ view_same(struct view a, struct view b)
 	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
 }
 
+/* Whether w came by https: as a service is told. */
 static int
 caller_is_secure(const struct caller *w, const struct http_head *h)
 {
-	return w->trusted &&
-	    http_equal_nocase(field_value(h, "x-forwarded-proto"), "https");
+	struct view said = field_value(h, "x-forwarded-proto");
+
+	if (w->trusted && http_equal_nocase(said, "http"))
+		return 0;
+	return w->https ||
+	    (w->trusted && http_equal_nocase(said, "https"));
 }
 
 /* Behind TLS no other host can set it: browsers see to that by its name. */

@@ -158,6 +158,16 @@ def pages_bring_the_pin(t):
 
 
 @scenario(quick=True)
+def pins_behind_a_scheme(t):
+    """Where PIPEGATE_SCHEME is https the pin is secure, unless a trusted peer says http."""
+    pin = "pipegate-pin=demo; Path=/; HttpOnly; SameSite=Lax"
+    for env, says, secure in (({}, "x", True), ({}, "http", False), ({"PIPEGATE_TRUSTED_PROXIES": ""}, "http", True)):
+        origin, server, _ = t.trio(server_env=dict(env, PIPEGATE_SCHEME="https"))
+        equal(pins(t, server, origin, fields=[("X-Forwarded-Proto", says)]),
+              ["__Host-" + pin + "; Secure" if secure else pin], "%r, says %s" % (env, says))
+
+
+@scenario(quick=True)
 def strays_with_the_pin_are_sent_back(t):
     """Where no Referer tells, the pin does: if the browser says that a page of this host asks."""
     origin, server, _ = t.trio()
