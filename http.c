@@ -294,8 +294,8 @@ view_number(struct view v, long long *out)
  * Names that mean something here, by their length, with the rules for each.
  */
 enum name_id {
-	N_OTHER, N_ACCEPT, N_CONNECTION, N_COOKIE, N_CORRELATION, N_DATE,
-	N_EXPECT, N_FORWARDED, N_HOST, N_LENGTH, N_MAX_FORWARDS, N_TE, N_TRANSFER,
+	N_OTHER, N_ACCEPT, N_CONNECTION, N_CORRELATION, N_DATE, N_EXPECT,
+	N_FORWARDED, N_HOST, N_LENGTH, N_MAX_FORWARDS, N_TE, N_TRANSFER,
 	N_UPGRADE, N_X_FOR, N_X_HOST, N_X_PREFIX, N_X_PROTO, N_X_REAL
 };
 
@@ -326,7 +326,7 @@ static const struct name names[][5] = {
 	[5] = { { "range", N_OTHER, R_HEAD } },
 	[6] = {
 		{ "accept", N_ACCEPT, 0 },
-		{ "cookie", N_COOKIE, R_KEPT | R_HEAD },
+		{ "cookie", N_OTHER, R_KEPT | R_HEAD },
 		{ "expect", N_EXPECT, R_HEAD },
 		{ "pragma", N_OTHER, R_HEAD }
 	},
@@ -527,6 +527,16 @@ http_field_find(const struct http_field *f, size_t n, const char *name)
 		if (f[i].name.n == want.n && http_same_nocase(f[i].name, want))
 			return &f[i];
 	return NULL;
+}
+
+struct view
+http_field_value(const struct http_head *h, const char *name)
+{
+	const struct view none = { (const unsigned char *)"", 0 };
+	const struct http_field *f = http_field_find(h->field, h->nfields,
+	    name);
+
+	return f != NULL ? f->value : none;
 }
 
 /*
@@ -1689,91 +1699,6 @@ pass_max_forwards(struct pass *p, struct view value)
 	return pass_composed(p, from);
 }
 
-/* Takes text off the front of v.  Returns whether v began with it. */
-static int
-view_take(struct view *v, struct view text)
-{
-	if (v->n < text.n || memcmp(v->p, text.p, text.n) != 0)
-		return 0;
-	v->p += text.n;
-	v->n -= text.n;
-	return 1;
-}
-
-static int
-view_take_text(struct view *v, const char *text)
-{
-	return view_take(v, view_of(text));
-}
-
-/* The next name=value of a Cookie, perhaps an empty one. */
-static struct view
-cookie_next(struct view *cookies)
-{
-	return http_trim(view_split(cookies, ';'));
-}
-
-static int
-cookie_is_ours(struct view pair)
-{
-	view_take_text(&pair, "__Host-");
-	return view_take_text(&pair, HTTP_PIN) &&
-	    (pair.n == 0 || pair.p[0] == '=' || pair.p[0] == '~');
-}
-
-static int
-cookies_have_ours(struct view cookies)
-{
-	while (cookies.n > 0)
-		if (cookie_is_ours(cookie_next(&cookies)))
-			return 1;
-	return 0;
-}
-
-/* Makes *pair, which is ours, that of the service of which it is a copy: name=value.
- * Returns 0 where it is none for this request. */
-static int
-pass_copy(const struct pass *p, struct view *pair, struct view *name)
-{
-	if (p->how->in_place.n == 0 || !view_take_text(pair, HTTP_PIN "~"))
-		return 0;
-	*name = view_split(pair, '=');
-	return name->n > 0 && view_take(pair, p->how->in_place) &&
-	    view_take_text(pair, "~");
-}
-
-static void
-pass_put_cookie(struct pass *p, size_t from, struct view pair)
-{
-	struct view name = { NULL, 0 };
-
-	if (pair.n == 0 || (cookie_is_ours(pair) && !pass_copy(p, &pair, &name)))
-		return;
-	if (p->scratch.len > from)
-		http_put(&p->scratch, "; ");
-	if (name.n > 0) {
-		http_put_view(&p->scratch, name);
-		http_put(&p->scratch, "=");
-	}
-	http_put_view(&p->scratch, pair);
-}
-
-/* Takes the cookies that are our own out of a Cookie.  Returns whether any are
- * left. */
-static int
-pass_cookie(struct pass *p, struct view *cookies)
-{
-	struct view rest = *cookies;
-	size_t from = p->scratch.len;
-
-	if (!cookies_have_ours(rest))
-		return 1;
-	while (rest.n > 0)
-		pass_put_cookie(p, from, cookie_next(&rest));
-	*cookies = pass_composed(p, from);
-	return cookies->n > 0;
-}
-
 /* Takes note of field f, which says how the request came, or passes it on:
  * only of a trusted peer. */
 static void
@@ -1833,8 +1758,6 @@ pass_field(struct pass *p, const struct http_field *f, int keep_upgrade)
 	if (!pass_keeps(p, f, name, keep_upgrade))
 		return;
 	p->out[p->n] = *f;
-	if (name->id == N_COOKIE && !pass_cookie(p, &p->out[p->n].value))
-		return;
 	if (name->id == N_HOST)
 		p->out[p->n].value = p->head->host;
 	else if (name->id == N_MAX_FORWARDS)
@@ -2158,8 +2081,7 @@ ans_put_final(struct http_out *o, const struct http_answer_shape *shape,
 
 	if (shape->date >= 0 && !h->dated)
 		put_date(o, shape->date);
-	if (shape->cookie.n > 0)
-		put_named(o, "set-cookie", shape->cookie);
+	http_put_view(o, shape->lines);
 	if (shape->correlation_id.n > 0)
 		put_named(o, "x-pipegate-correlation-id",
 		    shape->correlation_id);
@@ -2442,24 +2364,6 @@ path_id_ok(struct view v)
 	return v.n > 0 && v.n <= 128 && octet_all(v, O_ID) &&
 	    !http_equal(v, ".") && !http_equal(v, "..") &&
 	    !http_equal(v, "healthz");
-}
-
-int
-http_cookie_find(struct view *value, const struct http_head *h, const char *name)
-{
-	const struct http_field *f = h->field, *end = f + h->nfields;
-	struct view rest;
-
-	while ((f = http_field_find(f, (size_t)(end - f), "cookie")) != NULL) {
-		rest = f++->value;
-		while (rest.n > 0) {
-			*value = cookie_next(&rest);
-			if (view_take_text(value, name) &&
-			    view_take_text(value, "="))
-				return 1;
-		}
-	}
-	return 0;
 }
 
 int

@@ -202,6 +202,9 @@ int http_list_has(struct view v, const char *token);
 const struct http_field *http_field_find(const struct http_field *f, size_t n,
     const char *name);
 
+/* The value of the first field of h called name, or an empty view. */
+struct view http_field_value(const struct http_head *h, const char *name);
+
 /* Parses a request head from b[0..n), strictly: CRLF only, one empty line
  * before it allowed, framing checked (RFC 9112 6.3, without its leniencies),
  * one Host, which is a name without '%' or an address, and a port up to 65535.
@@ -286,19 +289,7 @@ struct http_forwarding {
 	struct view trusted_fields;	/* PIPEGATE_TRUSTED_FIELDS, or empty */
 	struct view prefix;	/* "/{id}" */
 	struct view correlation_id;	/* 32 hex digits */
-	struct view in_place;	/* the id, where its prefix was not in the path: see HTTP_PIN; or empty */
 };
-
-/* Cookies of our own are called so, perhaps with __Host- before that, and are never
- * passed to a service.  What follows a ~ in the name is the name of a cookie of a
- * service's, whose value follows that service's id and a ~ (a copy, since its own is
- * sent under the prefix alone): a request that goes to that id in place has it so. */
-#define HTTP_PIN "pipegate-pin"
-
-/* The value of the first cookie of request h called name (RFC 6265 5.4), in *value,
- * which points into h.  Returns 1; or 0: there is none. */
-int http_cookie_find(struct view *value, const struct http_head *h,
-    const char *name);
 
 /* Writes into out (room for HTTP_LINK_FIELDS) the fields of request h as they
  * go over a link: without the hop-by-hop ones and those that Connection
@@ -405,7 +396,7 @@ struct http_answer_shape {
 	int keep_alive;		/* else Connection: close is written (for a 1.0 caller that is kept, Connection: keep-alive) */
 	long long date;		/* seconds since the epoch, for Date where there is none (not in 1xx); -1: none */
 	struct view correlation_id;	/* x-pipegate-correlation-id replaces the origin's (not in 1xx) */
-	struct view cookie;	/* of a Set-Cookie that is added (not in 1xx); empty: none is */
+	struct view lines;	/* more fields, each with its CRLF (not in 1xx); or empty */
 };
 
 /* Writes the answer's head h, which came over a link or is our own (with status,

@@ -18,9 +18,10 @@
 #include "gate/v2.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
-#include "gate/stray.h"
+#include "gate/pin.h"
 #include "gate/answer.h"
 
+#define COOKIES_MAX 8192	/* octets of our own cookies in an answer */
 #define AGAIN_MS 10000		/* for so long a request that clients refuse is given out again */
 
 void
@@ -202,8 +203,12 @@ const char answer_malformed[] =
 int
 answer_parse(struct http_head *h, const struct stream *s, struct view text)
 {
-	return http_link_answer_parse(h, text.p, text.n,
+	int r = http_link_answer_parse(h, text.p, text.n,
 	    view_of(caller_of(s)->head_only ? "HEAD" : "GET"));
+
+	if (r != -1)
+		pin_guard(h);
+	return r;
 }
 
 /* How the answer goes to the caller. */
@@ -224,10 +229,12 @@ answer_put(struct stream *s, const struct http_head *h,
     enum http_framing framing)
 {
 	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
-	struct http_out o = { space, sizeof(space), 0 };
+	static unsigned char lines[COOKIES_MAX];
+	struct http_out o = { space, sizeof(space), 0 }, more =
+	    { lines, sizeof(lines), 0 };
 	const struct caller *w = caller_of(s);
 	struct http_answer_shape shape;
-	char hex[32], cookie[PIN_COOKIE_MAX];
+	char hex[32];
 
 	memset(&shape, 0, sizeof(shape));
 	ws_hex_put(hex, s->id);
@@ -237,8 +244,9 @@ answer_put(struct stream *s, const struct http_head *h,
 	shape.date = clock_wall();
 	shape.correlation_id.p = (const unsigned char *)hex;
 	shape.correlation_id.n = sizeof(hex);
-	pin_put(cookie, w, h);
-	shape.cookie = view_of(cookie);
+	if (h->status >= 200 && !s->tunnel->as_is)
+		pin_put(&more, w, h, s->tunnel->id);
+	shape.lines = http_out_view(&more);
 	http_answer_put(&o, &shape, h);
 	must(o.len <= o.cap);		/* what is added is little */
 	conn_put(s->http, space, o.len);

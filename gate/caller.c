@@ -19,6 +19,7 @@
 #include "gate/to_link.h"
 #include "gate/from_link.h"
 #include "gate/reply.h"
+#include "gate/pin.h"
 #include "gate/route.h"
 #include "gate/tunnel.h"
 #include "gate/stray.h"
@@ -53,17 +54,6 @@ request_loops(const struct http_head *h, const struct tunnel *t)
 	return s != NULL && s->tunnel == t;
 }
 
-/* HTTP/2 over cleartext is not tunnelled: such a request goes on without its
- * Upgrade. */
-static int
-upgrade_is_h2c(const struct http_head *h)
-{
-	const struct http_field *f = http_field_find(h->field, h->nfields,
-	    "upgrade");
-
-	return f != NULL && http_list_has(f->value, "h2c");
-}
-
 static struct stream *
 request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 {
@@ -77,8 +67,7 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 		return NULL;
 	s->tunnel = t;
 	answer_attach(s, w);
-	s->upgrade = h->upgrade && h->framing == HTTP_NO_BODY &&
-	    !upgrade_is_h2c(h);
+	s->upgrade = request_upgrades(h) != 0;
 	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;
 	http_body_init(&s->to_link.body, h->framing, h->length);
 	stream_label(s, "%s %s", h->method, h->path);
@@ -235,6 +224,18 @@ caller_lead(struct caller *w, const struct http_head *h, const struct route *r,
 	}
 }
 
+/* Keeps what the way of request h means for it, and for its answer. */
+static void
+caller_note_way(struct caller *w, const struct http_head *h,
+    const struct route *r, enum stray stray)
+{
+	w->in_place = stray == STRAY_IN_PLACE;
+	if (r->leads == HTTP_ROUTE_TUNNEL && !r->by_host && !w->in_place)
+		pin_note(w, h, r->id);
+	else
+		pin_note_none(w);
+}
+
 static void
 caller_request(struct caller *w, const struct http_head *h)
 {
@@ -244,7 +245,7 @@ caller_request(struct caller *w, const struct http_head *h)
 
 	route_find(&r, h);
 	stray = stray_find(&home, w, h, &r);
-	pin_note(w, h, &r);
+	caller_note_way(w, h, &r, stray);
 	if (loop_is_stopping()) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, reply_stopping);

@@ -29,23 +29,13 @@ guise_ok(const char *text)
 	    url_take_authority(&rest, &authority) && rest.n == 0;
 }
 
-static struct view
-field_value(const struct http_head *h, const char *name)
-{
-	static const struct view none = { (const unsigned char *)"", 0 };
-	const struct http_field *f = http_field_find(h->field, h->nfields,
-	    name);
-
-	return f != NULL ? f->value : none;
-}
-
 static int
 host_is_public(struct view authority, const struct http_head *h)
 {
 	if (authority.n == 0)
 		return 0;
 	return http_same_nocase(authority, h->host) ||
-	    http_same_nocase(authority, field_value(h, "x-forwarded-host"));
+	    http_same_nocase(authority, http_field_value(h, "x-forwarded-host"));
 }
 
 /* Writes a field whose value is a URL: one of the public host as one of t. */
@@ -60,7 +50,7 @@ guise_put_url(struct http_out *o, const struct http_field *f,
 		http_put_field(o, f->name, f->value);
 		return;
 	}
-	url_take_path(&rest, field_value(h, "x-forwarded-prefix"));
+	url_take_path(&rest, http_field_value(h, "x-forwarded-prefix"));
 	http_put_view(o, f->name);
 	http_put(o, ": ");
 	http_put_view(o, target_origin(t, &authority));

@@ -29,7 +29,7 @@ enum row {
 	ROWS
 };
 
-/* Which cookie an answer is to bring if it is a page: see stray.h. */
+/* Which cookie an answer is to bring if it is a page: see pin.h. */
 enum pin { PIN_NONE, PIN_PLAIN, PIN_SECURE };
 
 /* Lives as long as its conn, or until that becomes a link. */
@@ -53,6 +53,8 @@ struct caller {
 	/* of the request at hand, for its answer; as in struct http_error */
 	unsigned int minor: 1, head_only: 1, html: 1, keep_alive: 1;
 	unsigned int pin: 2;	/* enum pin */
+	unsigned int copies: 1;	/* bring copies of cookies: see pin.h */
+	unsigned int in_place: 1;	/* leads to its tunnel without its prefix: see stray.h */
 	char peer[];		/* its address as text, or "unknown" */
 };
 

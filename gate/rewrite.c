@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "gate/say.h"
+#include "gate/cookie.h"
 #include "gate/target.h"
 #include "gate/url.h"
 #include "gate/rewrite.h"
 
 #define HOME_MAX 1024
-#define COPIES_MAX 8192		/* octets, beyond which no cookie is copied */
 
 static struct view
 view_from(struct view v, size_t i)
@@ -28,14 +28,26 @@ view_begins_nocase(struct view v, const char *text)
 /* --- how a request came */
 
 struct way {
-	struct view proto, host, prefix, agent;
+	struct view proto, host, prefix;
 };
 
+/* Whether v has none of these octets. */
+static int
+view_lacks(struct view v, const char *octets)
+{
+	view_until(&v, octets);
+	return v.n == 0;
+}
+
+/* What stands in the URL of callers, and a prefix in the Path of cookies too.  A list of
+ * hosts is none. */
 static int
 way_is_known(const struct way *way)
 {
 	return way->proto.n > 0 && way->host.n > 0 &&
-	    memchr(way->host.p, ',', way->host.n) == NULL &&	/* a list of hosts is none */
+	    view_lacks(way->host, ",/?#@\\ \t\"<>") &&
+	    (way->prefix.n == 0 || http_path_ok(way->prefix)) &&
+	    view_lacks(way->prefix, "?#;\\\"") &&
 	    way->proto.n + way->host.n + way->prefix.n < HOME_MAX;
 }
 
@@ -58,7 +70,6 @@ way_read(struct way *way, const struct http_head *h)
 	way->proto = way_value(h, "x-forwarded-proto");
 	way->host = way_value(h, "x-forwarded-host");
 	way->prefix = way_value(h, "x-forwarded-prefix");
-	way->agent = way_value(h, "user-agent");
 }
 
 static struct view
@@ -94,7 +105,6 @@ home_note(struct home *home, const struct http_head *h)
 	size_t cap;
 
 	way_read(&way, h);
-	home->browser = view_begins_nocase(way.agent, "Mozilla/");
 	if (home_is(home, &way))
 		return;
 	home_forget(home);
@@ -184,6 +194,17 @@ view_behind(struct view v, const char *octets)
 	return v;
 }
 
+/* v behind url= where it begins so, else v. */
+static struct view
+url_behind_name(struct view v)
+{
+	struct view rest = view_behind(view_from(v, 3), " \t");
+
+	if (rest.n == 0 || rest.p[0] != '=')
+		return v;
+	return view_behind(view_from(rest, 1), " \t");
+}
+
 /* The URL in the value of Refresh, as browsers read it: behind the seconds, a ; or ,
  * and perhaps url= and a quote. */
 static struct view
@@ -194,7 +215,7 @@ refresh_url(struct view v)
 	v = view_behind(v, "0123456789. \t");
 	v = view_behind(v, ";, \t");
 	if (view_begins_nocase(v, "url"))
-		v = view_behind(view_from(v, 3), " \t=");
+		v = url_behind_name(v);
 	if (v.n == 0 || (v.p[0] != '"' && v.p[0] != '\''))
 		return v;
 	quote[0] = (char)v.p[0];
@@ -244,6 +265,14 @@ service_host(const struct rewrite *r)
 	return host;
 }
 
+/* Whether domain has hosts of tunnels under it, as far as we know. */
+static int
+reaches_hosts(const struct rewrite *r, struct view domain)
+{
+	return r->target->host[0] != '\0' && domain.n > 0 &&
+	    http_name_under(view_of(r->target->host), domain);
+}
+
 static int
 domain_leaves(const struct rewrite *r, struct view domain)
 {
@@ -252,7 +281,8 @@ domain_leaves(const struct rewrite *r, struct view domain)
 	if (domain.n > 0 && domain.p[0] == '.')
 		domain = view_from(domain, 1);
 	if (own.n == 0)
-		return http_same_nocase(domain, service_host(r));
+		return http_same_nocase(domain, service_host(r)) ||
+		    reaches_hosts(r, domain);
 	return domain.n > 0 && !http_name_under(domain, own);
 }
 
@@ -279,23 +309,11 @@ put_cookie_path(struct rewrite *r, struct view path)
 		http_put_view(&r->out, path);
 }
 
-/* Splits an attribute of a cookie into its name and its value. */
-static struct view
-attribute_name(struct view attribute, struct view *value)
-{
-	struct view name = view_until(&attribute, "=");
-
-	if (attribute.n > 0)
-		attribute = view_from(attribute, 1);
-	*value = http_trim(attribute);
-	return http_trim(name);
-}
-
 /* Writes one attribute of a cookie, with the ; before it. */
 static void
 put_attribute(struct rewrite *r, struct view attribute, int whole_host)
 {
-	struct view value, name = attribute_name(attribute, &value), before;
+	struct view value, name = cookie_split(attribute, &value), before;
 
 	if (http_equal_nocase(name, "domain") && domain_leaves(r, value))
 		return;
@@ -336,48 +354,6 @@ put_cookie(struct rewrite *r, struct view rest)
 	return 1;
 }
 
-/* Whether a cookie that a service sets is one of all its paths, and would not be sent
- * outside of its prefix. */
-static int
-cookie_is_whole(const struct rewrite *r, struct view rest)
-{
-	struct view pair = view_until(&rest, ";"), value, name;
-	int whole = 0;
-
-	while (rest.n > 0) {
-		name = attribute_name(attribute_next(&rest), &value);
-		if (http_equal_nocase(name, "path"))
-			whole = is_whole(r, value);
-	}
-	return whole && !is_whole_host(pair) && home_prefix(r->home).n > 0 &&
-	    memchr(pair.p, '=', pair.n) != NULL;
-}
-
-/* Writes the copy of a cookie that is sent outside of the prefix too. */
-static void
-put_copy(struct rewrite *r, struct view rest)
-{
-	struct view pair = view_until(&rest, ";"), value, name, attribute;
-
-	http_put(&r->out, HTTP_PIN "~");
-	http_put_view(&r->out, attribute_name(pair, &value));
-	http_put(&r->out, "=");
-	http_put(&r->out, strrchr(r->home->url + r->home->prefix, '/') + 1);
-	http_put(&r->out, "~");
-	http_put_view(&r->out, value);
-	while (rest.n > 0) {
-		attribute = attribute_next(&rest);
-		name = attribute_name(attribute, &value);
-		if (http_equal_nocase(name, "path") ||
-		    http_equal_nocase(name, "domain") ||
-		    http_equal_nocase(name, "httponly"))
-			continue;
-		http_put(&r->out, ";");
-		http_put_view(&r->out, attribute);
-	}
-	http_put(&r->out, "; Path=/; HttpOnly");
-}
-
 /* --- an answer */
 
 static int
@@ -410,37 +386,19 @@ written(const struct rewrite *r, size_t from)
 	return v;
 }
 
-static void
-add_copy(struct rewrite *r, struct http_head *out, const struct http_field *f)
-{
-	struct http_field *copy = &out->field[out->nfields];
-	size_t from = r->out.len;
-
-	if (from > COPIES_MAX || out->nfields == ARRAY_LEN(out->field) ||
-	    !http_equal_nocase(f->name, "set-cookie") ||
-	    !cookie_is_whole(r, f->value))
-		return;
-	put_copy(r, f->value);
-	copy->name = f->name;
-	copy->value = written(r, from);
-	out->nfields++;
-}
-
 int
 rewrite_answer(struct http_head *out, const struct target *t,
     const struct home *home)
 {
 	static unsigned char space[2 * HTTP_LINK_HEAD_MAX];
 	struct rewrite r = { { space, sizeof(space), 0 }, t, home };
-	size_t i, from, n = out->nfields;
+	size_t i, from;
 
 	if (home->url == NULL)
 		return 0;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < out->nfields; i++) {
 		struct http_field *f = &out->field[i];
 
-		if (home->browser)
-			add_copy(&r, out, f);
 		from = r.out.len;
 		if (rewrite_value(&r, f))
 			f->value = written(&r, from);

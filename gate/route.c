@@ -125,6 +125,13 @@ route_find(struct route *r, const struct http_head *h)
 		r->leads = HTTP_ROUTE_STAR;
 }
 
+int
+request_upgrades(const struct http_head *h)
+{
+	return h->upgrade && h->framing == HTTP_NO_BODY &&
+	    !http_list_has(http_field_value(h, "upgrade"), "h2c");
+}
+
 /* The domain that the public URL names, else the first. */
 static const char *
 domain_public(void)

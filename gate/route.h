@@ -33,6 +33,10 @@ void route_name(struct route *r, struct view name);
 /* Whether name is one of PIPEGATE_DOMAIN, or under one. */
 int route_is_ours(struct view name);
 
+/* Whether request h asks for a protocol switch that may pass: HTTP/2 over cleartext,
+ * and one with a body, go on without. */
+int request_upgrades(const struct http_head *h);
+
 /* Says where callers find the tunnel id; domain: its own, or NULL. */
 void route_public(struct ws_public *public, const char *id, const char *domain);
 

@@ -80,6 +80,14 @@ view_hash(struct view v, unsigned long long seed)
 	return seed >> 32;
 }
 
+/* Drops the first n octets of v, which has as many. */
+static inline void
+view_skip(struct view *v, size_t n)
+{
+	v->p += n;
+	v->n -= n;
+}
+
 /* Cuts the front of *rest off, up to the first octet that is one of stops, or
  * all of it.  Returns what was cut; *rest then begins with that octet. */
 struct view view_until(struct view *rest, const char *stops);

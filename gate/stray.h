@@ -1,8 +1,8 @@
 /*
  * Strays: requests that a page of a tunnel makes outside of it, since the app knows
  * nothing of its prefix and asks for /style.css.  Where a stray comes from is told by
- * its Referer, or by the pin: a cookie that the server gives with the pages of a tunnel,
- * and which counts where the browser says that a page of this host asks.
+ * its Referer; where that tells of no tunnel, by the pin (pin.h), which counts if the
+ * browser says that a page of this host asks.
  *
  * Strays are sent back under their prefix and never served where they stand: one URL
  * would have the contents of two tunnels in the caches of browsers.  An Upgrade, which
@@ -28,16 +28,5 @@ enum stray {
  * its tunnel, and points into h. */
 enum stray stray_find(struct view *id, const struct caller *w,
     const struct http_head *h, const struct route *r);
-
-/* Notes in w which pin the answer to its request h is to bring. */
-void pin_note(struct caller *w, const struct http_head *h,
-    const struct route *r);
-
-#define PIN_COOKIE_MAX 256	/* octets, with the NUL */
-
-/* The Set-Cookie that answer h to w's request, which has a stream, is to bring: text, or
- * "" where it brings none. */
-void pin_put(char out[PIN_COOKIE_MAX], const struct caller *w,
-    const struct http_head *h);
 
 #endif

@@ -14,6 +14,7 @@
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/reply.h"
+#include "gate/pin.h"
 #include "gate/route.h"
 #include "gate/tunnel.h"
 
@@ -384,12 +385,11 @@ request_head(struct http_head *out, const struct stream *s,
 	const struct caller *w = s->http->of;
 	struct http_forwarding f;
 	struct route r;
-	int n, in_place;
+	int n;
 
 	memset(out, 0, offsetof(struct http_head, field));
 	route_find(&r, h);
-	in_place = !http_equal(r.id, s->tunnel->id) || r.leads != HTTP_ROUTE_TUNNEL;
-	out->path = in_place ? h->path : r.rest;
+	out->path = w->in_place ? h->path : r.rest;
 	memset(&f, 0, sizeof(f));
 	ws_hex_put(hex, s->id);
 	f.peer = view_of(w->addressed ? w->peer : "");
@@ -399,8 +399,6 @@ request_head(struct http_head *out, const struct stream *s,
 	f.prefix.p = (const unsigned char *)prefix;
 	f.prefix.n = r.by_host ? 0 :
 	    text_put(prefix, sizeof(prefix), "/%s", s->tunnel->id);
-	if (in_place)
-		f.in_place = view_of(s->tunnel->id);
 	f.correlation_id.p = (const unsigned char *)hex;
 	f.correlation_id.n = sizeof(hex);
 	out->method = h->method;
@@ -409,6 +407,7 @@ request_head(struct http_head *out, const struct stream *s,
 	if (n < 0)
 		return n;
 	out->nfields = (size_t)n;
+	pin_strip(out, w->in_place ? s->tunnel->id : NULL);
 	return 0;
 }
 

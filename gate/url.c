@@ -4,13 +4,6 @@
 #include "gate/say.h"
 #include "gate/url.h"
 
-static void
-view_skip(struct view *v, size_t n)
-{
-	v->p += n;
-	v->n -= n;
-}
-
 /* Cuts host[:port] off the front of rest.  Returns 0, or -1: it is malformed. */
 static int
 url_authority(struct url *u, struct view *rest)

@@ -570,6 +570,7 @@ def client_keeps_its_own_credit(t):
     origin, raw = t.origin(), t.tunnel_server()
 
     def deaf(request, conn, origin):
+        origin.gate("asked").set()
         origin.gate("deaf").wait(20)
         origin.left = conn.rest(20)
         return True
@@ -578,6 +579,7 @@ def client_keeps_its_own_credit(t):
     t.client(raw, origin, ready=False)
     peer = raw.accept()
     stream = peer.send_request("/deaf", "POST", end=False)
+    check(origin.gate("asked").wait(10), "the request came")
     frame = peer.frame(BINARY_FRAME, harness.message(harness.BODY, stream, b"x" * 16384))
     for _ in range(4096):   # more than the largest window and what sockets hold
         peer.conn.send_quietly(frame)

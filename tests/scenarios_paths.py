@@ -179,7 +179,7 @@ def strays_with_the_pin_are_sent_back(t):
             equal((answer.get("cache-control"), answer.get("vary")), ("no-store", "Referer, Cookie"), "fields")
     equal(asked(t, server, "/", fields=[PIN, SAME]).get("location"), "/demo/", "/")
     equal(asked(t, server, "/x", "http://h:1/other/", fields=[PIN, SAME]).get("location"), "/other/x", "a Referer tells more")
-    equal(asked(t, server, "/x", "http://h:1/gone/", fields=[PIN, SAME]).get("location"), "/demo/x", "one that tells nothing")
+    equal(asked(t, server, "/x", "http://h:1/style.css", fields=[PIN, SAME]).get("location"), "/demo/x", "one that names no id")
     equal(asked(t, server, "/other/x", fields=[PIN, SAME]).status, 200, "another tunnel")
     equal(asked(t, server, "/healthz", fields=[PIN, SAME]).status, 200, "health")
     for fields in ([PIN], [SAME], [HERE], [PIN, ("Origin", "http://h:2")], [PIN, ("Origin", "null")],
@@ -233,15 +233,18 @@ def services_never_see_the_pin(t):
                          (["__Host-pipegate-pin=demo;a=1"], ["a=1"]), (["a=1;b=2; ;c"], ["a=1;b=2; ;c"]),
                          (["a=pipegate-pin=1; xpipegate-pin=2; pipegate-pinned=3"],
                           ["a=pipegate-pin=1; xpipegate-pin=2; pipegate-pinned=3"]),
-                         (["pipegate-pin~sid=demo~1; sid=2"], ["sid=2"]), ([""], [""]),
+                         (["pipegate-pin~sid=demo:1; sid=2"], ["sid=2"]), ([""], [""]),
                          (["pipegate-pin=demo", "a=1; pipegate-pin", "b=2"], ["a=1", "b=2"])):
         equal(seen(cookie), want, str(cookie))
         equal(seen(cookie, "/x", "demo.h"), want, "by host: %s" % cookie)
     upgrade = [("Upgrade", "raw"), ("Connection", "upgrade"), HERE]
-    cookie = ["pipegate-pin=demo; pipegate-pin~sid=demo~a=\"b\"; pipegate-pin~x=other~1; pipegate-pin~y=demo; "
-              "pipegate-pin~=demo~2; z=3; __Host-pipegate-pin~q=demo~4"]
-    equal(seen(cookie, "/ws", fields=upgrade), ["sid=a=\"b\"; z=3"], "led in place")
-    equal(seen(cookie, "/demo/ws", fields=upgrade), ["z=3"], "under its prefix")
+    cookie = ["pipegate-pin=demo; sid=root;pipegate-pin~sid=demo:a=\"b\"; pipegate-pin~x=other:1; pipegate-pin~y=demo; "
+              "pipegate-pin~=demo:2;  z=3; __Host-pipegate-pin~q=demo:4; pipegate-pin~v=demo~x:5; pipegate-pin~w=demo2:6; "
+              "pipegate-pin~pipegate-pin=demo:7; pipegate-pin~__Host-pipegate-pin=demo:8", "pipegate-pin~second=demo:9"]
+    equal(seen(cookie, "/ws", fields=upgrade), ["sid=a=\"b\"; sid=root;  z=3", "second=9"], "led in place")
+    equal(seen(cookie, "/demo/ws", fields=upgrade), ["sid=root;  z=3"], "under its prefix")
+    many = ["pipegate-pin=demo;" + ";".join("a%d=" % i for i in range(4000))]
+    equal(seen(many), [many[0].split(";", 1)[1]], "thousands of others")
 
 
 FIREFOX = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64)")
@@ -257,7 +260,7 @@ def cookies_reach_what_is_led_in_place(t):
     origin.on("/login", ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n" %
                          "".join("Set-Cookie: %s\r\n" % c for c in login)).encode())
     got = [v for n, v in asked(t, server, "/demo/login", fields=[FIREFOX]).fields if n.lower() == "set-cookie"]
-    copy = "pipegate-pin~sid=demo~1; SameSite=Lax; Path=/; HttpOnly"
+    copy = "pipegate-pin~sid=demo:1; SameSite=Lax; Path=/; HttpOnly"
     equal(got[5:], [copy], "copies")
     equal(got[0], "sid=1; Path=/demo/; SameSite=Lax; HttpOnly", "the cookie itself")
     got = [v for n, v in asked(t, server, "/demo/login").fields if n.lower() == "set-cookie"]
@@ -296,3 +299,94 @@ def ids_that_apps_use(t):
         equal(run.status, 0, "exit")
         equal("choose another id" in run.err(), warned, sub)
         check("Connection-id: %s\n" % sub in run.out(), "the token")
+
+
+@scenario(quick=True)
+def a_referer_tells_more_than_the_pin(t):
+    """A Referer that names an id decides alone: what a page of a tunnel asks for never goes to another, though the pin is
+    that one's."""
+    origin, server = t.origin(), t.server()
+    t.client(server, origin, "other")
+    t.client(server, origin, "asis", args=("--no-rewrite",))
+    fields = [("Cookie", "pipegate-pin=other"), SAME, HERE]
+    equal(asked(t, server, "/login", "http://h:1/asis/", "POST", fields=fields, body=b"secret").status, 503, "of asis")
+    equal(asked(t, server, "/", "http://h:1/asis/", fields=fields).status, 426, "/ of asis")
+    equal(asked(t, server, "/login", "http://h:1/gone/", "POST", fields=fields, body=b"secret").status, 503, "of who is gone")
+    waits = t.conn(server).send(harness.request_octets("POST", "/demo/login", fields + [("Referer", "http://h:1/demo/form")],
+                                                       b"secret", host="h:1"))
+    server.wait_err("id=other")
+    t.client(server, origin)
+    equal(waits.answer("POST").status, 200, "of a page whose client comes back")
+    equal(origin.requests[-1].target, "/login", "its target")
+
+
+@scenario(quick=True)
+def which_answers_bring_the_pin(t):
+    """The pin comes with what a person looks at; not with an image that turns out to be a page, nor an interim answer;
+    and as the word of a peer about https that is believed, of several the last."""
+    origin, server, _ = t.trio()
+    for dest, want in (("document", 1), ("iframe", 1), ("image", 0), ("empty", 0), ("script", 0)):
+        equal(len(pins(t, server, origin, fields=[("Sec-Fetch-Dest", dest)])), want, dest)
+    equal(pins(t, server, origin, fields=[("Cookie", "a=1"), ("Cookie", "b=2; pipegate-pin=demo")]), [], "in another line")
+    proto = [("X-Forwarded-Proto", v) for v in ("http", "https")]
+    check("Secure" in pins(t, server, origin, fields=proto)[0], "https, said last")
+    check("Secure" not in pins(t, server, origin, fields=proto[::-1])[0], "http, said last")
+    origin.on("/early", b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/html\r\n\r\n"
+              b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/early"))
+    for status in (103, 200):
+        head = conn.head()
+        equal((head.status, head.all("set-cookie")), (status, []), "an interim answer and its final one")
+    wary = t.server(env={"PIPEGATE_TRUSTED_PROXIES": ""})
+    t.client(wary, origin)
+    check("Secure" not in pins(t, wary, origin, fields=proto)[0], "from a stranger")
+
+
+@scenario(quick=True)
+def the_newest_client_says(t):
+    """Whether a tunnel wants back what leaves it is said by its newest client."""
+    origin, server = t.origin(), t.server()
+    for args, want in (((), 307), (("--no-rewrite",), 503), ((), 307)):
+        t.client(server, origin, args=args)
+        equal(asked(t, server, "/style.css", "http://h:1/demo/").status, want, str(args))
+
+
+@scenario(quick=True)
+def only_upgrades_are_led_in_place(t):
+    """What has Upgrade and switches nothing is a stray like any other: h2c, one without Connection, one with a body."""
+    origin, server, _ = t.trio()
+    for upgrade in ([("Upgrade", "h2c"), ("Connection", "upgrade, HTTP2-Settings"), ("HTTP2-Settings", "")],
+                    [("Upgrade", "raw")]):
+        for told in ([("Referer", "http://h:1/demo/")], [PIN, HERE], [PIN, SAME]):
+            answer = asked(t, server, "/x", fields=upgrade + told)
+            equal((answer.status, answer.get("location")), (307, "/demo/x"), str(upgrade + told))
+    answer = asked(t, server, "/x", method="POST", fields=[("Upgrade", "raw"), ("Connection", "upgrade"), PIN, HERE], body=b"x")
+    equal(answer.status, 307, "with a body")
+    equal(origin.requests, [], "what passed")
+
+
+@scenario(quick=True)
+def services_never_set_the_pin(t):
+    """A service that sets a cookie of the server's own is not heard; its others pass."""
+    origin, server, _ = t.trio()
+    cookies = ["a=1", "pipegate-pin=other; Path=/", "__Host-pipegate-pin=other; Path=/; Secure", "pipegate-pin~sid=demo:2; Path=/",
+               " pipegate-pin =3", "xpipegate-pin=4", "pipegate-pinned=5"]
+    origin.on("/set", ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n" %
+                       "".join("Set-Cookie: %s\r\n" % c for c in cookies)).encode())
+    equal(asked(t, server, "/demo/set").all("set-cookie"), ["a=1", "xpipegate-pin=4", "pipegate-pinned=5"], "cookies")
+
+
+@scenario(quick=True)
+def copies_cost_no_answer(t):
+    """An answer full of large cookies comes whole for a browser too: of their copies there are as many as find room."""
+    origin, server, _ = t.trio()
+    cookies = ["c%d=%s; Path=/" % (i, "v" * 4000) for i in range(7)]
+    origin.on("/set", ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n" %
+                       "".join("Set-Cookie: %s\r\n" % c for c in cookies)).encode())
+    heard = asked(t, server, "/demo/set", fields=[FIREFOX]).all("set-cookie")
+    equal(heard[:7], [c + "demo/" for c in cookies], "the cookies")
+    equal([c.split("=")[0] for c in heard[7:]], ["pipegate-pin~c0", "pipegate-pin~c1"], "the copies")
+    knows = "sid=1; Path=/demo/"
+    origin.on("/knows", ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: %s\r\n\r\n" % knows).encode())
+    heard = asked(t, server, "/demo/knows", fields=[FIREFOX]).all("set-cookie")
+    equal(heard, [knows, "pipegate-pin~sid=demo:1; Path=/; HttpOnly"], "of an app that knows its prefix")

@@ -67,7 +67,7 @@ def refresh_leads_into_the_tunnel(t):
         ("5; url=/next", "5; url=/demo/next"), ("0;URL='/next' x", "0;URL='/demo/next' x"), ("5", "5"), ("", ""),
         ('1.5, url = "/a b"', '1.5, url = "/demo/a b"'), ("5; /next", "5; /demo/next"), ("5 url=/next", "5 url=/demo/next"),
         ("5; url=OWN/next", "5; url=http://tunnel.example.com/demo/next"), ("5; url=//evil.example/", "5; url=//evil.example/"),
-        ("5; url=next", "5; url=next"), ("5; url=", "5; url="), ("5;", "5;"), ("5; url='", "5; url='")])
+        ("5; url=next", "5; url=next"), ("5; url/next", "5; url/next"), ("5; URL = /next", "5; URL = /demo/next"), ("5; url=", "5; url="), ("5;", "5;"), ("5; url='", "5; url='")])
 
 
 @scenario(quick=True)
@@ -94,15 +94,24 @@ COOKIES = [
     ("a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT; Max-Age=1; SameSite=Lax",
      "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT; Max-Age=1; SameSite=Lax"),
     ("a=1; Domain=127.0.0.1; Secure", "a=1; Secure"), ("a=1; domain=.127.0.0.1", "a=1"),
-    ("a=1; Domain=tunnel.example.com; Path=/", "a=1; Domain=tunnel.example.com; Path=/demo/"),
+    ("a=1; Domain=tunnel.example.com; Path=/", "a=1; Path=/demo/"), ("a=1; Domain=.com", "a=1"),
+    ("a=1; Domain=x.tunnel.example.com", "a=1; Domain=x.tunnel.example.com"),
 ]
 
 
 @scenario(quick=True)
 def cookies_stay_in_the_tunnel(t):
-    """In the path form the Path of a cookie gets the prefix, but for __Host- cookies; a Domain that names the service
-    is dropped."""
+    """In the path form the Path of a cookie gets the prefix, but for __Host- cookies; a Domain that names the service,
+    or has the hosts of tunnels under it, is dropped."""
     rewritten(t, "Set-Cookie", COOKIES)
+
+
+@scenario()
+def domains_without_hosts(t):
+    """Where tunnels have no hosts a Domain stays, unless it names the service."""
+    origin, server = setting(t, domain="")
+    heard = said(t, server, origin, "", [("Set-Cookie", "a=1; Domain=" + d) for d in ("example.com", "127.0.0.1")])
+    equal(heard, ["a=1; Domain=example.com", "a=1"], "cookies")
 
 
 @scenario(quick=True)
@@ -122,10 +131,11 @@ def cookies_of_a_host(t):
 @scenario()
 def cookies_of_a_base(t):
     """A cookie of the base path, or of a path above it, becomes one of the whole tunnel."""
-    rows = [("a=1; Path=/", "a=1; Path=%s/"), ("a=1; Path=/base", "a=1; Path=%s/"), ("a=1; Path=/base/in", "a=1; Path=%s/in"),
-            ("a=1; Path=/other", "a=1; Path=/other")]
+    rows = [("a=1; Path=/", "a=1; Path=%s/"), ("a=1; Path=/a", "a=1; Path=%s/"), ("a=1; Path=/a/base", "a=1; Path=%s/"),
+            ("a=1; Path=/a/base/in", "a=1; Path=%s/in"), ("a=1; Path=/other", "a=1; Path=/other"),
+            ("a=1; Path=/a/bas", "a=1; Path=/a/bas")]
     for prefix, asked in (("/demo", {}), ("", {"host": HOST, "path": "/x"})):
-        rewritten(t, "Set-Cookie", [(a, b.replace("%s", prefix)) for a, b in rows], base="/base", **asked)
+        rewritten(t, "Set-Cookie", [(a, b.replace("%s", prefix)) for a, b in rows], base="/a/base", **asked)
 
 
 @scenario()
@@ -134,8 +144,9 @@ def a_proxy_before_it(t):
     came = [("X-Forwarded-Prefix", "/outer"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "www.example:8443")]
     rewritten(t, "Location", [("/next", "/outer/demo/next"), ("OWN/next", "https://www.example:8443/outer/demo/next"),
                               ("/outer/demo/x", "/outer/demo/x"), ("/demo/x", "/outer/demo/demo/x")], more=came)
-    long = [("X-Forwarded-Prefix", "/" + 2000 * "p")]
-    rewritten(t, "Location", [("/next", "/next")], more=long)
+    for odd in ([("X-Forwarded-Prefix", "/" + 2000 * "p")], [("X-Forwarded-Prefix", "/o;x")],
+                [("X-Forwarded-Host", "good@evil.example")], [("X-Forwarded-Host", "evil.example/x")]):
+        rewritten(t, "Location", [("/next", "/next"), ("OWN/next", "OWN/next")], more=odd)
 
 
 @scenario(quick=True)
@@ -152,8 +163,10 @@ def one_connection_for_two_hosts(t):
     for _ in range(2):
         for host, path, want in ((DOMAIN, "/demo/x", "http://tunnel.example.com/demo/next"),
                                  (HOST, "/x", "http://demo.tunnel.example.com/next"),
-                                 ("localhost", "/demo/x", "http://localhost/demo/next")):
-            equal(said(t, server, origin, "", [("Location", origin.url + "/next")], host, path), [want], host)
+                                 ("localhost", "/demo/x", "http://localhost/demo/next"),
+                                 ("localhost", "/demo/x", "https://localhost/demo/next")):
+            came = [("X-Forwarded-Proto", want.split(":")[0])]
+            equal(said(t, server, origin, "", [("Location", origin.url + "/next")], host, path, came), [want], host)
     equal(origin.accepted, 1, "connections to the service")
 
 
