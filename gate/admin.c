@@ -52,12 +52,24 @@ admin_ask(struct conn *c, const struct http_head *h)
 		guest_error(c, h, 404, "no tunnel is served under this name");
 }
 
+/* Whether a browser asks for a page of another site (Fetch Metadata). */
+static int
+is_cross_site(const struct http_head *h)
+{
+	struct view site = http_field_value(h, "sec-fetch-site");
+
+	return site.n > 0 && !http_equal(site, "none") &&
+	    !http_equal(site, "same-origin");
+}
+
 static void
 admin_asked(struct conn *c, const struct http_head *h)
 {
 	struct view rest = h->path, path = view_until(&rest, "?");
 
-	if (!host_is_near(h->host))
+	if (is_cross_site(h))
+		guest_error(c, h, 403, "pages of other sites may not ask this");
+	else if (!host_is_near(h->host))
 		guest_error(c, h, 421, "this is asked under an address, localhost "
 		    "or a name without a dot alone");
 	else if (!http_equal(path, "/ask"))

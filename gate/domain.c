@@ -11,8 +11,9 @@
 
 struct domain {
 	struct domain *hash_next;
-	struct domain *next;		/* of the same id */
-	const struct domains *of;
+	struct domain *next;		/* in its list */
+	const char *id;
+	size_t *sum;
 	char name[];
 };
 
@@ -39,7 +40,7 @@ domain_bucket(struct view name)
 	return &held.bucket[view_hash(name, held.seed) % DOMAIN_BUCKETS];
 }
 
-/* That of a name in lower case, or NULL. */
+/* One of a name in lower case, or NULL. */
 static struct domain *
 domain_find(struct view name)
 {
@@ -64,7 +65,7 @@ domain_id(struct view name)
 		low[i] = (unsigned char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ?
 		    name.p[i] - 'A' + 'a' : name.p[i]);
 	m = domain_find(v);
-	return m != NULL ? m->of->id : NULL;
+	return m != NULL ? m->id : NULL;
 }
 
 static size_t
@@ -76,50 +77,64 @@ domain_size(const char *name)
 /* Memory for one of that name, all zeros, or NULL.  All together leave the better part
  * of the budget to requests. */
 static struct domain *
-domain_alloc(struct domains *d, const char *name)
+domain_alloc(const char *name, size_t *sum)
 {
 	size_t n = domain_size(name);
 	struct domain *m;
 
-	if (held.octets + n > budget_max() / 8 || budget_charge(n, d->sum) == -1)
+	if (held.octets + n > budget_max() / 8 || budget_charge(n, sum) == -1)
 		return NULL;
 	m = calloc(1, n);
 	if (m == NULL)
-		budget_return(n, d->sum);
+		budget_return(n, sum);
 	else
 		held.octets += n;
 	return m;
 }
 
 static int
-domain_take(struct domains *d, const char *name)
+domain_take(struct domain **list, const char *id, size_t *sum,
+    const char *name)
 {
 	struct domain *m, **at;
 
 	if (held.octets == 0)
 		random_bytes(&held.seed, sizeof(held.seed));
-	m = domain_alloc(d, name);
+	m = domain_alloc(name, sum);
 	if (m == NULL)
 		return -1;
 	memcpy(m->name, name, strlen(name));
-	m->of = d;
-	m->next = d->first;
-	d->first = m;
+	m->id = id;
+	m->sum = sum;
+	m->next = *list;
+	*list = m;
 	at = domain_bucket(view_of(name));
 	m->hash_next = *at;
 	*at = m;
 	return 0;
 }
 
+static int
+list_has(const struct domain *m, const char *name)
+{
+	while (m != NULL && strcmp(m->name, name) != 0)
+		m = m->next;
+	return m != NULL;
+}
+
 int
-domains_take(struct domains *d, const struct jwt_claims *c)
+domains_take(struct domain **list, const char *id, size_t *sum,
+    const struct jwt_claims *c)
 {
 	int i;
 
+	must(*list == NULL);
 	for (i = 0; i < c->ndomains; i++)
-		if (domain_find(view_of(c->domain[i])) == NULL &&
-		    domain_take(d, c->domain[i]) == -1)
+		if (!list_has(*list, c->domain[i]) &&
+		    domain_take(list, id, sum, c->domain[i]) == -1) {
+			domains_give_up(list);
 			return -1;
+		}
 	return 0;
 }
 
@@ -132,32 +147,17 @@ domain_free(struct domain *m)
 		at = &(*at)->hash_next;
 	*at = m->hash_next;
 	held.octets -= domain_size(m->name);
-	budget_return(domain_size(m->name), m->of->sum);
+	budget_return(domain_size(m->name), m->sum);
 	free(m);
 }
 
-static int
-claims_have(const struct jwt_claims *c, const char *name)
-{
-	int i;
-
-	for (i = 0; c != NULL && i < c->ndomains; i++)
-		if (strcmp(c->domain[i], name) == 0)
-			return 1;
-	return 0;
-}
-
 void
-domains_keep(struct domains *d, const struct jwt_claims *c)
+domains_give_up(struct domain **list)
 {
-	struct domain **at = &d->first, *m;
+	struct domain *m;
 
-	while ((m = *at) != NULL) {
-		if (claims_have(c, m->name)) {
-			at = &m->next;
-			continue;
-		}
-		*at = m->next;
+	while ((m = *list) != NULL) {
+		*list = m->next;
 		domain_free(m);
 	}
 }

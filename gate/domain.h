@@ -1,6 +1,6 @@
 /*
- * Own domains: names that the tokens of an id's clients claim for it.  Each is
- * that of one id at most, for as long as the tunnel of that holds it.
+ * Own domains: names that the tokens of clients claim for their ids.  All clients of an
+ * id may claim one, those of two never.
  */
 #ifndef GATE_DOMAIN_H
 #define GATE_DOMAIN_H
@@ -9,13 +9,6 @@
 
 struct domain;
 
-/* What one id holds.  Zeroed, nothing, and not to be used before id is set. */
-struct domains {
-	struct domain *first;
-	const char *id;		/* the owner's, which stays as long as any is held */
-	size_t *sum;		/* the memory counts there too */
-};
-
 /* Whether name can be somebody's own: a DNS name in lower case of two labels or
  * more, which is not on this machine alone. */
 int domain_may_be_own(const char *name);
@@ -23,12 +16,13 @@ int domain_may_be_own(const char *name);
 /* The id that holds name, in any case; NULL: none does. */
 const char *domain_id(struct view name);
 
-/* Has d hold what c claims, of which nobody else holds anything, besides what it
- * holds.  Returns 0; or -1: no memory, or all ids hold an eighth of the budget, and d
- * may have a part of it. */
-int domains_take(struct domains *d, const struct jwt_claims *c);
+/* Has list, which is empty, hold what c claims, of which no other id holds anything.  id
+ * lasts as long as that; the memory counts in *sum too.  Returns 0; or -1, and list holds
+ * nothing: no memory, or all ids hold an eighth of the budget. */
+int domains_take(struct domain **list, const char *id, size_t *sum,
+    const struct jwt_claims *c);
 
-/* Gives up what d holds and c does not claim; c NULL: all. */
-void domains_keep(struct domains *d, const struct jwt_claims *c);
+/* Gives up what list holds. */
+void domains_give_up(struct domain **list);
 
 #endif

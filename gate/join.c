@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "gate/say.h"
@@ -237,7 +238,9 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	char peer[INET6_ADDRSTRLEN];
 	struct link *l = link_alloc();
 
-	if (l == NULL) {
+	if (l == NULL || domains_take(&l->own, t->id,
+	    account_octets(&t->account), claims) == -1) {
+		free(l);
 		join_refuse(w, offer, 1013, no_memory);
 		return;
 	}
@@ -263,7 +266,8 @@ domain_fault(const char *id, const char *domain)
 		return "this server takes no domains from tokens (it has no "
 		    "PIPEGATE_DOMAIN)";
 	if (!domain_may_be_own(domain))
-		return "the token has a domain that is no DNS name in lower case";
+		return "the token has a domain that is no DNS name, of two labels "
+		    "or more in lower case";
 	if (route_is_ours(view_of(domain)))
 		return "the token has a domain of the server's own";
 	if (holder != NULL && strcmp(holder, id) != 0)
@@ -312,10 +316,6 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 	join_replace(t, &offer->hello);
 	if (!tunnel_takes_link(t)) {
 		join_refuse(w, offer, 1013, "too many clients for this id");
-		return;
-	}
-	if (tunnel_claim(t, claims) == -1) {
-		join_refuse(w, offer, 1013, no_memory);
 		return;
 	}
 	join(w, t, offer, claims);

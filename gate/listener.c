@@ -76,9 +76,9 @@ listener_ready(struct conn *c, short revents)
 	struct sockaddr_storage ss;
 	int i, fd, err;
 
-	memset(&ss, 0, sizeof(ss));
 	(void)revents;
 	for (i = 0; i < ACCEPT_MAX; i++) {
+		memset(&ss, 0, sizeof(ss));
 		fd = socket_accept(c->watch.fd, &ss);
 		err = errno;
 		if (fd != -1)
@@ -256,8 +256,15 @@ void
 listener_open(struct listener *l, const char *host, const char *port,
     const struct listener_ops *ops)
 {
+	int fd = listen_at(listener_endpoint(host, port));
+	struct stat st;
+
 	l->path = unix_path(host);
-	listener_begin(l, listen_at(listener_endpoint(host, port)), ops);
+	if (l->path != NULL && lstat(l->path, &st) == 0) {
+		l->device = st.st_dev;
+		l->inode = st.st_ino;
+	}
+	listener_begin(l, fd, ops);
 }
 
 void
@@ -271,13 +278,23 @@ listener_adopt(struct listener *l, int fd, const struct listener_ops *ops)
 	listener_begin(l, fd, ops);
 }
 
+/* Another may listen at that path by now. */
+static void
+listener_remove(const struct listener *l)
+{
+	struct stat st;
+
+	if (l->path != NULL && lstat(l->path, &st) == 0 &&
+	    st.st_dev == l->device && st.st_ino == l->inode)
+		unlink(l->path);
+}
+
 void
 listener_close(struct listener *l)
 {
 	if (l->c == NULL)
 		return;
-	if (l->path != NULL)
-		unlink(l->path);
+	listener_remove(l);
 	conn_kill(l->c);
 	l->c = NULL;
 }

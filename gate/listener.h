@@ -6,6 +6,7 @@
 #define GATE_LISTENER_H
 
 #include <sys/socket.h>
+#include <sys/types.h>
 
 struct conn;
 
@@ -28,6 +29,8 @@ struct listener {
 	struct conn *c;		/* NULL: not listening */
 	long long retry_ms;	/* nothing is accepted until then */
 	const char *path;	/* of a socket that we made in the file system, or NULL */
+	dev_t device;		/* where that is, as stat() has it */
+	ino_t inode;
 };
 
 /* Listens on host and port ("0": any that is free), or on host unix:/path, where a

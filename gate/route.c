@@ -47,10 +47,21 @@ name_is_domain(struct view name)
 	return 0;
 }
 
+static int
+name_is_public(struct view name)
+{
+	struct url u;
+
+	return opt->public_url != NULL &&
+	    url_split(&u, opt->public_url) == 0 &&
+	    http_same_nocase(name, u.host);
+}
+
 int
 route_is_ours(struct view name)
 {
-	return name_is_domain(name) || labels_of(name).p != NULL;
+	return name_is_domain(name) || labels_of(name).p != NULL ||
+	    name_is_public(name);
 }
 
 /* Whether the paths of the server are on that host. */

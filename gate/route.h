@@ -30,7 +30,8 @@ void route_find(struct route *r, const struct http_head *h);
  * there; _NONE.  Of r, rest is left. */
 void route_name(struct route *r, struct view name);
 
-/* Whether name is one of PIPEGATE_DOMAIN, or under one. */
+/* Whether name is one of PIPEGATE_DOMAIN, or under one, or the host of
+ * PIPEGATE_PUBLIC_URL. */
 int route_is_ours(struct view name);
 
 /* Whether request h asks for a protocol switch that may pass: HTTP/2 over cleartext,

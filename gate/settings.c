@@ -136,6 +136,15 @@ trusted_fields_read(void)
 	}
 }
 
+/* It would answer everybody with 400. */
+static void
+proxy_protocol_check(void)
+{
+	if (opt->proxy_protocol && opt->ntrusted == 0)
+		warn("warning: PIPEGATE_PROXY_PROTOCOL=1 is for the peers that "
+		    "PIPEGATE_TRUSTED_PROXIES names, which is empty");
+}
+
 static void
 scheme_read(void)
 {
@@ -358,6 +367,7 @@ environment_read(void)
 	trusted_read();
 	trusted_fields_read();
 	scheme_read();
+	proxy_protocol_check();
 	domains_read();
 	public_url_read();
 	admin_read();

@@ -41,6 +41,20 @@ socket_option(int name)
 	return value;
 }
 
+/* Whoever comes from a socket of another family would have no address, as those have
+ * who come from one in the file system, and are trusted. */
+static int
+family_is_known(void)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	memset(&ss, 0, sizeof(ss));
+	return getsockname(FIRST_FD, (struct sockaddr *)&ss, &n) == 0 &&
+	    (ss.ss_family == AF_INET || ss.ss_family == AF_INET6 ||
+	    ss.ss_family == AF_UNIX);
+}
+
 /* Variables that are for another process, which has passed them on, mean
  * nothing. */
 static int
@@ -53,9 +67,9 @@ socket_handed_over(void)
 		return -1;
 	if (n != 1)
 		die("LISTEN_FDS is \"%.100s\": this server listens on one "
-		    "socket, so let 1 be handed over", text);
+		    "socket, so hand over just one", text);
 	if (socket_option(SO_TYPE) != SOCK_STREAM ||
-	    socket_option(SO_ACCEPTCONN) != 1)
+	    socket_option(SO_ACCEPTCONN) != 1 || !family_is_known())
 		die("LISTEN_FDS: descriptor %d is not a socket that listens "
 		    "for streams (ListenStream=, and Accept=no)", FIRST_FD);
 	return FIRST_FD;

@@ -149,7 +149,7 @@ tunnel_timer(struct timer *timer)
 		stream_refuse(list_first(&t->waiting), 503, reply_nobody);
 	if (t->nlinks > 0)
 		return;
-	domains_keep(&t->own, NULL);
+	domains_give_up(&t->own);
 	if (tunnel_was_served(t) && now_ms < young_until())
 		timer_set(&t->timer, young_until());
 	else if (tunnel_is_counted_on(t))
@@ -168,8 +168,6 @@ tunnel_new(struct view id, long long until_ms)
 		return NULL;
 	}
 	memcpy(t->id, id.p, id.n);
-	t->own.id = t->id;
-	t->own.sum = account_octets(&t->account);
 	at = tunnel_bucket(id);
 	t->hash_next = *at;
 	*at = t;
@@ -247,26 +245,17 @@ tunnel_takes_link(const struct tunnel *t)
 	    (t->nlinks == 0 || account_may_grow(&t->account, SHARE_CONNS));
 }
 
-int
-tunnel_claim(struct tunnel *t, const struct jwt_claims *c)
-{
-	if (domains_take(&t->own, c) == -1)
-		return -1;
-	if (t->nlinks == 0)
-		domains_keep(&t->own, c);
-	return 0;
-}
-
 void
 tunnel_add_link(struct tunnel *t, struct link *l)
 {
 	must(t->nlinks < TUNNEL_LINKS_MAX);
+	domains_give_up(&t->own);
 	t->link[t->nlinks++] = l;
 	tunnel_list(t);
 }
 
 void
-tunnel_drop_link(struct tunnel *t, const struct link *l)
+tunnel_drop_link(struct tunnel *t, struct link *l)
 {
 	int i, n = 0;
 
@@ -274,6 +263,11 @@ tunnel_drop_link(struct tunnel *t, const struct link *l)
 		if (t->link[i] != l)
 			t->link[n++] = t->link[i];
 	t->nlinks = n;
+	if (n == 0)
+		t->own = l->own;
+	else
+		domains_give_up(&l->own);
+	l->own = NULL;
 }
 
 int

@@ -28,7 +28,7 @@ struct tunnel {
 	int closing;			/* that are no more among these, but not freed yet */
 	struct list waiting;		/* streams for which no link has room */
 	struct item place;		/* among the tunnels that have some, and links */
-	struct domains own;		/* held while it is served, or its client waited for */
+	struct domain *own;		/* what its last client claimed, while that is waited for */
 	struct account account;		/* used once a client has joined */
 	struct account *charged;	/* that one, or before it that of all ids which no client
 					   has served */
@@ -63,15 +63,11 @@ struct tunnel *tunnel_make(struct view id);
 /* Whether one more client may join t. */
 int tunnel_takes_link(const struct tunnel *t);
 
-/* t has the domains that its new client claims, of which no other id has any, and
- * those that its other clients did.  Returns 0, or -1: no memory. */
-int tunnel_claim(struct tunnel *t, const struct jwt_claims *c);
-
-/* Adds link l to t, which may take it. */
+/* Adds link l to t, which may take it.  Domains are those that its links claim. */
 void tunnel_add_link(struct tunnel *t, struct link *l);
 
-/* Takes l out of t, where it stands. */
-void tunnel_drop_link(struct tunnel *t, const struct link *l);
+/* Takes l out of t, where it stands, and what it claims, unless it is the last. */
+void tunnel_drop_link(struct tunnel *t, struct link *l);
 
 /* A link of t takes requests from now on. */
 void tunnel_served(struct tunnel *t);

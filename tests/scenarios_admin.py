@@ -48,6 +48,16 @@ def asks_for_certificates(t):
 
 
 @scenario(quick=True)
+def pages_elsewhere_may_not_ask(t):
+    """A browser that asks for a page of another site is told nothing, whatever the Host."""
+    server, port = setting(t)
+    t.tunnel(server)
+    for site, want in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        fields = [("Sec-Fetch-Site", site)]
+        equal(asked(t, port, "/ask?domain=demo." + DOMAIN, fields=fields).status, want, site)
+
+
+@scenario(quick=True)
 def questions_that_are_none(t):
     """No domain, two of them, or one that cannot be decoded is 400; other paths are 404 and other methods 405."""
     server, port = setting(t)

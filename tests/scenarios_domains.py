@@ -108,6 +108,37 @@ def requests_wait_at_own_domains(t):
 
 
 @scenario(quick=True)
+def a_name_that_its_client_comes_without(t):
+    """A request that waits at a name is passed on also where its client comes back without that name, which then leads
+    nowhere."""
+    server = t.server(env=ENV)
+    joins(t, server, [OWN]).conn.abort()
+    t.wait(lambda: "event=client-gone" in server.err(), "the client's end")
+    conn = t.conn(server).send(harness.request_octets("GET", "/late", host=OWN))
+    server.settle()
+    peer = joins(t, server, ["b.example"])
+    request = peer.recv_request()
+    check(b"GET /late " in request["head"], "the request: %s" % request)
+    peer.send_response(request["stream"], 204)
+    equal(conn.answer().status, 204, "status")
+    nobody(t, server, OWN)
+
+
+@scenario(quick=True)
+def names_end_with_their_token(t):
+    """A name goes with the client whose token claims it, also where another of that id stays: another id may have it."""
+    server = t.server(env=ENV)
+    first = joins(t, server, [OWN])
+    stays = joins(t, server, [])
+    check(leads(t, server, OWN, stays), "the newest of both")
+    first.conn.abort()
+    t.wait(lambda: "event=client-gone" in server.err(), "the first one's end")
+    nobody(t, server, OWN)
+    other = joins(t, server, [OWN], "other")
+    check(leads(t, server, OWN, other), "another id")
+
+
+@scenario(quick=True)
 def names_of_another(t):
     """A name that another id holds closes a client with 1008, says so, and leaves the other alone; it takes no further
     name of that token. Once the holder has said goodbye, the name is free."""
@@ -139,17 +170,18 @@ def names_are_kept_while_waited_for(t):
 
 @scenario(quick=True)
 def clients_of_one_id_share(t):
-    """The clients of an id hold all that any of them claims, until a client comes while there is no other: then what it
-    claims."""
+    """The clients of an id hold what any of those that are there claims; what the last one claims, until another comes."""
     server = t.server(env=ENV)
     first = joins(t, server, ["a.example", OWN])
     second = joins(t, server, ["b.example", OWN], streams=1)
     first.send_close(1000)
     t.wait(lambda: "event=client-gone" in server.err(), "the first one's end")
-    for host in ("a.example", "b.example", OWN):
+    for host in ("b.example", OWN):
         check(leads(t, server, host, second), host)
+    nobody(t, server, "a.example")
+    joins(t, server, ["a.example"], "other").send_close(1000)
     second.conn.abort()
-    t.wait(lambda: server.err().count("event=client-gone") == 2, "the second one's end")
+    t.wait(lambda: server.err().count("event=client-gone id=demo") == 2, "the second one's end")
     third = joins(t, server, ["c.example"])
     check(leads(t, server, "c.example", third), "what it claims")
     for host in ("a.example", "b.example", OWN):
@@ -177,6 +209,13 @@ def claims_that_are_none(t):
     check(leads(t, server, OWN, peer), "one that stands there sixteen times")
     peer = joins(t, server, [], "third")
     equal(peer.answer.status, 101, "an empty list")
+
+
+@scenario()
+def the_public_host_is_nobodys(t):
+    """The host of PIPEGATE_PUBLIC_URL cannot be claimed: clients dial there."""
+    server = t.server(env=dict(ENV, PIPEGATE_PUBLIC_URL="https://gate.example.net:8443/"))
+    contains(refused(t, server, ["gate.example.net"]), "the server's own", "reason")
 
 
 @scenario(quick=True)

@@ -31,10 +31,11 @@ test_may_be_own(void)
 }
 
 #define IDS 6
+#define CLIENTS 18			/* of these ids in turn */
 #define NAMES 40
 
 static size_t sums[IDS];
-static struct domains of[IDS];
+static struct domain *of[CLIENTS];
 static int holder[NAMES];		/* by our own reckoning; -1: nobody */
 
 static const char *
@@ -74,7 +75,20 @@ claims(const struct jwt_claims *c, int name)
 }
 
 static void
-check_holders(int step)
+hold(const struct jwt_claims *c)
+{
+	int i, k;
+
+	for (i = 0; i < NAMES; i++) {
+		holder[i] = -1;
+		for (k = 0; k < CLIENTS; k++)
+			if (claims(&c[k], i))
+				holder[i] = k % IDS;
+	}
+}
+
+static void
+check_holders(const char *const ids[IDS], int step)
 {
 	const char *id;
 	int i;
@@ -82,7 +96,7 @@ check_holders(int step)
 	for (i = 0; i < NAMES; i++) {
 		id = domain_id(view_of(name_of(i)));
 		CHECK(holder[i] == -1 ? id == NULL : id != NULL &&
-		    strcmp(id, of[holder[i]].id) == 0, "step %d: who holds %s",
+		    strcmp(id, ids[holder[i]]) == 0, "step %d: who holds %s",
 		    step, name_of(i));
 	}
 }
@@ -91,36 +105,47 @@ static void
 test_holders(void)
 {
 	static const char *const ids[IDS] = { "a", "b", "c", "d", "e", "f" };
-	static struct jwt_claims c;
+	static struct jwt_claims c[CLIENTS];
 	size_t free_before = budget_free();
-	int step, i, id;
+	int step, i, k, id;
 
-	memset(holder, -1, sizeof(holder));
-	for (i = 0; i < IDS; i++) {
-		of[i].id = ids[i];
-		of[i].sum = &sums[i];
-	}
 	for (step = 0; step < 500; step++) {
-		id = (int)check_random(IDS);
-		claim(&c, id);
-		CHECK(domains_take(&of[id], &c) == 0, "step %d", step);
-		for (i = 0; i < NAMES; i++)
-			if (claims(&c, i))
-				holder[i] = id;
-		check_holders(step);
-		if (step % 2)
-			continue;
-		domains_keep(&of[id], step % 4 ? &c : NULL);
-		for (i = 0; i < NAMES; i++)
-			if (holder[i] == id && !(step % 4 && claims(&c, i)))
-				holder[i] = -1;
-		check_holders(step);
+		k = (int)check_random(CLIENTS);
+		id = k % IDS;
+		domains_give_up(&of[k]);
+		c[k].ndomains = 0;
+		hold(c);
+		check_holders(ids, step);
+		claim(&c[k], id);
+		CHECK(domains_take(&of[k], ids[id], &sums[id], &c[k]) == 0,
+		    "step %d", step);
+		hold(c);
+		check_holders(ids, step);
 	}
-	for (i = 0; i < IDS; i++) {
-		domains_keep(&of[i], NULL);
-		CHECK(sums[i] == 0 && of[i].first == NULL, "%s has none", ids[i]);
-	}
+	for (k = 0; k < CLIENTS; k++)
+		domains_give_up(&of[k]);
+	for (i = 0; i < IDS; i++)
+		CHECK(sums[i] == 0, "%s has none", ids[i]);
 	CHECK(budget_free() == free_before, "all memory is back");
+}
+
+/* Of what does not fit nothing is held. */
+static void
+test_no_memory(void)
+{
+	static struct jwt_claims c;
+	struct domain *list = NULL;
+	size_t sum = 0, most = budget_max();
+	int i;
+
+	for (i = 0; i < 16; i++)
+		snprintf(c.domain[i], sizeof(c.domain[i]), "n%d.example", i);
+	c.ndomains = 16;
+	budget_set_max(4096);
+	CHECK(domains_take(&list, "me", &sum, &c) == -1, "more than an eighth");
+	CHECK(list == NULL && sum == 0, "nothing is held");
+	CHECK(domain_id(view_of("n0.example")) == NULL, "not the first either");
+	budget_set_max(most);
 }
 
 /* As a caller writes it. */
@@ -128,21 +153,21 @@ static void
 test_case(void)
 {
 	static struct jwt_claims c;
-	struct domains d = { NULL, "me", NULL };
+	struct domain *list = NULL;
 	char longer[300];
 
 	c.ndomains = 1;
 	memset(c.domain[0], 'a', JWT_DOMAIN_MAX);
-	CHECK(domains_take(&d, &c) == 0, "taken");
+	CHECK(domains_take(&list, "me", NULL, &c) == 0, "taken");
 	memset(longer, 'A', sizeof(longer));
 	CHECK(domain_id((struct view){ (unsigned char *)longer,
-	    JWT_DOMAIN_MAX }) == d.id, "capitals");
+	    JWT_DOMAIN_MAX }) != NULL, "capitals");
 	CHECK(domain_id((struct view){ (unsigned char *)longer,
 	    JWT_DOMAIN_MAX + 1 }) == NULL, "one octet more");
 	CHECK(domain_id((struct view){ (unsigned char *)longer, 300 }) == NULL,
 	    "far more");
 	CHECK(domain_id(view_of("")) == NULL, "nothing");
-	domains_keep(&d, NULL);
+	domains_give_up(&list);
 }
 
 void
@@ -150,5 +175,6 @@ test_domain(void)
 {
 	test_may_be_own();
 	test_holders();
+	test_no_memory();
 	test_case();
 }
