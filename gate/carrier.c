@@ -1,3 +1,5 @@
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,10 +21,33 @@ carrier_move(struct carrier *c, enum carrier_state state)
 		c->news(c->of);
 }
 
-/* From now on what the helper has written is followed by its end. */
+size_t
+carrier_untaken(const struct carrier *c)
+{
+	int n = 0;
+
+	if (c->theirs == -1 || ioctl(c->theirs, FIONREAD, &n) == -1 || n < 0)
+		return 0;
+	return (size_t)n;
+}
+
+size_t
+carrier_take_back(struct carrier *c, void *p, size_t n)
+{
+	ssize_t r = c->theirs != -1 ? recv(c->theirs, p, n, MSG_DONTWAIT) : 0;
+
+	return r > 0 ? (size_t)r : 0;
+}
+
+/* From now on what the helper has written is followed by its end.  Octets that were
+ * left in there would be the end of that too. */
 static void
 carrier_close_theirs(struct carrier *c)
 {
+	char sink[4096];
+
+	while (carrier_take_back(c, sink, sizeof(sink)) > 0)
+		continue;
 	if (c->theirs != -1)
 		close(c->theirs);
 	c->theirs = -1;
@@ -50,9 +75,12 @@ carriers_go_on(struct carriers *all)
 
 	while (all->helpers < HELPERS_MAX &&
 	    (c = list_first(&all->waiting)) != NULL) {
+		int r = carrier_run(c);
+
+		if (r == -1 && all->helpers > 0)
+			return;		/* there is room once one of these has ended */
 		list_leave(&c->place);
-		carrier_move(c, carrier_run(c) == 0 ? CARRIER_CONNECTS :
-		    CARRIER_ENDED);
+		carrier_move(c, r == 0 ? CARRIER_CONNECTS : CARRIER_ENDED);
 	}
 }
 

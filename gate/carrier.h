@@ -6,6 +6,8 @@
 #ifndef GATE_CARRIER_H
 #define GATE_CARRIER_H
 
+#include <stddef.h>
+
 #include "gate/helper.h"
 #include "gate/list.h"
 
@@ -44,6 +46,13 @@ struct carrier {
  * Returns its descriptor, which is non-blocking and the caller's; or -1 with errno. */
 int carrier_start(struct carrier **made, struct carriers *all,
     void (*news)(void *of), void *of);
+
+/* Octets that were given to c and that its helper has not taken: nobody else has seen
+ * them. */
+size_t carrier_untaken(const struct carrier *c);
+
+/* Takes up to n of these back, to p.  Returns how many; 0: there are no more. */
+size_t carrier_take_back(struct carrier *c, void *p, size_t n);
 
 /* Lets go of c, which ends. */
 void carrier_end(struct carrier *c);

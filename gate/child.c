@@ -1,5 +1,6 @@
 #ifdef __linux__
-#define _GNU_SOURCE		/* close_range: under its own #ifdef */
+#define _GNU_SOURCE		/* syscall(): under its own #ifdef */
+#include <sys/syscall.h>
 #endif
 
 #include <sys/types.h>
@@ -30,8 +31,8 @@ static struct child {
 static void
 fd_close_range(int from, int to)
 {
-#ifdef CLOSE_RANGE_UNSHARE
-	if (close_range((unsigned int)from, (unsigned int)to, 0) == 0)
+#ifdef SYS_close_range		/* musl has no function for it */
+	if (syscall(SYS_close_range, (unsigned int)from, (unsigned int)to, 0) == 0)
 		return;
 #endif
 	for (; from <= to; from++)

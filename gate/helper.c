@@ -41,8 +41,10 @@ line_is_fault(const char *text)
 	static const char *const words[] = {
 		":error:", "errno=", "CONNECTION CLOSED BY SERVER"
 	};
+	static const char described[] = "Peer certificate: ";	/* anything may follow */
 
-	return says_any(text, words, ARRAY_LEN(words));
+	return strncmp(text, described, sizeof(described) - 1) != 0 &&
+	    says_any(text, words, ARRAY_LEN(words));
 }
 
 static int
@@ -240,13 +242,22 @@ helper_shell(const struct endpoint *e, const char *command)
 	warn("cannot run /bin/sh:");
 }
 
+/* Not to outlive a client that is killed, or was before this. */
+static void
+helper_bind(pid_t parent)
+{
+#ifdef PR_SET_PDEATHSIG
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(126);
+#endif
+	(void)parent;
+}
+
 static void NORETURN
 helper_child(int fd, int err, const struct endpoint *e,
     const struct helper_way *way)
 {
-#ifdef PR_SET_PDEATHSIG
-	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not to outlive a client that is killed */
-#endif
 	/* A Ctrl-C reaches the helper too, which must still carry our close. */
 	signal_catch(SIGINT, SIG_IGN);
 	signal_catch(SIGTERM, SIG_IGN);
@@ -301,10 +312,12 @@ helper_fork(struct helper *h, int fd, int err, const struct endpoint *e,
     const struct helper_way *way)
 {
 	int keep[2] = { fd, err };
-	pid_t pid = child_fork(keep, 2);
+	pid_t parent = getpid(), pid = child_fork(keep, 2);
 
-	if (pid == 0)
+	if (pid == 0) {
+		helper_bind(parent);
 		helper_child(fd, err, e, way);
+	}
 	if (pid == -1)
 		return -1;
 	h->pid = pid;

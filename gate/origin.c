@@ -37,6 +37,7 @@
 #define HALF_MS 2000		/* for a service that does not hear of its caller's end */
 
 static const struct kind origin_kind;
+static int origin_take_back(struct origin *o);
 
 struct origin *
 origin_of(const struct stream *s)
@@ -54,6 +55,7 @@ static void
 origin_attach(struct origin *o, struct stream *s)
 {
 	o->stream = s;
+	o->sent = 0;
 	s->http = o->c;
 }
 
@@ -148,7 +150,7 @@ origin_carried(void *of)
 		origin_begin(o);
 	} else if (o->c->state == CONN_CONNECT) {
 		origin_unreachable(o->stream, &o->attempt);
-	} else if (by->helper.failed) {
+	} else if (!origin_take_back(o) && by->helper.failed) {
 		conn_doubt(o->c);
 	}
 }
@@ -256,32 +258,79 @@ origin_reuse(struct stream *s, int retry)
 	return NULL;
 }
 
-int
-origin_retry(struct stream *s)
+/* Sends the request of s once more, on a new connection: all of what went of it, which
+ * is freed.  s may fail. */
+static void
+origin_anew(struct stream *s, struct chain all)
 {
 	struct origin *old = origin_of(s), *o;
-	struct chain head = old->again;
 	int head_only = old->head_only, foreign = old->foreign;
 	struct home home = old->home;
 
-	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
-		return 0;
-	memset(&old->again, 0, sizeof(old->again));
 	memset(&old->home, 0, sizeof(old->home));
-	s->reached = 1;
 	origin_drop(s);
 	s->from_link.dropped = 0;
 	o = origin_connect(s);
 	if (o == NULL) {
-		chain_free(&head);
+		chain_free(&all);
 		home_forget(&home);
-		return 1;
+		return;
 	}
 	o->head_only = head_only != 0;
 	o->foreign = foreign != 0;
 	o->home = home;
-	o->c->tx = head;
+	o->c->tx = all;
 	conn_flush_later(o->c);
+}
+
+int
+origin_retry(struct stream *s)
+{
+	struct origin *old = origin_of(s);
+	struct chain head = old->again;
+
+	if (!old->reused || head.len == 0 || old->c->rx.len > 0)
+		return 0;
+	memset(&old->again, 0, sizeof(old->again));
+	s->reached = 1;
+	origin_anew(s, head);
+	return 1;
+}
+
+/* Whether all of a whole request is where the helper of o, which has ended, left
+ * it. */
+static int
+origin_was_unheard(const struct origin *o)
+{
+	const struct stream *s = o->stream;
+
+	return o->reused && s != NULL && !s->to_link.head_passed &&
+	    !half_is_open(&s->from_link.half) && !s->upgrade &&
+	    o->c->tx.len == 0 && o->c->rx.len == 0 && o->sent > 0 &&
+	    carrier_untaken(o->attempt.carrier) == o->sent;
+}
+
+/* Where that is so the service has seen none of it, and it goes to another.  Returns
+ * whether it was so; the stream may have failed. */
+static int
+origin_take_back(struct origin *o)
+{
+	struct stream *s = o->stream;
+	struct chain all = o->again;	/* counts where that does */
+	char space[4096];
+	size_t n;
+
+	if (!origin_was_unheard(o))
+		return 0;
+	memset(&o->again, 0, sizeof(o->again));
+	while ((n = carrier_take_back(o->attempt.carrier, space,
+	    sizeof(space))) > 0)
+		if (chain_put(&all, space, n) == -1) {
+			chain_free(&all);
+			client_fault(s, SOURCE_NO_ROOM);
+			return 1;
+		}
+	origin_anew(s, all);
 	return 1;
 }
 
@@ -302,7 +351,8 @@ origin_is_clean(const struct stream *s, const struct origin *o)
 	return s->to_link.half.state == WS_HALF_ENDED &&
 	    s->from_link.half.state == WS_HALF_ENDED && o->keep_alive &&
 	    c->state == CONN_STREAM && c->tx.len == 0 && c->rx.len == 0 &&
-	    !c->rd_eof && !s->from_link.dropped;
+	    !c->rd_eof && !s->from_link.dropped &&
+	    attempt_stands(&o->attempt);
 }
 
 /* Gives the connection of o, which is at rest, to w, which waits for one.  o is of no
@@ -316,6 +366,7 @@ origin_pass(struct origin *o, struct origin *w)
 		carrier_swap(&o->attempt.carrier, &w->attempt.carrier);
 		attempt_end(&o->attempt);
 		conn_replace_fd(w->c, fd);
+		w->reused = 1;
 		origin_begin(w);
 	}
 	conn_kill(o->c);
@@ -436,7 +487,7 @@ origin_sent(struct conn *c, size_t n)
 {
 	struct origin *o = c->of;
 
-	(void)n;
+	o->sent += n;
 	if (o->stream != NULL)
 		stream_sent(o->stream);
 }

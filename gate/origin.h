@@ -22,6 +22,7 @@ struct origin {
 	struct item place;	/* among the target's idle ones */
 	struct attempt attempt;	/* to connect */
 	struct chain again;	/* the request's head, kept to be sent once more */
+	size_t sent;		/* octets of the request at work that the socket took */
 	struct home home;	/* for the answer at hand */
 	unsigned char reused;	/* has served a request before */
 	unsigned char keep_alive;	/* may serve another */

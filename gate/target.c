@@ -213,6 +213,12 @@ target_connect(struct target *t, struct attempt *a)
 	return fd;
 }
 
+int
+attempt_stands(const struct attempt *a)
+{
+	return a->carrier == NULL || a->carrier->state == CARRIER_STANDS;
+}
+
 void
 attempt_end(struct attempt *a)
 {

@@ -85,6 +85,9 @@ int target_connect(struct target *t, struct attempt *a);
 /* The address that a tried last did not answer; err: an errno. */
 void target_refused(struct attempt *a, int err);
 
+/* Whether the connection that a has made stands as far as we know. */
+int attempt_stands(const struct attempt *a);
+
 /* The connection goes, if there is one. */
 void attempt_end(struct attempt *a);
 

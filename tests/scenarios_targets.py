@@ -186,6 +186,76 @@ def no_openssl(t):
     client.wait_out("install it")
 
 
+# In place of openssl: says that TLS stands, answers one request, and takes nothing more until it may end.
+FAKE = """#!/usr/bin/env python3
+import os, sys, time
+sys.stderr.write("CONNECTION ESTABLISHED\\nPeer certificate: CN=a errno=b :error:\\n")
+sys.stderr.flush()
+got = b""
+while b"\\r\\n\\r\\n" not in got:
+    got += os.read(0, 65536)
+with open("asked", "ab") as f:
+    f.write(got.split(b" ")[1] + b"\\n")
+os.write(1, b"HTTP/1.1 200 OK\\r\\n" + (b"\\r\\nto the end" if b"/end" in got else b"Content-Length: 2\\r\\n\\r\\nok"))
+while b"/end" not in got and not os.path.exists("end"):
+    time.sleep(0.01)
+"""
+
+
+def fake_openssl(t):
+    path = os.path.join(t.folder, "openssl")
+    with open(path, "w") as f:
+        f.write(FAKE)
+    os.chmod(path, 0o755)
+    return {"PATH": t.folder + ":" + os.environ["PATH"]}
+
+
+def asked_of_fakes(t):
+    with open(os.path.join(t.folder, "asked")) as f:
+        return f.read().split()
+
+
+@scenario()
+def what_nobody_has_heard(t):
+    """A request of any method that stands whole in a kept connection when its helper ends without having taken it goes to
+    another, and the service hears it once; one of which a part was missing does not."""
+    server = t.server()
+    client = t.client(server, "https://localhost:1", env=fake_openssl(t))
+    for method, body in (("GET", None), ("POST", b"x" * 3000)):
+        conn = t.conn(server)
+        equal(conn.get("/demo/first").body, b"ok", "the first")
+        conn.send(harness.request_octets(method, "/demo/second", (), body))
+        server.settle()
+        client.settle()
+        open(os.path.join(t.folder, "end"), "w").close()
+        equal(conn.answer(method).body, b"ok", method)
+        t.wait(lambda: not helpers(client), "the end of all helpers")
+        os.unlink(os.path.join(t.folder, "end"))
+    equal(asked_of_fakes(t), ["/first", "/second"] * 2, "requests that were taken")
+
+
+@scenario()
+def names_in_certificates(t):
+    """What a certificate is called is no word of openssl's: an answer that the end ends is whole all the same."""
+    server = t.server()
+    t.client(server, "https://localhost:1", env=fake_openssl(t))
+    equal(t.get(server, "/demo/end").body, b"to the end", "answer")
+
+
+@scenario(needs=TLS)
+def connections_that_end(t):
+    """Of 20 requests to a service that ends each connection with its answer all are answered, 16 at a time."""
+    origin, ca = tls_origin(t)
+    origin.on("/", lambda request, conn, origin: (origin.gate("a").wait(20), harness.reply(
+        conn, 200, [("Connection", "close")], b"ok"), True)[2])
+    server, _ = setting(t, origin, ca)
+    conns = [ask(t, server, "/demo/%d" % i) for i in range(20)]
+    t.wait(lambda: len(origin.requests) == HELPERS, "16 requests at the service", 20)
+    origin.gate("a").set()
+    equal([conn.answer(seconds=20).status for conn in conns], [200] * 20, "statuses")
+    equal(origin.most, HELPERS, "connections at once")
+
+
 @scenario(needs=TLS)
 def few_helpers(t):
     """Of 20 slow requests 16 are at work at once, and the others wait for their connections; all are answered."""
