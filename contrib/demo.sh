@@ -60,10 +60,11 @@ if [ -z "$target" ]; then
 	listener welcome welcome --port 0
 	target=$url
 fi
-unset PIPEGATE_PUBLIC_URL PIPEGATE_OFFLINE_PAGE
+unset PIPEGATE_PUBLIC_URL PIPEGATE_OFFLINE_PAGE PIPEGATE_ADMIN PIPEGATE_SCHEME \
+    PIPEGATE_PROXY_PROTOCOL PIPEGATE_TRUSTED_PROXIES
 PIPEGATE_DOMAIN=localhost
 export PIPEGATE_DOMAIN
-listener server server --port 0
+listener server server --host 127.0.0.1 --port 0
 public=$url
 host=http://demo.localhost:${url##*:}
 

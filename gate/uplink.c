@@ -56,10 +56,15 @@ uplink_set_server(struct uplink *u, const char *text)
 const char *
 uplink_set_token(struct uplink *u, const char *token)
 {
-	size_t n = strlen(token);
+	size_t n = strlen(token), i;
 
 	if (n >= sizeof(u->token))
 		return "it is too long";
+	for (i = 0; i < n; i++)
+		if (token[i] <= ' ' || token[i] > '~')
+			return "there is a space or another octet in it that no "
+			    "token has: copy what stands behind \"JWT "
+			    "Bearer:\" alone";
 	memcpy(u->token, token, n + 1);
 	u->token_in_query = 0;
 	return NULL;

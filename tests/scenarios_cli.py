@@ -604,3 +604,12 @@ def demo_of_a_service(t):
     _, _, port, path = demo_shell(t, TARGET=origin.url)
     equal(get_as(t, "127.0.0.1", port, path).status, 200, "status")
     equal(origin.requests[0].target, "/", "target")
+
+
+@scenario()
+def what_is_no_token(t):
+    """What has a space or a line's end in it is no token: the client says so, and what to copy."""
+    for token in ("Connection-id: x\nJWT Bearer:    a.b.c", "a b", "a\tb", "t\u00f6ken"):
+        client = t.run("client", "3000", "ws://127.0.0.1:1/", env={"PIPEGATE_TOKEN": token})
+        equal(client.status, 2, "exit with %r" % token)
+        contains(client.err(), "JWT Bearer:", "what it says")

@@ -230,7 +230,7 @@ def secrets_that_are_not_used(t):
     server = t.server()
     seen = os.path.join(t.folder, "seen")
     client = t.client(server, origin, ready=False, args=(
-        "--connect", "sh -c 'env >%s.part; mv %s.part %s; sleep 1000'" % (seen, seen, seen)))
+        "--connect", "sh -c 'env >%s.part; mv %s.part %s; exec sleep 1000'" % (seen, seen, seen)))
     wait(lambda: os.path.exists(seen), "the helper to run")
     with open(seen) as f:
         check("PIPEGATE_JWT_SECRET" not in f.read(), "the helper has the secret in its environment")
