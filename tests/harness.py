@@ -562,7 +562,7 @@ class Origin:
     keeps every request with its raw octets in .requests."""
 
     def __init__(self, listener=None):
-        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=1024)
         if self.listener.family == socket.AF_UNIX:
             self.url = "unix:" + self.listener.getsockname()
         else:
