@@ -548,19 +548,31 @@ jwt_split(struct jwt_parts *t, struct view token)
 	return 0;
 }
 
+/* Whether got is the MAC under that secret; under none, which is NULL, no MAC is. */
+static int
+jwt_mac_of(const unsigned char got[SHA256_SIZE], const struct jwt_parts *t,
+    const char *secret)
+{
+	unsigned char want[SHA256_SIZE];
+	int ok;
+
+	if (secret == NULL)
+		return 0;
+	hmac_sign(want, secret, strlen(secret), t->input.p, t->input.n);
+	ok = hmac_equal(got, want, SHA256_SIZE);
+	hmac_wipe(want, sizeof(want));
+	return ok;
+}
+
 static int
 jwt_mac_ok(const struct jwt_parts *t, const struct jwt_key *k)
 {
-	unsigned char got[SHA256_SIZE], want[SHA256_SIZE];
-	int ok;
+	unsigned char got[SHA256_SIZE];
 
 	if (t->mac.n != JWT_MAC_SIZE ||
 	    base64url_decode(got, t->mac.p, t->mac.n) != SHA256_SIZE)
 		return 0;
-	hmac_sign(want, k->secret, strlen(k->secret), t->input.p, t->input.n);
-	ok = hmac_equal(got, want, SHA256_SIZE);
-	hmac_wipe(want, sizeof(want));
-	return ok;
+	return jwt_mac_of(got, t, k->secret) || jwt_mac_of(got, t, k->previous);
 }
 
 /* Decodes a part, a JSON object, into text.  0 or -1. */
@@ -660,6 +672,22 @@ jwt_time(const struct json *claims, const char *name, long long *t)
 	return *t >= -JWT_TIME_MAX && *t <= JWT_TIME_MAX ? 0 : -1;
 }
 
+static int
+jwt_has(const struct json *claims, const char *name)
+{
+	struct json v;
+
+	return json_find(claims, name, &v) != 0;
+}
+
+/* The same of a time that may be absent, and is 0 then: long ago. */
+static int
+jwt_time_if_any(const struct json *claims, const char *name, long long *t)
+{
+	*t = 0;
+	return jwt_has(claims, name) ? jwt_time(claims, name, t) : 0;
+}
+
 /* Text without a NUL, of fewer than cap octets. */
 static int
 jwt_string(const struct json *v, char *out, size_t cap)
@@ -678,6 +706,15 @@ jwt_text(const struct json *claims, const char *name, char *out, size_t cap)
 	struct json v;
 
 	return json_find(claims, name, &v) == 1 ? jwt_string(&v, out, cap) : -1;
+}
+
+/* Without that claim it is empty. */
+static int
+jwt_id(const struct json *claims, char jti[JWT_ID_MAX + 1])
+{
+	jti[0] = '\0';
+	return jwt_has(claims, "jti") ?
+	    jwt_text(claims, "jti", jti, JWT_ID_MAX + 1) : 0;
 }
 
 static int
@@ -713,15 +750,16 @@ jwt_domains(const struct json *claims, struct jwt_claims *c)
 	return 0;
 }
 
+/* Without that claim it is: nobody said that it is another's. */
 static int
 jwt_issuer_ok(const struct json *claims, const char *issuer)
 {
 	struct json v;
 
-	return json_find(claims, "iss", &v) == 1 && json_equal(&v, issuer);
+	return json_find(claims, "iss", &v) == 0 || json_equal(&v, issuer);
 }
 
-/* A string, or an array of strings one of which it is. */
+/* A string, or an array of strings one of which it is; or absent. */
 static int
 jwt_audience_ok(const struct json *claims, const char *audience)
 {
@@ -729,8 +767,8 @@ jwt_audience_ok(const struct json *claims, const char *audience)
 	struct json_iter it;
 	int found = 0;
 
-	if (json_find(claims, "aud", &aud) != 1)
-		return 0;
+	if (json_find(claims, "aud", &aud) == 0)
+		return 1;
 	if (aud.type != JSON_ARRAY)
 		return json_equal(&aud, audience);
 	json_iter_init(&it, &aud);
@@ -752,11 +790,11 @@ jwt_claims_read(struct jwt_claims *c, const struct json *claims)
 		return "token names no usable connection id";
 	if (jwt_time(claims, "exp", &c->exp) == -1)
 		return "token has no usable exp";
-	if (jwt_time(claims, "nbf", &c->nbf) == -1)
+	if (jwt_time_if_any(claims, "nbf", &c->nbf) == -1)
 		return "token has no usable nbf";
-	if (jwt_time(claims, "iat", &c->iat) == -1)
+	if (jwt_time_if_any(claims, "iat", &c->iat) == -1)
 		return "token has no usable iat";
-	if (jwt_text(claims, "jti", c->jti, sizeof(c->jti)) == -1)
+	if (jwt_id(claims, c->jti) == -1)
 		return "token has no usable jti";
 	if (jwt_domains(claims, c) == -1)
 		return "token has domains that are no list of 16 names or fewer";
@@ -842,22 +880,21 @@ jwt_put_claims(struct json_out *o, const struct jwt_claims *c,
 	json_put(o, "}");
 }
 
-long
-jwt_make(char *out, size_t cap, const struct jwt_claims *c,
-    const struct jwt_key *k)
+/* Puts the token that claims make under secret into out[0..cap), as jwt_make()
+ * does. */
+static long
+jwt_sign(char *out, size_t cap, const struct json_out *claims, const char *secret)
 {
-	unsigned char text[JWT_TEXT_MAX], mac[SHA256_SIZE];
 	unsigned char token[JWT_SIZE_MAX + 128]; /* 128: header, MAC, dots */
-	struct json_out o = { text, sizeof(text), 0, 0 };
+	unsigned char mac[SHA256_SIZE];
 	size_t n;
 
-	jwt_put_claims(&o, c, k);
-	if (o.len > o.cap)
+	if (claims->len > claims->cap)
 		return -1;
 	n = base64url_encode(token, JWT_HEADER, sizeof(JWT_HEADER) - 1);
 	token[n++] = '.';
-	n += base64url_encode(token + n, text, o.len);
-	hmac_sign(mac, k->secret, strlen(k->secret), token, n);
+	n += base64url_encode(token + n, claims->p, claims->len);
+	hmac_sign(mac, secret, strlen(secret), token, n);
 	token[n++] = '.';
 	n += base64url_encode(token + n, mac, sizeof(mac));
 	if (n > JWT_SIZE_MAX || n >= cap)
@@ -865,6 +902,30 @@ jwt_make(char *out, size_t cap, const struct jwt_claims *c,
 	memcpy(out, token, n);
 	out[n] = '\0';
 	return (long)n;
+}
+
+long
+jwt_make(char *out, size_t cap, const struct jwt_claims *c,
+    const struct jwt_key *k)
+{
+	unsigned char text[JWT_TEXT_MAX];
+	struct json_out o = { text, sizeof(text), 0, 0 };
+
+	jwt_put_claims(&o, c, k);
+	return jwt_sign(out, cap, &o, k->secret);
+}
+
+long
+jwt_make_bare(char *out, size_t cap, const struct jwt_claims *c,
+    const struct jwt_key *k)
+{
+	unsigned char text[JWT_TEXT_MAX];
+	struct json_out o = { text, sizeof(text), 0, 0 };
+
+	jwt_put_string(&o, "{\"sub\":", c->sub);
+	jwt_put_time(&o, ",\"exp\":", c->exp);
+	json_put(&o, "}");
+	return jwt_sign(out, cap, &o, k->secret);
 }
 
 const char *

@@ -527,13 +527,14 @@ long base64url_decode(unsigned char *out, const unsigned char *b, size_t n);
 
 #define JWT_SIZE_MAX 8192
 #define JWT_SUB_MAX 128
+#define JWT_ID_MAX 128
 #define JWT_DOMAINS_MAX 16
 #define JWT_DOMAIN_MAX 253
 
 struct jwt_claims {
 	char sub[JWT_SUB_MAX + 1];
-	char jti[129];
-	long long exp, nbf, iat;	/* seconds since the epoch */
+	char jti[JWT_ID_MAX + 1];	/* any text without a NUL; empty: there is none */
+	long long exp, nbf, iat;	/* seconds since the epoch; nbf, iat 0: there is none */
 	int ndomains;
 	char domain[JWT_DOMAINS_MAX][JWT_DOMAIN_MAX + 1];	/* any text without a NUL */
 };
@@ -541,6 +542,7 @@ struct jwt_claims {
 /* Under what a token is made or verified.  Plain strings, the caller's. */
 struct jwt_key {
 	const char *secret;
+	const char *previous;		/* another secret that verifies, but signs nothing; or NULL */
 	const char *issuer;
 	const char *audience;
 };
@@ -555,10 +557,15 @@ int jwt_sub_ok(struct view s);
 long jwt_make(char *out, size_t cap, const struct jwt_claims *c,
     const struct jwt_key *k);
 
+/* The same with sub and exp alone, all that the reference knew at first. */
+long jwt_make_bare(char *out, size_t cap, const struct jwt_claims *c,
+    const struct jwt_key *k);
+
 /* Verifies a token at the time now (seconds since the epoch): MAC first and
  * in constant time, then the header (alg HS256; no crit, zip or b64) and the
- * claims: all seven are there, each once, and hold now and here; domains, an array
- * of strings, may be there.  Returns NULL
+ * claims: sub and exp are there, and these two, nbf, iat, iss, aud and jti hold now and
+ * here where they are there; each is there once; domains, an array of strings, may
+ * be there.  Returns NULL
  * and fills c, or a short reason fit for a close frame (a static string under
  * 100 octets, such as "token has expired"); c is then not to be used. */
 const char *jwt_verify(struct jwt_claims *c, struct view token,

@@ -89,7 +89,9 @@ fuzz_base64(const unsigned char *p, size_t n)
 
 /* ----------------------------------------------------------------- tokens */
 
-static const struct jwt_key key = { "0123456789abcdef", "iss", "aud" };
+static const struct jwt_key key = {
+	"0123456789abcdef", "fedcba9876543210", "iss", "aud"
+};
 
 static struct view
 view_of(const void *p, size_t n)
@@ -101,10 +103,10 @@ view_of(const void *p, size_t n)
 	return v;
 }
 
-/* Whether the token ends in its MAC, found without the code under test but
- * for the hash itself. */
+/* Whether the token ends in its MAC under secret, found without the code under
+ * test but for the hash itself. */
 static int
-mac_is_right(const unsigned char *p, size_t n)
+mac_is_right(const unsigned char *p, size_t n, const char *secret)
 {
 	unsigned char mac[SHA256_SIZE], text[BASE64_SIZE(SHA256_SIZE)];
 	size_t dot = n, len;
@@ -113,7 +115,7 @@ mac_is_right(const unsigned char *p, size_t n)
 		dot--;
 	if (dot == 0)
 		return 0;
-	hmac_sign(mac, key.secret, strlen(key.secret), p, dot - 1);
+	hmac_sign(mac, secret, strlen(secret), p, dot - 1);
 	len = base64url_encode(text, mac, sizeof(mac));
 	return n - dot == len && memcmp(p + dot, text, len) == 0;
 }
@@ -126,7 +128,8 @@ verify_any(const unsigned char *p, size_t n)
 
 	must(why == NULL || (strlen(why) < 100 && strlen(why) > 0));
 	if (why == NULL) {
-		must(mac_is_right(p, n));
+		must(mac_is_right(p, n, key.secret) ||
+		    mac_is_right(p, n, key.previous));
 		must(c.exp > 1500 && c.nbf <= 1505 && c.iat <= 1505);
 		must(jwt_sub_ok(view_of(c.sub, strlen(c.sub))));
 	}
@@ -136,7 +139,8 @@ verify_any(const unsigned char *p, size_t n)
 
 /* The octets as a header or as claims, under a MAC that is right. */
 static void
-verify_signed(const unsigned char *p, size_t n, int as_claims)
+verify_signed(const unsigned char *p, size_t n, int as_claims,
+    const char *secret)
 {
 	static const char header[] = "{\"alg\":\"HS256\"}";
 	static const char claims[] =
@@ -155,7 +159,7 @@ verify_signed(const unsigned char *p, size_t n, int as_claims)
 		len += base64url_encode(b + len, p, n);
 	else
 		len += base64url_encode(b + len, claims, sizeof(claims) - 1);
-	hmac_sign(mac, key.secret, strlen(key.secret), b, len);
+	hmac_sign(mac, secret, strlen(secret), b, len);
 	b[len++] = '.';
 	len += base64url_encode(b + len, mac, sizeof(mac));
 	verify_any(b, len);
@@ -194,6 +198,11 @@ make_verify(const unsigned char *p, size_t n)
 	must(got.exp == c.exp && got.nbf == c.nbf && got.iat == c.iat);
 	out[n % (size_t)len] ^= 1;
 	must(jwt_verify(&got, view_of(out, (size_t)len), &key, 1500) != NULL);
+	len = jwt_make_bare(out, sizeof(out), &c, &key);
+	must(len > 0 && out[len] == '\0');
+	must(jwt_verify(&got, view_of(out, (size_t)len), &key, 1500) == NULL);
+	must(strcmp(got.sub, c.sub) == 0 && got.exp == c.exp);
+	must(got.jti[0] == '\0' && got.ndomains == 0);
 }
 
 int
@@ -202,8 +211,8 @@ fuzz_jwt(const unsigned char *p, size_t n)
 	unsigned char *copy = block(p, n);
 
 	verify_any(copy, n);
-	verify_signed(copy, n, 0);
-	verify_signed(copy, n, 1);
+	verify_signed(copy, n, 0, key.secret);
+	verify_signed(copy, n, 1, key.previous);
 	make_verify(copy, n);
 	free(copy);
 	return 0;

@@ -53,7 +53,7 @@ def bad_tokens(t):
         "alg in lower case": (token(header={"alg": "hs256"}), "alg"),
         "alg none, no MAC": (token(header=none).rpartition(".")[0] + ".", ""),
         "crit": (token(header={"alg": "HS256", "crit": ["x"]}), "header"),
-        "no exp": (token(exp=None), "exp"), "no sub": (token(sub=None), "connection id"), "no jti": (token(jti=None), "jti"),
+        "no exp": (token(exp=None), "exp"), "no sub": (token(sub=None), "connection id"), "jti a number": (token(jti=1), "jti"),
         "exp as text": (token(exp=str(now + 60)), "exp"), "exp a fraction": (token(exp=now + 60.5), ""),
         "sub healthz": (token("healthz"), "connection id"), "sub with slash": (token("a/b"), "connection id"),
         "aud a list without us": (token(aud=["x", "y"]), "audience"),
@@ -73,10 +73,11 @@ def bad_tokens(t):
 
 @scenario()
 def good_tokens(t):
-    """Integral floats, nbf within 5 s, an audience list and a Bearer header are taken."""
+    """Integral floats, nbf within 5 s, an audience list, sub and exp alone, and a Bearer header are taken."""
     server = t.server()
     now = int(time.time())
-    for text in (token(exp=now + 60.0), token(nbf=now + 3, iat=now + 3), token(aud=["x", "pipegate"])):
+    for text in (token(exp=now + 60.0), token(nbf=now + 3, iat=now + 3), token(aud=["x", "pipegate"]),
+                 harness.token_of({"sub": "demo", "exp": now + 60})):
         peer = t.tunnel(server, bearer=text)
         peer.ping()
         peer.close()

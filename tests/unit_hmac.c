@@ -663,7 +663,7 @@ test_base64_lengths(void)
 /* ----------------------------------------------------------------- tokens */
 
 static const struct jwt_key key = {
-	"change-me-to-something-secret-32bytes", "pipegate", "pipegate"
+	"change-me-to-something-secret-32bytes", NULL, "pipegate", "pipegate"
 };
 
 /* A token of the reference implementation with that secret. */
@@ -869,12 +869,27 @@ test_jwt_reasons(void)
 		{ TEXT(HEADER), TEXT("{\"sub\":\"app\\u0000\"," REST),
 		    BAD_SUB },
 		{ TEXT(HEADER), TEXT(LACKS(NBF IAT ISS AUD JT)), BAD_EXP },
-		{ TEXT(HEADER), TEXT(LACKS(EXP IAT ISS AUD JT)), BAD_NBF },
-		{ TEXT(HEADER), TEXT(LACKS(EXP NBF ISS AUD JT)), BAD_IAT },
-		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT AUD JT)), BAD_ISS },
-		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT ISS JT)), BAD_AUD },
-		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT ISS AUD)), BAD_JTI },
+		{ TEXT(HEADER), TEXT(LACKS(EXP IAT ISS AUD JT)), "" },
+		{ TEXT(HEADER), TEXT(LACKS(EXP NBF ISS AUD JT)), "" },
+		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT AUD JT)), "" },
+		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT ISS JT)), "" },
+		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT ISS AUD)), "" },
 		{ TEXT(HEADER), TEXT(LACKS(EXP NBF IAT ISS AUD JT)), "" },
+		{ TEXT(HEADER), TEXT("{\"sub\":\"app\",\"exp\":2000}"), "" },
+		{ TEXT(HEADER), TEXT("{\"sub\":\"app\"}"), BAD_EXP },
+		{ TEXT(HEADER), TEXT("{\"exp\":2000}"), BAD_SUB },
+		{ TEXT(HEADER), TEXT("{\"sub\":\"app\",\"exp\":1500}"),
+		    EXPIRED },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"nbf\":1506,")), EARLY },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"iat\":1506,")), EARLY },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"nbf\":null,")), BAD_NBF },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"iat\":null,")), BAD_IAT },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"jti\":null,")), BAD_JTI },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"iss\":null,")), BAD_ISS },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"iss\":\"\",")), BAD_ISS },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"aud\":null,")), BAD_AUD },
+		{ TEXT(HEADER), TEXT(LACKS(EXP "\"aud\":[],")), BAD_AUD },
+		{ TEXT(HEADER), TEXT(LACKS(EXP EXP)), BAD_FORM },
 		{ TEXT(HEADER), TEXT(TIMES("\"2000\"", "1", "1")), BAD_EXP },
 		{ TEXT(HEADER), TEXT(TIMES("2000.5", "1", "1")), BAD_EXP },
 		{ TEXT(HEADER), TEXT(TIMES("null", "1", "1")), BAD_EXP },
@@ -1017,6 +1032,66 @@ test_jwt_edges(void)
 	wrong.audience = "";
 	CHECK(strcmp(jwt_verify(&c, v, &wrong, SAMPLE_IAT), BAD_AUD) == 0,
 	    "another audience");
+}
+
+/* What verifies a token: the secret, or the one before it, where there is one. */
+static void
+test_jwt_secrets(void)
+{
+	static const struct {
+		const char *secret, *previous;
+		int ok;
+	} t[] = {
+		{ "new", "old", 1 }, { "old", "new", 1 }, { "old", NULL, 1 },
+		{ "new", NULL, 0 }, { "new", "older", 0 }, { "new", "ol", 0 },
+		{ "new", "", 0 },
+	};
+	struct jwt_key k = { "old", "older still", "pipegate", "pipegate" };
+	struct jwt_claims c, got;
+	char out[512];
+	const char *why;
+	size_t i;
+	long n;
+
+	memset(&c, 0, sizeof(c));
+	strcpy(c.sub, "s");
+	c.exp = 2000;
+	n = jwt_make(out, sizeof(out), &c, &k);
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		k.secret = t[i].secret;
+		k.previous = t[i].previous;
+		why = jwt_verify(&got, view_of(out, (size_t)n), &k, 1500);
+		CHECK((why == NULL) == t[i].ok, "row %zu: %s", i,
+		    why != NULL ? why : "taken");
+		CHECK(t[i].ok || strcmp(why, "token has a bad signature") == 0,
+		    "row %zu", i);
+	}
+}
+
+/* The two claims of a bare token, and that nothing else comes back of it. */
+static void
+test_jwt_bare(void)
+{
+	static const char claims[] = "{\"sub\":\"my-app\",\"exp\":2000}";
+	struct jwt_claims c, got;
+	char out[512], want[512];
+	size_t n;
+
+	memset(&c, 0, sizeof(c));
+	strcpy(c.sub, "my-app");
+	strcpy(c.jti, "not said");
+	c.exp = 2000;
+	c.nbf = c.iat = 7;
+	n = token_of(want, TEXT(HEADER), TEXT(claims));
+	CHECK(jwt_make_bare(out, sizeof(out), &c, &key) == (long)n &&
+	    memcmp(out, want, n) == 0, "made just so: %s", out);
+	CHECK(jwt_make_bare(out, n, &c, &key) == -1, "no room for a NUL");
+	memset(&got, 0xa5, sizeof(got));
+	CHECK(*verify(&got, want, n, 1999) == '\0', "taken");
+	CHECK(strcmp(got.sub, "my-app") == 0 && got.exp == 2000 &&
+	    got.nbf == 0 && got.iat == 0 && got.jti[0] == '\0' &&
+	    got.ndomains == 0, "claims");
+	CHECK(strcmp(verify(&got, want, n, 2000), EXPIRED) == 0, "expired");
 }
 
 /* Claims with a filler of n octets; members more of them when asked. */
@@ -1239,6 +1314,8 @@ test_hmac(void)
 	test_jwt_unsigned();
 	test_jwt_tampered();
 	test_jwt_edges();
+	test_jwt_secrets();
+	test_jwt_bare();
 	test_jwt_sizes();
 	test_jwt_domains();
 	test_jwt_domains_made();
