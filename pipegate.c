@@ -58,18 +58,49 @@ token_domains(struct jwt_claims *c)
 	}
 }
 
-static int
-token_run(void)
+/* Seconds of text, a whole number with s, m, h or d behind it: without one, days.  -1
+ * where it is none, or none from 1 s to TTL_DAYS_MAX. */
+static long long
+token_seconds(const char *text)
 {
-	struct jwt_claims c;
-	unsigned char id[16];
-	char hex[33] = "", token[JWT_SIZE_MAX + 1];
-	struct view sub;
+	static const struct {
+		const char *name;
+		long long s;
+	} unit[] = {
+		{ "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "", 86400 },
+	};
+	char *end;
+	long long n = strtoll(text, &end, 10);
+	size_t i;
 
-	memset(&c, 0, sizeof(c));
+	if (end == text || n < 1)
+		return -1;
+	for (i = 0; i < ARRAY_LEN(unit); i++)
+		if (strcmp(end, unit[i].name) == 0 &&
+		    n <= TTL_DAYS_MAX * 86400LL / unit[i].s)
+			return n * unit[i].s;
+	return -1;
+}
+
+/* Makes out a random id as 32 hex digits, with a NUL. */
+static void
+token_random_id(char out[33])
+{
+	unsigned char id[16];
+
 	random_bytes(id, sizeof(id));
 	ws_uuid_make(id);
-	ws_hex_put(hex, id);
+	ws_hex_put(out, id);
+	out[32] = '\0';
+}
+
+static void
+token_sub(struct jwt_claims *c)
+{
+	char hex[33];
+	struct view sub;
+
+	token_random_id(hex);
 	sub = view_of(opt->connection_id != NULL ? opt->connection_id : hex);
 	if (!jwt_sub_ok(sub))
 		die("\"%.200s\" (from --connection-id or "
@@ -81,20 +112,43 @@ token_run(void)
 		    "host name of its own (PIPEGATE_DOMAIN) an id has 1 to 63 of "
 		    "a-z 0-9 -, and no hyphen at its ends", (const char *)sub.p);
 	token_warn_common(sub);
-	memcpy(c.sub, sub.p, sub.n);
+	memcpy(c->sub, sub.p, sub.n);
+}
+
+/* Says on stderr, since programs read the two lines on stdout, by what the token can
+ * be revoked. */
+static void
+token_tell_jti(const struct jwt_claims *c)
+{
+	if (opt->bare)
+		warn("note: a token of sub and exp alone has no jti.  Only its id can "
+		    "be revoked, with all tokens for it: \"%s\" as a line of the "
+		    "file that PIPEGATE_REVOKED names", c->sub);
+	else
+		fprintf(stderr, "jti:           %s\n", c->jti);
+}
+
+static int
+token_run(long long ttl_s)
+{
+	struct jwt_claims c;
+	char token[JWT_SIZE_MAX + 1];
+
+	memset(&c, 0, sizeof(c));
+	token_sub(&c);
 	token_domains(&c);
-	random_bytes(id, sizeof(id));
-	ws_uuid_make(id);
-	ws_hex_put(c.jti, id);
+	token_random_id(c.jti);
 	c.iat = c.nbf = clock_wall();
-	c.exp = c.iat + opt->ttl_days * 86400;
-	if (jwt_make(token, sizeof(token), &c, &settings_said.key) == -1)
+	c.exp = c.iat + ttl_s;
+	if ((opt->bare ? jwt_make_bare : jwt_make)(token, sizeof(token), &c,
+	    &opt->key) == -1)
 		die("the token would be too long: shorten "
 		    "PIPEGATE_JWT_ISSUER or PIPEGATE_JWT_AUDIENCE, or give "
 		    "fewer --domain");
 	if (printf("Connection-id: %s\nJWT Bearer:    %s\n", c.sub, token) < 0 ||
 	    fflush(stdout) == EOF)
 		die("cannot write the token:");
+	token_tell_jti(&c);
 	return 0;
 }
 
@@ -104,6 +158,7 @@ static const char usage_main[] =
 "usage:\n"
 "  pipegate server [--host H] [-p N | --port N]   on the machine that people reach\n"
 "  pipegate token  [-c ID | --connection-id ID] [--domain NAME ...]\n"
+"                  [--ttl TIME] [--bare]\n"
 "                                                 mints the token for a client\n"
 "  pipegate client TARGET_URL SERVER_URL          beside the service\n"
 "  pipegate welcome [--host H] [-p N | --port N]  a page for a first tunnel\n"
@@ -193,13 +248,19 @@ static const char usage_client[] =
 
 static const char usage_token[] =
 "usage: pipegate token [-c ID | --connection-id ID] [--domain NAME ...]\n"
+"                      [--ttl TIME] [--bare]\n"
 "\n"
-"Prints a connection id and a token that lets a client serve it.\n"
+"Prints a connection id and a token that lets a client serve it; and on\n"
+"stderr the token's jti, by which it can be revoked.\n"
 "\n"
 "  -c, --connection-id ID   1 to 128 of A-Z a-z 0-9 . _ ~ - (default: the\n"
 "                           environment's, else a random one)\n"
 "  --domain NAME            a host of your own that leads to it, such as\n"
 "                           app.example.org; up to 16 times\n"
+"  --ttl TIME               how long it is good: 90s, 30m, 2h, or 7d, which is 7\n"
+"                           too (default: PIPEGATE_JWT_TTL_DAYS)\n"
+"  --bare                   sub and exp alone, for an older Python server; only its\n"
+"                           id can be revoked\n"
 "\n"
 "environment (default):\n"
 "  PIPEGATE_JWT_SECRET      signs the token; required, the server's own\n"
@@ -411,10 +472,19 @@ command_welcome(const struct command *cmd, char **arg)
 static int
 command_token(const struct command *cmd, char **arg)
 {
-	(void)cmd;
+	long long ttl_s = opt->ttl != NULL ? token_seconds(opt->ttl) :
+	    opt->ttl_days * 86400;
+
 	(void)arg;
+	if (ttl_s == -1)
+		usage_error(cmd, "--ttl is \"%.100s\": it must be a whole number "
+		    "of s, m, h or d (days where none of these is said), such as "
+		    "2h, up to %d days", opt->ttl, TTL_DAYS_MAX);
+	if (opt->bare && opt->nown > 0)
+		usage_error(cmd, "--bare and --domain cannot be given together: a "
+		    "token of sub and exp alone has no domains");
 	secret_read();
-	return token_run();
+	return token_run(ttl_s);
 }
 
 static const struct option listen_options[] = {
@@ -439,6 +509,8 @@ static const struct option token_options[] = {
 	    LEVEL_INFO, 0 },
 	{ NULL, "--domain", settings_said.own, NULL, &settings_said.nown,
 	    LEVEL_INFO, JWT_DOMAINS_MAX },
+	{ NULL, "--ttl", &settings_said.ttl, NULL, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--bare", NULL, &settings_said.bare, NULL, LEVEL_INFO, 0 },
 };
 
 static const struct command commands[] = {

@@ -235,7 +235,7 @@ static void
 join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
     const struct jwt_claims *claims)
 {
-	char peer[INET6_ADDRSTRLEN];
+	char peer[INET6_ADDRSTRLEN], jti[4 * JWT_ID_MAX + 5];
 	struct link *l = link_alloc();
 
 	if (l == NULL || domains_take(&l->own, t->id,
@@ -250,8 +250,9 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	t->as_is = offer->hello.as_is;
 	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
-	    "clients=%d", t->id, peer, l->wire->version,
-	    t->nlinks);
+	    "clients=%d jti=%s", t->id, peer, l->wire->version, t->nlinks,
+	    claims->jti[0] != '\0' ?
+	    text_word(jti, sizeof(jti), view_of(claims->jti)) : "-");
 	tunnel_dispatch(t);
 	link_input(l);
 }

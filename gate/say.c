@@ -205,8 +205,9 @@ text_put(char *out, size_t cap, const char *fmt, ...)
 	return t.len;
 }
 
-const char *
-text_safe(char *out, size_t cap, struct view v)
+/* As text_safe(); octets below lowest are escaped too. */
+static const char *
+text_escape(char *out, size_t cap, struct view v, unsigned char lowest)
 {
 	static const char hex[] = "0123456789abcdef";
 	size_t i, o = 0;
@@ -214,7 +215,7 @@ text_safe(char *out, size_t cap, struct view v)
 	for (i = 0; i < v.n && o + 5 < cap; i++) {
 		unsigned char ch = v.p[i];
 
-		if (ch >= 0x20 && ch < 0x7f && ch != '"' && ch != '\\') {
+		if (ch >= lowest && ch < 0x7f && ch != '"' && ch != '\\') {
 			out[o++] = (char)ch;
 			continue;
 		}
@@ -225,6 +226,18 @@ text_safe(char *out, size_t cap, struct view v)
 	}
 	out[o] = '\0';
 	return out;
+}
+
+const char *
+text_safe(char *out, size_t cap, struct view v)
+{
+	return text_escape(out, cap, v, ' ');
+}
+
+const char *
+text_word(char *out, size_t cap, struct view v)
+{
+	return text_escape(out, cap, v, ' ' + 1);
 }
 
 int

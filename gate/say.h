@@ -114,6 +114,9 @@ size_t text_put(char *out, size_t cap, const char *fmt, ...) PRINTF_LIKE(3, 4);
  * does not fit is cut; a NUL ends it.  Returns out. */
 const char *text_safe(char *out, size_t cap, struct view v);
 
+/* The same, spaces as well: one word, which needs no quotes in the log. */
+const char *text_word(char *out, size_t cap, struct view v);
+
 enum log_level { LEVEL_ERROR, LEVEL_INFO, LEVEL_DEBUG };
 
 /* Sets the highest level that is logged, LEVEL_INFO at first; and tells whether

@@ -39,7 +39,7 @@ struct setting {
 };
 
 static const struct setting settings[] = {
-	{ "PIPEGATE_JWT_TTL_DAYS", &settings_said.ttl_days, 21, 1, 36500 },
+	{ "PIPEGATE_JWT_TTL_DAYS", &settings_said.ttl_days, 21, 1, TTL_DAYS_MAX },
 	{ "PIPEGATE_MAX_BODY_BYTES", &settings_said.max_body, 10485760, 0, 1LL << 50 },
 	{ "PIPEGATE_MAX_QUEUE_DEPTH", &settings_said.queue_depth, 100, 0, 1000000 },
 	{ "PIPEGATE_OFFLINE_WAIT", &settings_said.offline_wait_s, 60, 0, 86400 },

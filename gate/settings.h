@@ -11,11 +11,14 @@
 #define TRUSTED_MAX 32
 #define DOMAINS_MAX 16
 #define OFFLINE_PAGE_MAX 16384
+#define TTL_DAYS_MAX 36500
 #define ADMIN_CONNS 32		/* at the admin listener at once */
 
 struct settings {
 	struct jwt_key key;
 	long long ttl_days;
+	const char *ttl;		/* of --ttl, such as 2h; NULL: ttl_days */
+	int bare;			/* --bare: a new token has sub and exp alone */
 	long long max_body;		/* octets of a request; 0: no limit */
 	long long queue_depth;		/* requests that wait for one id */
 	long long offline_wait_s, response_timeout_s;
