@@ -331,29 +331,57 @@ secret_take(const char *name)
 	return copy;
 }
 
+static void
+secret_warn_short(const char *name, const char *secret)
+{
+	if (strlen(secret) < 32)
+		warn("warning: %s is shorter than 32 bytes, which makes it "
+		    "easier to guess", name);
+}
+
+/* An empty one would verify what anybody signs. */
+static void
+secret_read_previous(void)
+{
+	char *secret = secret_take("PIPEGATE_JWT_SECRET_PREVIOUS");
+
+	if (secret == NULL || secret[0] == '\0') {
+		free(secret);
+		return;
+	}
+	secret_warn_short("PIPEGATE_JWT_SECRET_PREVIOUS", secret);
+	settings_said.key.previous = secret;
+}
+
 void
 secret_read(void)
 {
 	settings_said.key.secret = secret_take("PIPEGATE_JWT_SECRET");
-	if (settings_said.key.secret == NULL || settings_said.key.secret[0] == '\0')
+	if (opt->key.secret == NULL || opt->key.secret[0] == '\0')
 		die("PIPEGATE_JWT_SECRET is %s.  It is what signs tokens, the "
 		    "same for the server and `pipegate token`.  Make one "
 		    "with:\n    export PIPEGATE_JWT_SECRET=$(head -c 32 "
 		    "/dev/urandom | od -An -tx1 | tr -d ' \\n')",
-		    settings_said.key.secret == NULL ? "not set" : "empty");
-	if (strlen(settings_said.key.secret) < 32)
-		warn("warning: PIPEGATE_JWT_SECRET is shorter than 32 bytes, "
-		    "which makes it easier to guess");
+		    opt->key.secret == NULL ? "not set" : "empty");
+	secret_warn_short("PIPEGATE_JWT_SECRET", opt->key.secret);
+	secret_read_previous();
+}
+
+static void
+secret_forget(const char *name)
+{
+	char *v = getenv(name);
+
+	if (v != NULL)
+		hmac_wipe(v, strlen(v));
+	unsetenv(name);
 }
 
 void
 secret_drop(void)
 {
-	char *v = getenv("PIPEGATE_JWT_SECRET");
-
-	if (v != NULL)
-		hmac_wipe(v, strlen(v));
-	unsetenv("PIPEGATE_JWT_SECRET");
+	secret_forget("PIPEGATE_JWT_SECRET");
+	secret_forget("PIPEGATE_JWT_SECRET_PREVIOUS");
 }
 
 void

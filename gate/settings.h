@@ -60,8 +60,9 @@ int peer_is_trusted(const struct addr *a);
  * that names it. */
 void environment_read(void);
 
-/* Takes PIPEGATE_JWT_SECRET out of the environment and keeps it; without one the
- * program ends.  Or wipes it, for a subcommand that does not use it. */
+/* Takes PIPEGATE_JWT_SECRET, and that with _PREVIOUS, out of the environment and
+ * keeps them; without the first the program ends.  Or wipes both, for a subcommand
+ * that does not use them. */
 void secret_read(void);
 void secret_drop(void);
 

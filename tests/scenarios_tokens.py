@@ -5,6 +5,8 @@ import time
 import harness
 from harness import scenario, equal, contains, check, token, token_of, token_read
 
+OLD, NEW = "the old secret, longer than 32 octets", "the new secret, longer than 32 octets"
+
 
 def minted(t, *args, env=None):
     """The token and the words on stderr of `pipegate token`."""
@@ -106,3 +108,46 @@ def claims_that_are_there_hold(t):
         t.tunnel(server, bearer=token_of(dict(least, **{name: bad[name]}))).wait_close(1008)
     for name in least:
         t.tunnel(server, bearer=token_of({n: v for n, v in dict(least, **good).items() if n != name})).wait_close(1008)
+
+
+# ---------------------------------------------------------------- the secret
+
+
+@scenario(quick=True)
+def secret_changes_without_a_gap(t):
+    """Tokens of PIPEGATE_JWT_SECRET and of _PREVIOUS are taken, others are not; without _PREVIOUS, or with an empty
+    one, its tokens are not."""
+    both = t.server(env={"PIPEGATE_JWT_SECRET": NEW, "PIPEGATE_JWT_SECRET_PREVIOUS": OLD})
+    for secret in (NEW, OLD):
+        taken(t, both, token(secret=secret))
+    for empty in (None, ""):
+        server = t.server(env={"PIPEGATE_JWT_SECRET": NEW, "PIPEGATE_JWT_SECRET_PREVIOUS": empty})
+        taken(t, server, token(secret=NEW))
+        for secret in (OLD, ""):
+            contains(t.tunnel(server, bearer=token(secret=secret)).wait_close(1008).reason, "signature", "reason")
+    contains(t.tunnel(both, bearer=token(secret="")).wait_close(1008).reason, "signature", "reason of both")
+
+
+@scenario()
+def previous_secret_signs_nothing(t):
+    """`pipegate token` signs with PIPEGATE_JWT_SECRET alone, and needs it."""
+    env = {"PIPEGATE_JWT_SECRET": harness.SECRET, "PIPEGATE_JWT_SECRET_PREVIOUS": OLD}
+    token_read(minted(t, env=env)[0])
+    done = t.run("token", env={"PIPEGATE_JWT_SECRET": None, "PIPEGATE_JWT_SECRET_PREVIOUS": OLD})
+    equal((done.status, done.out()), (1, ""), "exit and stdout without the other")
+    done = t.run("server", "--port", "0", env={"PIPEGATE_JWT_SECRET": "", "PIPEGATE_JWT_SECRET_PREVIOUS": OLD})
+    equal(done.status, 1, "exit of the server")
+
+
+@scenario()
+def secrets_leave_the_environment(t):
+    """Neither secret is left in the environment of a server or a client; a short previous one is warned about."""
+    env = {"PIPEGATE_JWT_SECRET_PREVIOUS": OLD}
+    origin, server = t.origin(), t.server(env=env)
+    client = t.client(server, origin, env=env)
+    for process in (server, client):
+        with open("/proc/%d/environ" % process.pid, "rb") as f:
+            left = f.read()
+        check(OLD.encode() not in left and harness.SECRET.encode() not in left, "of the " + process.name)
+    contains(t.run("token", env={"PIPEGATE_JWT_SECRET_PREVIOUS": "short"}).err(), "PIPEGATE_JWT_SECRET_PREVIOUS",
+             "the warning")
