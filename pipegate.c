@@ -193,6 +193,7 @@ static const char usage_server[] =
 "environment (default):\n"
 "  PIPEGATE_JWT_SECRET         signs and checks the tokens; required\n"
 "  PIPEGATE_JWT_SECRET_PREVIOUS none: checks them too, while the other is new\n"
+"  PIPEGATE_REVOKED            none: file with revoked tokens, a jti or id a line\n"
 "  PIPEGATE_JWT_ALGORITHMS     [\"HS256\"], the only one\n"
 "  PIPEGATE_JWT_ISSUER         pipegate\n"
 "  PIPEGATE_JWT_AUDIENCE       pipegate\n"

@@ -9,6 +9,7 @@
 #include "gate/conn.h"
 #include "gate/loop.h"
 #include "gate/settings.h"
+#include "gate/revoked.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
@@ -25,6 +26,7 @@
 #define FAR_S (1LL << 32)	/* not looked at further ahead: far beyond any uptime */
 
 static const char no_memory[] = "the server is short of memory";
+static const char token_revoked[] = "token has been revoked";
 
 /* --- the link's ops */
 
@@ -65,6 +67,7 @@ join_freed(struct link *l)
 	struct tunnel *t = l->of;
 
 	held_link_freed(l);
+	free(l->jti);
 	t->closing--;
 	account_return(l->account, SHARE_CONNS);
 }
@@ -173,10 +176,15 @@ join_replace(struct tunnel *t, const struct ws_hello *hello)
 
 /* Keeps what the handshake settled.  Returns 0, or -1: no memory. */
 static int
-join_settle(struct link *l, const struct ws_offer *offer)
+join_settle(struct link *l, const struct ws_offer *offer,
+    const struct jwt_claims *claims)
 {
 	const struct ws_hello *h = &offer->hello;
 
+	l->expires = claims->exp;
+	l->jti = strdup(claims->jti);
+	if (l->jti == NULL)
+		return -1;
 	l->python = offer->python != 0;
 	if (!offer->v2) {
 		l->max_streams = V1_STREAMS;
@@ -224,8 +232,7 @@ join_link(struct link *l, struct caller *w, struct tunnel *t,
 	conn_state(c, CONN_OPEN);
 	account_take(l->account, SHARE_CONNS);
 	tunnel_add_link(t, l);
-	l->expires = claims->exp;
-	if (join_settle(l, offer) == 0 && join_accept(l, offer, claims) == 0)
+	if (join_settle(l, offer, claims) == 0 && join_accept(l, offer, claims) == 0)
 		return 0;
 	link_lost(l, "out of memory");
 	return -1;
@@ -322,18 +329,26 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 	join(w, t, offer, claims);
 }
 
+/* Why nobody may come with that token, or NULL; c then has what it says. */
+static const char *
+join_token_fault(struct jwt_claims *c, struct view token)
+{
+	const char *why = token.n == 0 ? "token is missing" :
+	    jwt_verify(c, token, &opt->key, clock_wall());
+
+	if (why == NULL && revoked_has(c->sub, c->jti))
+		why = token_revoked;
+	return why;
+}
+
 void
 caller_upgrade(struct caller *w, const struct http_head *h)
 {
 	struct ws_offer offer;
 	struct jwt_claims claims;
-	const char *why;
 	int r = ws_offer_read(&offer, h);
+	const char *why = r < 0 ? NULL : join_token_fault(&claims, offer.token);
 
-	if (r < 0 || offer.token.n == 0)
-		why = "token is missing";
-	else
-		why = jwt_verify(&claims, offer.token, &opt->key, clock_wall());
 	caller_eat(w, h);
 	if (r < 0)
 		handshake_error(w, -r);
@@ -341,6 +356,20 @@ caller_upgrade(struct caller *w, const struct http_head *h)
 		join_refuse(w, &offer, 1008, why);
 	else
 		join_verified(w, &offer, &claims);
+}
+
+void
+links_revoke(void)
+{
+	const struct tunnel *t;
+	struct link *l, *next;
+
+	for (l = link_first(); l != NULL; l = next) {
+		next = link_next(l);
+		t = l->of;
+		if (revoked_has(t->id, l->jti))
+			link_close(l, 1008, token_revoked);
+	}
 }
 
 void

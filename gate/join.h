@@ -2,7 +2,7 @@
  * Tunnel clients as the server sees them: how a caller becomes a link (the
  * handshake, its token, and the place of an older link of the same client), and
  * how that link leaves: one whose token has expired takes no new requests, and is
- * closed where its client survives that (v2).
+ * closed where its client survives that (v2); one whose token is revoked is closed.
  */
 #ifndef GATE_JOIN_H
 #define GATE_JOIN_H
@@ -18,6 +18,9 @@ void caller_upgrade(struct caller *w, const struct http_head *h);
 /* Answers a request that is no sound handshake with an error: status 426 or
  * 400. */
 void handshake_error(struct caller *w, int status);
+
+/* Closes the links whose tokens are revoked. */
+void links_revoke(void);
 
 /* Closes all links: the server is stopping. */
 void links_stop(void);

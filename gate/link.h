@@ -104,6 +104,8 @@ struct link {
 	long long control_ms;		/* since when controls are counted */
 	long long expires;		/* server: exp of the token, s since the epoch */
 	struct domain *own;		/* server: the domains that it claims */
+	char *jti;			/* server: of the token, empty where it has none; the owner's
+					   to free() */
 	int controls;			/* frames that carried nothing, since then */
 	int close_code;			/* of the peer's close frame; 0: none came */
 	long long ping_ms;		/* when the last ping that measures went */

@@ -74,6 +74,12 @@ signal_catch(int sig, void (*fn)(int))
 	sigaction(sig, &sa, NULL);
 }
 
+void
+loop_hear_hangup(void)
+{
+	signal_catch(SIGHUP, signal_note);
+}
+
 /* Under nohup a hang-up stays ignored. */
 static void
 signal_catch_hangup(void)
@@ -81,7 +87,7 @@ signal_catch_hangup(void)
 	struct sigaction was;
 
 	if (sigaction(SIGHUP, NULL, &was) == -1 || was.sa_handler != SIG_IGN)
-		signal_catch(SIGHUP, signal_note);
+		loop_hear_hangup();
 }
 
 /* --- once a second */

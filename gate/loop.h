@@ -11,7 +11,7 @@
 /* Server, client or welcome, as the loop runs it. */
 struct program {
 	/* A signal came: SIGTERM, SIGINT, SIGCHLD, or SIGHUP unless that was
-	 * ignored at the start. */
+	 * ignored at the start and loop_hear_hangup() was not called. */
 	void (*signal)(int sig);
 	/* Moves what events have marked: at the end of each turn, and now and
 	 * then within a long one. */
@@ -30,6 +30,10 @@ struct program {
 /* Readies signals and the clock for p: before anything else of the engine.
  * Ends the program where that fails. */
 void loop_init(const struct program *p);
+
+/* Hands the program SIGHUP also where that was ignored at the start: for one that
+ * does not end of it. */
+void loop_hear_hangup(void);
 
 /* Runs what loop_init() was given until loop_stop(), and then while it is
  * busy. */

@@ -13,6 +13,7 @@
 #include "gate/listener.h"
 #include "gate/supervisor.h"
 #include "gate/settings.h"
+#include "gate/revoked.h"
 #include "gate/link.h"
 #include "gate/stream.h"
 #include "gate/from_link.h"
@@ -111,10 +112,19 @@ server_stop(void)
 }
 
 static void
+server_reread(void)
+{
+	if (opt->revoked != NULL && revoked_reread() == 0)
+		links_revoke();
+}
+
+static void
 server_signal(int sig)
 {
 	if (sig == SIGCHLD)
 		children_reap();
+	if (sig == SIGHUP)
+		server_reread();
 	if (sig != SIGTERM && sig != SIGINT)
 		return;
 	if (loop_is_stopping())
@@ -137,6 +147,9 @@ server_run(void)
 	accounts_start((size_t)opt->max_connections,
 	    (size_t)opt->max_connections / 4);
 	tunnels_start();
+	if (opt->revoked != NULL)
+		loop_hear_hangup();
+	revoked_start();
 	if (handed != -1)
 		listener_adopt(&callers_at, handed, &server_ops);
 	else

@@ -401,6 +401,7 @@ environment_read(void)
 	admin_read();
 	offline_page_read();
 	algorithms_read();
+	settings_said.revoked = env_some("PIPEGATE_REVOKED");
 	settings_said.key.issuer = env_or("PIPEGATE_JWT_ISSUER", "pipegate");
 	settings_said.key.audience = env_or("PIPEGATE_JWT_AUDIENCE", "pipegate");
 	if (settings_said.connection_id == NULL)

@@ -19,6 +19,7 @@ struct settings {
 	long long ttl_days;
 	const char *ttl;		/* of --ttl, such as 2h; NULL: ttl_days */
 	int bare;			/* --bare: a new token has sub and exp alone */
+	const char *revoked;		/* file of the revoked tokens; NULL: there is none */
 	long long max_body;		/* octets of a request; 0: no limit */
 	long long queue_depth;		/* requests that wait for one id */
 	long long offline_wait_s, response_timeout_s;
