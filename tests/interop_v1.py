@@ -2,6 +2,7 @@
 beside this file, or the package in the folder PIPEGATE_REFERENCE."""
 import os
 import re
+import signal
 import sys
 from urllib.parse import parse_qs
 
@@ -14,9 +15,11 @@ SERVER = ("py:fastapi", "py:uvicorn", "py:jwt", "py:websockets")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 
 
-def peer(t, kind, *args):
+def peer(t, kind, *args, older=False):
     env = {"PYTHONUNBUFFERED": "1", "PIPEGATE_JWT_ALGORITHMS": '["HS256"]'}
-    if REFERENCE:
+    if older:
+        env["PEER_OLDER"] = "1"
+    if REFERENCE and not older:
         env["PYTHONPATH"] = REFERENCE
         argv = [sys.executable, "-m", "pipegate.cli", kind]
     else:
@@ -24,14 +27,14 @@ def peer(t, kind, *args):
     return t.spawn(argv + list(args), env, "python-" + kind)
 
 
-def python_client(t, server, origin):
-    client = peer(t, "client", origin.url, server.url.split("?")[0] + "?token=" + token())
+def python_client(t, server, origin, bearer=None):
+    client = peer(t, "client", origin.url, server.url.split("?")[0] + "?token=" + (bearer or token()))
     client.wait_out("Connected to server", 20)
     return client
 
 
-def python_server(t, port=0):
-    server = peer(t, "server", "--host", "127.0.0.1", "--port", str(port))
+def python_server(t, port=0, older=False):
+    server = peer(t, "server", "--host", "127.0.0.1", "--port", str(port), older=older)
     found = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
     t.wait(lambda: found.search(server.err() + server.out()), "the port of uvicorn", 20)
     server.port = int(found.search(server.err() + server.out()).group(1))
@@ -241,6 +244,40 @@ def refused_by_a_server(t):
     client = our_client(t, server, origin, ready=False, url=url)
     equal(client.wait_exit(), 1, "exit")
     harness.contains(client.err(), "refused", "stderr")
+
+
+def bare(t):
+    return t.run("token", "--bare", "-c", "demo").out().split()[-1]
+
+
+@scenario(needs=CLIENT)
+def client_with_an_older_token(t):
+    """A Python client with a token of sub and exp alone serves our callers, and is closed when its id is revoked."""
+    path = os.path.join(t.folder, "revoked")
+    open(path, "w").close()
+    origin, server = t.origin(), t.server(env={"PIPEGATE_REVOKED": path})
+    client = python_client(t, server, origin, bare(t))
+    fifty_at_once(t, server)
+    answers(t, server, origin)
+    with open(path, "w") as f:
+        f.write("demo\n")
+    server.send_signal(signal.SIGHUP)
+    client.wait_out("closed: 1008 token has been revoked", 20)
+
+
+@scenario(needs=SERVER)
+def server_of_older_tokens(t):
+    """Our client serves an older Python server, which wants of its callers a token of sub and exp alone: --bare makes
+    it, and one of all claims is refused."""
+    origin, server, bearer = t.origin(), python_server(t, older=True), bare(t)
+    url = "ws://127.0.0.1:%d/demo?token=%s" % (server.port, bearer)
+    client = our_client(t, server, origin, ready=False, url=url)
+    client.wait_out("->", 20)
+    for text, status in ((bearer, 200), (token(), 401), ("x", 401),
+                         (harness.token_of({"sub": "other", "exp": 1 << 40}), 403)):
+        answer = t.get(server, "/demo/echo", fields=[("Authorization", "Bearer " + text)])
+        equal(answer.status, status, "status with %s" % text)
+    equal(origin.requests[-1].target, "/echo", "target")
 
 
 @scenario(needs=CLIENT + SERVER)

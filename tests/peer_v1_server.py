@@ -2,6 +2,9 @@
 uvicorn, permessage-deflate, messages up to 16 MiB, a ping every 20 s.
 
     peer_v1_server.py server --host H --port N
+
+With PEER_OLDER=1 as it was before: tokens have sub and exp alone, and are asked
+of callers, as a bearer; a client takes its id from the path, /ID, and needs none.
 """
 import argparse
 import asyncio
@@ -18,6 +21,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 BODY_LIMIT = int(os.environ.get("PIPEGATE_MAX_BODY_BYTES", "10485760"))
 QUEUE_LIMIT = int(os.environ.get("PIPEGATE_MAX_QUEUE_DEPTH", "100"))
 WAIT_S = 300
+OLDER = "PEER_OLDER" in os.environ
 
 app = fastapi.FastAPI()
 queues = {}
@@ -25,11 +29,23 @@ waiting = {}
 
 
 def subject(token):
+    secret = os.environ["PIPEGATE_JWT_SECRET"]
+    if OLDER:  # PyJWT then refuses a token that has an audience
+        return jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["sub", "exp"]})["sub"]
     claims = jwt.decode(
-        token, os.environ["PIPEGATE_JWT_SECRET"], algorithms=["HS256"],
+        token, secret, algorithms=["HS256"],
         audience="pipegate", issuer="pipegate",
         options={"require": ["sub", "exp", "nbf", "iat", "iss", "aud", "jti"]})
     return claims["sub"]
+
+
+def caller_may(name, authorization):
+    scheme, _, token = authorization.partition(" ")
+    try:
+        if scheme != "Bearer" or subject(token) != name:
+            raise fastapi.HTTPException(403, "Forbidden")
+    except jwt.PyJWTError as error:
+        raise fastapi.HTTPException(401, str(error))
 
 
 def queue_of(name):
@@ -62,6 +78,8 @@ async def health():
 
 @app.api_route("/{name}/{path:path}", methods=METHODS)
 async def pass_on(name: str, path: str, request: fastapi.Request):
+    if OLDER:
+        caller_may(name, request.headers.get("authorization", ""))
     correlation = uuid.uuid4()
     message = await message_of(request, path, correlation)
     answer = waiting[correlation] = asyncio.get_running_loop().create_future()
@@ -92,13 +110,23 @@ async def speak(socket, queue):
         await socket.send_text(await queue.get())
 
 
-@app.websocket("/")
 async def link(socket: fastapi.WebSocket):
     try:
         name = subject(socket.query_params.get("token", ""))
     except jwt.PyJWTError:
         await socket.close(1008)
         return
+    await serve(socket, name)
+
+
+async def older_link(socket: fastapi.WebSocket, name: str):
+    await serve(socket, name)
+
+
+app.add_api_websocket_route("/{name}" if OLDER else "/", older_link if OLDER else link)
+
+
+async def serve(socket, name):
     await socket.accept()
     tasks = [asyncio.create_task(hear(socket)), asyncio.create_task(speak(socket, queue_of(name)))]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
