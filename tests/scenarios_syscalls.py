@@ -177,6 +177,7 @@ def no_tunnel_is_left_of_a_failed_join(t):
         except (Failed, OSError):
             pass
         injection.stop()
+        server.settle()     # else it may not have said yet that the client has joined
         wait(lambda: server.count("event=client-connected") <= server.count("event=client-gone"),
              "the server to see that a client which could join has gone")
         equal(t.get(server, "/demo/x", seconds=3).status, 503, "after allocation %d" % n)
