@@ -65,31 +65,6 @@ fetch_send(struct stream *s, const struct http_head *h, int retry)
 	conn_put(to->c, space, o.len);
 }
 
-static enum http_framing
-request_framing(const struct http_head *h, int has_body)
-{
-	if (!has_body)
-		return HTTP_NO_BODY;
-	return h->length >= 0 ? HTTP_LENGTH : HTTP_CHUNKED;
-}
-
-void
-client_start(struct stream *s, const struct http_head *h, int has_body)
-{
-	const struct target *target = s->link->of;
-	int retry = method_is_idempotent(h->method) && !has_body &&
-	    !s->upgrade && target_resends(target);
-
-	stream_label(s, "%-6s %s", h->method, h->path);
-	s->from_link.half.left = has_body ? h->length : -1;
-	s->from_link.framing = request_framing(h, has_body);
-	if (target->base[0] != '\0' && http_path_climbs(h->path))
-		client_fail(s, 400, "the path climbs above the target's base "
-		    "path");
-	else if (origin_take(s, retry))
-		fetch_send(s, h, retry);
-}
-
 struct stream *
 client_stream(struct link *l, const unsigned char id[16])
 {
@@ -306,3 +281,30 @@ static const struct role client_role = {
 	.lost = client_lost, .over = client_over,
 	.detached = origin_detached,
 };
+
+/* --- starting on a request */
+
+static enum http_framing
+request_framing(const struct http_head *h, int has_body)
+{
+	if (!has_body)
+		return HTTP_NO_BODY;
+	return h->length >= 0 ? HTTP_LENGTH : HTTP_CHUNKED;
+}
+
+void
+client_start(struct stream *s, const struct http_head *h, int has_body)
+{
+	const struct target *target = s->link->of;
+	int retry = method_is_idempotent(h->method) && !has_body &&
+	    !s->upgrade && target_resends(target);
+
+	stream_label(s, "%-6s %s", h->method, h->path);
+	s->from_link.half.left = has_body ? h->length : -1;
+	s->from_link.framing = request_framing(h, has_body);
+	if (target->base[0] != '\0' && http_path_climbs(h->path))
+		client_fail(s, 400, "the path climbs above the target's base "
+		    "path");
+	else if (origin_take(s, retry))
+		fetch_send(s, h, retry);
+}
