@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -42,6 +43,25 @@ addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN])
 		text = inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->ip,
 		    out, INET6_ADDRSTRLEN);
 	return text != NULL ? text : "unknown";
+}
+
+int
+addr_read(struct addr *a, const char *text, size_t len)
+{
+	unsigned char ip[16];
+	char copy[INET6_ADDRSTRLEN];
+
+	if (len >= sizeof(copy))
+		return -1;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (inet_pton(AF_INET, copy, ip) == 1)
+		addr_set(a, AF_INET, ip);
+	else if (inet_pton(AF_INET6, copy, ip) == 1)
+		addr_set(a, AF_INET6, ip);
+	else
+		return -1;
+	return 0;
 }
 
 int
@@ -120,4 +140,17 @@ cidr_read(struct cidr *n, const char *text, size_t len)
 		return 0;
 	n->bits = bits_read(slash, max);
 	return n->bits == -1 ? -1 : 0;
+}
+
+const char *
+cidr_text(const struct cidr *n, char out[CIDR_TEXT])
+{
+	struct addr first = n->net;
+	char ip[INET6_ADDRSTRLEN];
+	int i;
+
+	for (i = n->bits; i < 8 * (int)sizeof(first.ip); i++)
+		first.ip[i / 8] &= (unsigned char)~(0x80 >> i % 8);
+	snprintf(out, CIDR_TEXT, "%s/%d", addr_text(&first, ip), n->bits);
+	return out;
 }

@@ -23,6 +23,10 @@ void addr_from(struct addr *a, const struct sockaddr_storage *ss);
  * where a has no family. */
 const char *addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN]);
 
+/* Reads text[0..len), an address without brackets, as it came or as addr_text() has
+ * it.  Returns 0; or -1 where it is none, and a may be spoilt. */
+int addr_read(struct addr *a, const char *text, size_t len);
+
 /* Whether host is an IPv4 or IPv6 address (without brackets). */
 int host_is_numeric(const char *host);
 
@@ -39,6 +43,12 @@ struct cidr {
 /* Reads text[0..len): an address, or address/bits.  Returns 0; or -1 where it is
  * neither, and *n may be spoilt. */
 int cidr_read(struct cidr *n, const char *text, size_t len);
+
+#define CIDR_TEXT (INET6_ADDRSTRLEN + 4)
+
+/* Writes n as address/bits, of which the rest is 0, into out, with a NUL: the same for
+ * whatever has the same addresses.  Returns out. */
+const char *cidr_text(const struct cidr *n, char out[CIDR_TEXT]);
 
 /* Whether a lies in n. */
 int cidr_has(const struct cidr *n, const struct addr *a);

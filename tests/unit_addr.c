@@ -213,9 +213,63 @@ test_cidr_family(void)
 	    !cidr_has(&n, &none), "::/0");
 }
 
+/* An address is read as a peer's is kept. */
+static void
+test_read(void)
+{
+	static const char *const good[] = {
+		"0.0.0.0", "192.0.2.1", "::", "2001:db8::1", "::ffff:192.0.2.1",
+		"ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255",
+	};
+	static const char *const bad[] = {
+		"", " ", "192.0.2", "192.0.2.1 ", "192.0.2.1/32", "192.0.2.1:80",
+		"[::1]", "::1%lo", "unknown", "1.2.3.4, 5.6.7.8", "0x7f.1",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+	};
+	struct addr a, b;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(good); i++) {
+		b = addr_of(good[i]);
+		CHECK(addr_read(&a, good[i], strlen(good[i])) == 0 &&
+		    memcmp(&a, &b, sizeof(a)) == 0, "%s", good[i]);
+	}
+	for (i = 0; i < ARRAY_LEN(bad); i++)
+		CHECK(addr_read(&a, bad[i], strlen(bad[i])) == -1,
+		    "\"%s\" was read", bad[i]);
+	CHECK(addr_read(&a, "192.0.2.12", 9) == 0 && a.ip[3] == 1, "no further");
+}
+
+/* Networks of the same addresses have the same text. */
+static void
+test_cidr_text(void)
+{
+	static const char *const t[][2] = {
+		{ "10.255.3.4/8", "10.0.0.0/8" },
+		{ "10.0.0.0/8", "10.0.0.0/8" },
+		{ "192.0.2.255/25", "192.0.2.128/25" },
+		{ "192.0.2.7", "192.0.2.7/32" },
+		{ "255.255.255.255/0", "0.0.0.0/0" },
+		{ "2001:db8:ffff::1/33", "2001:db8:8000::/33" },
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128" },
+		{ "ffff::1/0", "::/0" },
+	};
+	char out[CIDR_TEXT];
+	struct cidr n;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(t); i++)
+		CHECK(cidr_of(&n, t[i][0]) == 0 &&
+		    strcmp(cidr_text(&n, out), t[i][1]) == 0, "%s: %s",
+		    t[i][0], out);
+}
+
 void
 test_addr(void)
 {
+	test_read();
+	test_cidr_text();
 	test_text();
 	test_numeric();
 	test_loopback_name();
