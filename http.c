@@ -2323,6 +2323,11 @@ err_put_remedy(struct http_out *o, const struct http_error *e)
 	}
 	if (e->allow != NULL)
 		put_named(o, "Allow", view_of(e->allow));
+	if (e->realm != NULL) {
+		http_put(o, "WWW-Authenticate: Basic realm=\"");
+		http_put(o, e->realm);
+		http_put(o, "\", charset=\"UTF-8\"\r\n");
+	}
 	if (e->status == 426)
 		http_put(o, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 		    "Sec-WebSocket-Version: 13\r\n");

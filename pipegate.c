@@ -16,6 +16,7 @@
 #include "gate/settings.h"
 #include "gate/domain.h"
 #include "gate/guise.h"
+#include "gate/lock.h"
 #include "gate/server.h"
 #include "gate/dial.h"
 #include "gate/client.h"
@@ -216,7 +217,8 @@ static const char usage_server[] =
 "  NOTIFY_SOCKET               where to say that the server is ready (systemd)\n";
 
 static const char usage_client[] =
-"usage: pipegate client TARGET_URL SERVER_URL [--connect COMMAND]\n"
+"usage: pipegate client TARGET_URL SERVER_URL [--auth USER:PASS]\n"
+"                       [--allow NET,...] [--connect COMMAND]\n"
 "                       [--host-header HOST] [--no-rewrite]\n"
 "                       [--insecure-target] [--quiet | --verbose]\n"
 "\n"
@@ -228,6 +230,9 @@ static const char usage_client[] =
 "  SERVER_URL   ws://yourserver:8000/?token=TOKEN, or wss:// through TLS\n"
 "               (http:// and https:// are taken for ws:// and wss://)\n"
 "\n"
+"  --auth USER:PASS    callers must send these (HTTP Basic); others get 401\n"
+"  --allow NET,...     callers must come from one of these, such as\n"
+"                      192.0.2.7,10.0.0.0/8; others get 403\n"
 "  --connect COMMAND   a program that carries the bytes to the server on its\n"
 "                      stdin and stdout, with %h and %p for host and port;\n"
 "                      default for wss://: openssl s_client, verifying the\n"
@@ -242,6 +247,7 @@ static const char usage_client[] =
 "\n"
 "environment:\n"
 "  PIPEGATE_TOKEN      the token, so that SERVER_URL needs no ?token=\n"
+"  PIPEGATE_AUTH       as --auth, which other users of the machine may see\n"
 "  PIPEGATE_CONNECT    as --connect\n"
 "  PIPEGATE_MAX_MEMORY 67108864: bytes for all buffers\n"
 "  SSL_CERT_FILE       a CA certificate that openssl is to trust, for wss:// and\n"
@@ -373,7 +379,8 @@ option_take(const struct command *cmd, int argc, char **argv, int i)
 		    attached != NULL ? attached : argv[i];
 		return i;
 	}
-	usage_error(cmd, "there is no option \"%.100s\"", argv[i]);
+	usage_error(cmd, "there is no option \"%.*s\"",
+	    (int)min_size(strcspn(argv[i], "="), 100), argv[i]);
 }
 
 /* Sorts argv into options and arguments, of which arg has room for narg. */
@@ -440,6 +447,23 @@ client_token(const struct command *cmd, struct uplink *u)
 		    "one with `pipegate token` where the server's secret is)");
 }
 
+/* Checks --auth, of which nothing is said again, and --allow. */
+static void
+client_lock(const struct command *cmd)
+{
+	const char *bad = opt->auth == NULL ? NULL :
+	    lock_auth_fault(opt->auth);
+
+	if (bad != NULL)
+		usage_error(cmd, "--auth or PIPEGATE_AUTH cannot be used: %s",
+		    bad);
+	if (allow_read() == -1)
+		usage_error(cmd, "--allow is \"%.200s\": it must be addresses or "
+		    "networks with commas between them, such as "
+		    "192.0.2.7,10.0.0.0/8 (%d at most)", opt->allow_text,
+		    ALLOW_MAX);
+}
+
 static int
 command_client(const struct command *cmd, char **arg)
 {
@@ -451,6 +475,7 @@ command_client(const struct command *cmd, char **arg)
 	if (opt->host_header != NULL && !guise_ok(opt->host_header))
 		usage_error(cmd, "--host-header is \"%.200s\": it must be rewrite, "
 		    "or a host such as localhost:3000", opt->host_header);
+	client_lock(cmd);
 	bad = uplink_set_server(&uplink, arg[1]);
 	if (bad != NULL)
 		usage_error(cmd, "SERVER_URL cannot be read: %s", bad);
@@ -498,6 +523,8 @@ static const struct option listen_options[] = {
 
 static const struct option client_options[] = {
 	{ NULL, "--connect", &settings_said.connect_command, NULL, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--auth", &settings_said.auth, NULL, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--allow", &settings_said.allow_text, NULL, NULL, LEVEL_INFO, 0 },
 	{ NULL, "--host-header", &settings_said.host_header, NULL, NULL, LEVEL_INFO, 0 },
 	{ NULL, "--no-rewrite", NULL, &settings_said.as_is, NULL, LEVEL_INFO, 0 },
 	{ NULL, "--insecure-target", NULL, &settings_said.insecure_target, NULL,

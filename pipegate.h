@@ -436,6 +436,8 @@ struct http_error {
 	int minor;		/* the caller's, as in struct http_answer_shape */
 	int retry_after_s;	/* 0: no Retry-After */
 	const char *allow;	/* NULL: no Allow */
+	const char *realm;	/* of which a name and a password are asked for (RFC 7617): no quote
+				   and no backslash; NULL: none are */
 	long long date;
 	struct view correlation_id;	/* empty: none */
 };
@@ -590,6 +592,7 @@ enum ws_opcode {
 #define WS_CONTROL_MAX 125
 
 #define WS_PUBLIC_MAX 400	/* octets of each of these */
+#define WS_LOCKED_MAX 64
 
 /* Where callers find a server.  Empty: not said. */
 struct ws_public {
@@ -607,6 +610,7 @@ struct ws_hello {
 	long long streams;	/* requests that the client takes at once; -1: not said */
 	long long window;	/* credit with which each request body starts; -1: not said */
 	int as_is;		/* the client wants nothing sent back that leaves its tunnel */
+	char locked[WS_LOCKED_MAX + 1];	/* tells the client's lock from others; empty: it has none */
 	struct ws_public public;	/* said by the server: visible ASCII */
 };
 
@@ -640,6 +644,7 @@ struct ws_dial {
 	unsigned char instance[16];
 	long long streams, window;
 	int as_is;		/* as in struct ws_hello */
+	char locked[WS_LOCKED_MAX + 1];	/* the same: visible ASCII */
 };
 
 /* Writes the client's handshake. */

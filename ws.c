@@ -314,10 +314,11 @@ hs_hello_count(const struct json *v, const char *name)
 	return n;
 }
 
-/* Reads the string called name in object v: people are to see it, so it is visible
- * ASCII.  Otherwise, and where it is too long, it is left empty. */
+/* Reads the string called name in object v to out[0..max], with a NUL: people are to
+ * see it, so it is visible ASCII.  Otherwise, and where it is too long, it is left
+ * empty. */
 static void
-hs_hello_text(char out[WS_PUBLIC_MAX + 1], const struct json *v, const char *name)
+hs_hello_text(char *out, size_t max, const struct json *v, const char *name)
 {
 	unsigned char text[WS_PUBLIC_MAX];
 	struct json val;
@@ -325,7 +326,7 @@ hs_hello_text(char out[WS_PUBLIC_MAX + 1], const struct json *v, const char *nam
 
 	out[0] = '\0';
 	if (json_find(v, name, &val) != 1 ||
-	    (n = json_string(&val, text, sizeof text)) < 0)
+	    (n = json_string(&val, text, max)) < 0)
 		return;
 	for (i = 0; i < n; i++)
 		if (text[i] <= ' ' || text[i] > '~')
@@ -352,9 +353,10 @@ hs_hello_read(struct ws_hello *hello, const struct http_head *h)
 	hello->window = hs_hello_count(&v, "window");
 	hello->as_is = json_find(&v, "rewrite", &val) == 1 &&
 	    val.type == JSON_FALSE;
-	hs_hello_text(hello->public.url, &v, "url");
-	hs_hello_text(hello->public.host, &v, "host");
-	hs_hello_text(hello->public.domain, &v, "domain");
+	hs_hello_text(hello->locked, WS_LOCKED_MAX, &v, "locked");
+	hs_hello_text(hello->public.url, WS_PUBLIC_MAX, &v, "url");
+	hs_hello_text(hello->public.host, WS_PUBLIC_MAX, &v, "host");
+	hs_hello_text(hello->public.domain, WS_PUBLIC_MAX, &v, "domain");
 	if (json_find(&v, "instance", &val) != 1)
 		return;
 	n = json_string(&val, text, sizeof text);
@@ -458,8 +460,9 @@ hs_put(struct http_out *o, const char *name, const char *value)
 	    view_of(value, strlen(value)));
 }
 
+/* Writes a member behind others, unless value is empty. */
 static void
-hs_public_member(struct json_out *j, const char *name, const char *value)
+hs_member(struct json_out *j, const char *name, const char *value)
 {
 	if (value[0] == '\0')
 		return;
@@ -476,9 +479,9 @@ hs_public_put(struct http_out *o, const struct ws_public *public)
 	struct json_out j = { text, sizeof text, 0, 0 };
 
 	json_put(&j, "{\"received\":0");
-	hs_public_member(&j, "url", public->url);
-	hs_public_member(&j, "host", public->host);
-	hs_public_member(&j, "domain", public->domain);
+	hs_member(&j, "url", public->url);
+	hs_member(&j, "host", public->host);
+	hs_member(&j, "domain", public->domain);
 	json_put(&j, "}");
 	http_put_field(o, view_of("X-PipeGate", 10), view_of(text, j.len));
 }
@@ -520,7 +523,7 @@ hs_target_put(struct http_out *o, const struct ws_dial *d)
 static void
 hs_hello_put(struct http_out *o, const struct ws_dial *d)
 {
-	unsigned char text[128];
+	unsigned char text[128 + WS_LOCKED_MAX];
 	char id[WS_UUID_TEXT];
 	struct json_out j = { text, sizeof text, 0, 0 };
 
@@ -531,6 +534,7 @@ hs_hello_put(struct http_out *o, const struct ws_dial *d)
 	json_put_integer(&j, d->streams);
 	json_put(&j, ",\"window\":");
 	json_put_integer(&j, d->window);
+	hs_member(&j, "locked", d->locked);
 	json_put(&j, d->as_is ? ",\"rewrite\":false}" : "}");
 	http_put(o, "X-PipeGate: ");
 	http_put_view(o, view_of(text, j.len));

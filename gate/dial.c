@@ -20,6 +20,7 @@
 #include "gate/v2.h"
 #include "gate/held.h"
 #include "gate/person.h"
+#include "gate/lock.h"
 #include "gate/origin.h"
 #include "gate/v1_request.h"
 #include "gate/v2_request.h"
@@ -245,6 +246,16 @@ dial_accepted(struct uplink *u, struct conn *c, int v2,
 
 /* --- the handshake */
 
+/* Ends the client, which asks for what that server cannot do. */
+static void
+dial_unfit(struct uplink *u, struct conn *c, const char *why)
+{
+	dial_over(u, c);
+	warn("%s", why);
+	exit_status = 1;
+	loop_stop();
+}
+
 /* Dials once more, with the token in the query: the reference looks for it only
  * there. */
 static void
@@ -306,6 +317,10 @@ dial_answer(struct uplink *u, struct conn *c)
 	r = ws_answer_check(&h, &u->dial, &v2, &hello, &why);
 	if (r < 0)
 		dial_refused(u, c, -r, why);
+	else if (!v2 && opt->nallow > 0)
+		dial_unfit(u, c, "--allow cannot be had of this server: it speaks "
+		    "the wire v1, over which callers can claim to have any "
+		    "address");
 	else
 		dial_accepted(u, c, v2, &hello.public);
 }
@@ -532,6 +547,16 @@ target_first_looked_up(void *of, const char *error)
 	uplink_dial(u);
 }
 
+/* The id that the token is for, as far as can be seen. */
+static const char *
+uplink_id(const struct uplink *u)
+{
+	static struct jwt_claims claims;
+
+	return jwt_peek(&claims, view_of(u->token)) == 0 ? claims.sub :
+	    "pipegate";
+}
+
 static void
 uplink_prepare(struct uplink *u)
 {
@@ -549,6 +574,8 @@ uplink_prepare(struct uplink *u)
 	    1, V2_STREAMS);
 	u->dial.window = window_first(0, budget_free(), 0);
 	u->dial.as_is = opt->as_is;
+	lock_make(uplink_id(u));
+	snprintf(u->dial.locked, sizeof(u->dial.locked), "%s", lock_digest());
 }
 
 void
@@ -581,6 +608,11 @@ uplink_tell_first(struct uplink *u)
 	person_connected(urls[0], u->target.url, u->link->wire->version);
 	for (i = 1; i < n; i++)
 		person_url(urls[i]);
+	if (opt->auth != NULL && u->public.host[0] == '\0' &&
+	    u->public.domain[0] == '\0')
+		person_note("--auth by path: to browsers all tunnels of this server "
+		    "are one place, so another one can have them send it the "
+		    "password; give each a host of its own (PIPEGATE_DOMAIN)");
 	person_expiry(claims.exp);
 }
 

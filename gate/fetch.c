@@ -12,6 +12,7 @@
 #include "gate/settings.h"
 #include "gate/target.h"
 #include "gate/guise.h"
+#include "gate/lock.h"
 #include "gate/rewrite.h"
 #include "gate/origin.h"
 #include "gate/fetch.h"
@@ -282,6 +283,53 @@ static const struct role client_role = {
 	.detached = origin_detached,
 };
 
+/* --- an answer of our own */
+
+#define REFUSAL_MAX 2048		/* octets of an answer that says so */
+
+/* Makes the error e an answer to h: its head is out.  Returns its body, good until the
+ * next call, as is what out points at. */
+static struct view
+refusal(struct http_head *out, struct http_error *e, const struct http_head *h)
+{
+	static unsigned char space[REFUSAL_MAX];
+	struct http_out o = { space, sizeof(space), 0 };
+	struct view body;
+	size_t scanned = 0;
+	int r;
+
+	e->html = http_prefers_html(h->field, h->nfields);
+	e->head_only = http_equal(h->method, "HEAD");
+	e->keep_alive = e->minor = 1;
+	e->date = -1;
+	http_error_put(&o, e);
+	must(o.len <= o.cap);
+	r = http_answer_parse(out, space, o.len, &scanned, h->method);
+	must(r > 0);
+	body = http_out_view(&o);
+	view_skip(&body, (size_t)r);
+	return body;
+}
+
+/* Answers s, whose request has head h, in the place of the service with the error e.
+ * s may be over then. */
+static void
+client_refuse(struct stream *s, const struct http_head *h,
+    struct http_error *e)
+{
+	struct http_head out;
+	struct view body = refusal(&out, e, h);
+
+	s->status = e->status;
+	s->fault = e->detail;
+	s->to_link.head_passed = 1;
+	if (client_unsaid(s, s->wire->whole(s, &out, body)))
+		return;
+	if (s->upgrade)
+		client_unswitched(s);
+	stream_passed_on(s);
+}
+
 /* --- starting on a request */
 
 static enum http_framing
@@ -298,13 +346,16 @@ client_start(struct stream *s, const struct http_head *h, int has_body)
 	const struct target *target = s->link->of;
 	int retry = method_is_idempotent(h->method) && !has_body &&
 	    !s->upgrade && target_resends(target);
+	struct http_error e = { .status = 0 };
 
 	stream_label(s, "%-6s %s", h->method, h->path);
 	s->from_link.half.left = has_body ? h->length : -1;
 	s->from_link.framing = request_framing(h, has_body);
-	if (target->base[0] != '\0' && http_path_climbs(h->path))
+	if (lock_refuses(&e, h))
+		client_refuse(s, h, &e);
+	else if (target->base[0] != '\0' && http_path_climbs(h->path))
 		client_fail(s, 400, "the path climbs above the target's base "
 		    "path");
 	else if (origin_take(s, retry))
-		fetch_send(s, h, retry);
+		fetch_send(s, lock_passes(h), retry);
 }

@@ -214,8 +214,23 @@ held_drop(struct stream *s)
 	h->ncarry = 0;
 }
 
-/* Makes the message an error answer, in the place of the service's answer.
- * Returns 0, or -1: no room. */
+/* Makes the message that answer, in the place of the service's.  Returns 0, or minus a
+ * status. */
+static int
+held_put_whole(struct stream *s, const struct http_head *h, struct view body)
+{
+	int r;
+
+	held_drop(s);
+	r = held_put_head(s, h, ws_v1_response_put);
+	if (r < 0)
+		return r;
+	if (held_put_body(s, body.p, body.n) == -1 || held_put_tail(s) == -1)
+		return -503;
+	return 0;
+}
+
+/* The same with an error answer.  Returns 0, or -1: no room. */
 static int
 held_put_error(struct stream *s, int status, const char *why)
 {
@@ -223,6 +238,7 @@ held_put_error(struct stream *s, int status, const char *why)
 	unsigned char space[1024];
 	struct http_out o = { space, sizeof(space), 0 };
 	struct http_head h;
+	struct view body;
 	size_t scanned = 0;
 	int r;
 
@@ -231,11 +247,9 @@ held_put_error(struct stream *s, int status, const char *why)
 	    view_of("GET"));
 	must(r > 0);
 	h.nfields = http_fields_filter(h.field, h.nfields);
-	held_drop(s);
-	if (held_put_head(s, &h, ws_v1_response_put) < 0 ||
-	    held_put_body(s, space + r, o.len - (size_t)r) == -1)
-		return -1;
-	return held_put_tail(s);
+	body = http_out_view(&o);
+	view_skip(&body, (size_t)r);
+	return held_put_whole(s, &h, body) < 0 ? -1 : 0;
 }
 
 /* Every request is answered: nothing else tells the peer of its end.  Without
@@ -367,6 +381,20 @@ held_answer(struct stream *s, const struct http_head *out,
 	return r;
 }
 
+/* The request came whole: nothing of it is broken off. */
+static int
+held_whole(struct stream *s, const struct http_head *out, struct view body)
+{
+	int r = held_put_whole(s, out, body);
+
+	if (r < 0)
+		return r;
+	if (half_is_open(&s->from_link.half))
+		half_end(&s->from_link.half);
+	turn_wait(s);
+	return 0;
+}
+
 /* A message of v1 has no place for interim answers. */
 static int
 held_interim(struct stream *s, const struct http_head *out)
@@ -403,8 +431,9 @@ held_over(struct stream *s)
 
 const struct wire wire_v1 = {
 	.version = 1, .least_rate = 500, .request = held_request,
-	.answer = held_answer, .interim = held_interim, .serve = held_serve,
-	.news = held_news, .fail = held_fail, .drop = held_drop,
+	.answer = held_answer, .whole = held_whole, .interim = held_interim,
+	.serve = held_serve, .news = held_news, .fail = held_fail,
+	.drop = held_drop,
 	.is_busy = held_is_busy, .over = held_over,
 };
 

@@ -255,6 +255,7 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	if (join_link(l, w, t, offer, claims) == -1)
 		return;
 	t->as_is = offer->hello.as_is;
+	memcpy(t->locked, offer->hello.locked, sizeof(t->locked));
 	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
 	    "clients=%d jti=%s", t->id, peer, l->wire->version, t->nlinks,
@@ -305,6 +306,14 @@ join_domains_fault(const struct jwt_claims *c)
 	return NULL;
 }
 
+/* Whether a client with another lock serves t: requests would come to either, so that
+ * the one without a lock, or with an old one, opened the door of both. */
+static int
+join_is_locked_out(const struct tunnel *t, const struct ws_hello *hello)
+{
+	return tunnel_is_served(t) && strcmp(t->locked, hello->locked) != 0;
+}
+
 static void
 join_verified(struct caller *w, const struct ws_offer *offer,
     const struct jwt_claims *claims)
@@ -319,6 +328,12 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 	}
 	if (t == NULL) {
 		join_refuse(w, offer, 1013, no_memory);
+		return;
+	}
+	if (join_is_locked_out(t, &offer->hello)) {
+		join_refuse(w, offer, 1008, "another client of this id has "
+		    "another lock (--auth, --allow): give both the same, or "
+		    "end it first");
 		return;
 	}
 	join_replace(t, &offer->hello);

@@ -85,25 +85,47 @@ env_or(const char *name, const char *fallback)
 	return v != NULL ? v : fallback;
 }
 
-static void
-trusted_read(void)
+/* Reads addresses and networks with commas between them.  Returns how many, or -1:
+ * they are none, or more than max. */
+static int
+cidrs_read(struct cidr *list, int max, const char *p)
 {
-	const char *text = getenv("PIPEGATE_TRUSTED_PROXIES"), *p;
+	int count = 0;
 
-	p = text == NULL ? "127.0.0.0/8,::1" : text;
 	while (*p != '\0') {
 		size_t n = strcspn(p, ",");
 
-		if (settings_said.ntrusted == TRUSTED_MAX ||
-		    cidr_read(&settings_said.trusted[settings_said.ntrusted++], p, n) == -1)
-			die("PIPEGATE_TRUSTED_PROXIES is \"%.200s\": it must "
-			    "be addresses or networks with commas between "
-			    "them, such as 127.0.0.0/8,::1 (%d at most)",
-			    text != NULL ? text : "", TRUSTED_MAX);
+		if (count == max || cidr_read(&list[count++], p, n) == -1)
+			return -1;
 		p += n;
 		if (*p == ',')
 			p += 1 + strspn(p + 1, " ");
 	}
+	return count;
+}
+
+static void
+trusted_read(void)
+{
+	const char *text = env_or("PIPEGATE_TRUSTED_PROXIES",
+	    "127.0.0.0/8,::1");
+
+	settings_said.ntrusted = cidrs_read(settings_said.trusted, TRUSTED_MAX,
+	    text);
+	if (opt->ntrusted == -1)
+		die("PIPEGATE_TRUSTED_PROXIES is \"%.200s\": it must be "
+		    "addresses or networks with commas between them, such as "
+		    "127.0.0.0/8,::1 (%d at most)", text, TRUSTED_MAX);
+}
+
+int
+allow_read(void)
+{
+	if (opt->allow_text == NULL)
+		return 0;
+	settings_said.nallow = cidrs_read(settings_said.allow, ALLOW_MAX,
+	    opt->allow_text);
+	return opt->nallow > 0 ? 0 : -1;
 }
 
 /* Names of header fields, with commas between them. */
@@ -316,11 +338,11 @@ algorithms_read(void)
 	    "that has HS256, such as [\"HS256\"]", text);
 }
 
-/* A copy of a variable's value, which is wiped in the environment; or NULL. */
+/* A copy of v, which is wiped; NULL: of nothing. */
 static char *
-secret_take(const char *name)
+secret_move(char *v)
 {
-	char *v = getenv(name), *copy;
+	char *copy;
 
 	if (v == NULL)
 		return NULL;
@@ -329,6 +351,13 @@ secret_take(const char *name)
 		die("no memory to start");
 	hmac_wipe(v, strlen(v));
 	return copy;
+}
+
+/* A copy of a variable's value, which is wiped in the environment; or NULL. */
+static char *
+secret_take(const char *name)
+{
+	return secret_move(getenv(name));
 }
 
 static void
@@ -377,6 +406,17 @@ secret_forget(const char *name)
 	unsetenv(name);
 }
 
+/* The command line is for every user of the machine to see: it is wiped. */
+static void
+auth_read(void)
+{
+	if (opt->auth != NULL)
+		settings_said.auth = secret_move((char *)opt->auth);
+	else
+		settings_said.auth = secret_take("PIPEGATE_AUTH");
+	secret_forget("PIPEGATE_AUTH");
+}
+
 void
 secret_drop(void)
 {
@@ -409,6 +449,7 @@ environment_read(void)
 	if (settings_said.connect_command == NULL)
 		settings_said.connect_command = env_some("PIPEGATE_CONNECT");
 	settings_said.token = secret_take("PIPEGATE_TOKEN");
+	auth_read();
 }
 
 void

@@ -9,6 +9,7 @@
 #include "gate/addr.h"
 
 #define TRUSTED_MAX 32
+#define ALLOW_MAX 32
 #define DOMAINS_MAX 16
 #define OFFLINE_PAGE_MAX 16384
 #define TTL_DAYS_MAX 36500
@@ -42,6 +43,10 @@ struct settings {
 	const char *own[JWT_DOMAINS_MAX];	/* of --domain */
 	int nown;
 	const char *token, *connect_command;
+	const char *auth;		/* of --auth: USER:PASSWORD; NULL: callers need none */
+	const char *allow_text;
+	struct cidr allow[ALLOW_MAX];	/* the same, of --allow: who may call; none: anybody */
+	int nallow;
 	const char *host_header;	/* of --host-header; NULL: Host passes as it came */
 	int as_is;			/* of --no-rewrite: answers pass as they came */
 	const char *host, *port;
@@ -60,6 +65,9 @@ int peer_is_trusted(const struct addr *a);
  * of the budget.  A value that does not parse ends the program with a message
  * that names it. */
 void environment_read(void);
+
+/* Reads what --allow said.  Returns 0, or -1: it is no list of networks. */
+int allow_read(void);
 
 /* Takes PIPEGATE_JWT_SECRET, and that with _PREVIOUS, out of the environment and
  * keeps them; without the first the program ends.  Or wipes both, for a subcommand

@@ -89,6 +89,10 @@ struct wire {
 	 * whose half is open; it may end the half. */
 	int (*answer)(struct stream *, const struct http_head *out,
 	    const struct http_head *h);
+	/* The same for an answer that is our own and not the service's, with all of
+	 * its body, which ends the half.  -503 also where there is no credit for it. */
+	int (*whole)(struct stream *, const struct http_head *out,
+	    struct view body);
 	/* And for an interim answer (1xx). */
 	int (*interim)(struct stream *, const struct http_head *out);
 	/* Takes one turn at the link. */

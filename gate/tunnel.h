@@ -25,6 +25,7 @@ struct tunnel {
 	struct link *link[TUNNEL_LINKS_MAX];	/* oldest first */
 	int nlinks;
 	int as_is;			/* what leaves it is not sent back: its newest client says so */
+	char locked[WS_LOCKED_MAX + 1];	/* the lock of its clients, as each said */
 	int closing;			/* that are no more among these, but not freed yet */
 	struct list waiting;		/* streams for which no link has room */
 	struct item place;		/* among the tunnels that have some, and links */

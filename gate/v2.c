@@ -14,6 +14,7 @@
 #include "gate/from_link.h"
 #include "gate/v2.h"
 
+#define WHOLE_HEAD_MAX 1024	/* octets of the head of an answer of our own */
 #define RUN_MAX 4		/* body messages read in one system call */
 
 /* --- numbers */
@@ -72,19 +73,28 @@ msg_commit(struct link *l, const struct ws_msg *m, unsigned char *p, size_t n)
 	link_commit(l, WS_BINARY, 1, ws_msg_put(p, m) + n);
 }
 
-/* Puts m, whose head is short, on l.  Returns 0, or -1: no memory. */
+/* Appends v to the n octets at p.  Returns how many there are then. */
+static size_t
+octets_add(unsigned char *p, size_t n, struct view v)
+{
+	if (v.n > 0)
+		memcpy(p + n, v.p, v.n);
+	return n + v.n;
+}
+
+/* Puts m, whose head and body are short, on l.  Returns 0, or -1: no memory. */
 static int
 msg_put(struct link *l, const struct ws_msg *m)
 {
-	unsigned char *p = link_begin(l, WS_REQUEST_PREFIX + m->head.n);
-	size_t prefix;
+	unsigned char *p = link_begin(l, WS_REQUEST_PREFIX + m->head.n +
+	    m->body.n);
+	size_t n;
 
 	if (p == NULL)
 		return -1;
-	prefix = ws_msg_put(p, m);
-	if (m->head.n > 0)
-		memcpy(p + prefix, m->head.p, m->head.n);
-	link_commit(l, WS_BINARY, 1, prefix + m->head.n);
+	n = octets_add(p, ws_msg_put(p, m), m->head);
+	n = octets_add(p, n, m->body);
+	link_commit(l, WS_BINARY, 1, n);
 	return 0;
 }
 
@@ -502,6 +512,24 @@ v2_answer(struct stream *s, const struct http_head *out,
 }
 
 static int
+v2_whole(struct stream *s, const struct http_head *out, struct view body)
+{
+	unsigned char space[WHOLE_HEAD_MAX];
+	struct http_out o = { space, sizeof(space), 0 };
+	struct ws_msg m = { .type = WS_ANSWER, .stream = s->number,
+	    .flags = body.n > 0 ? WS_END | WS_HAS_BODY : WS_END, .body = body };
+
+	http_link_answer_put(&o, out);
+	must(o.len <= o.cap);
+	m.head = http_out_view(&o);
+	if ((long long)body.n > s->to_link.half.credit ||
+	    msg_put(s->link, &m) == -1)
+		return -503;
+	must(ws_half_pass(&s->to_link.half, body.n, 1) == 0);
+	return 0;
+}
+
+static int
 v2_interim(struct stream *s, const struct http_head *out)
 {
 	return put_answer(s, out, WS_INTERIM);
@@ -517,9 +545,9 @@ v2_reset(struct stream *s, int status, const char *why)
 
 const struct wire wire_v2 = {
 	.version = 2, .flows = 1, .request = v2_request, .answer = v2_answer,
-	.interim = v2_interim, .serve = v2_serve, .news = turn_wait,
-	.fail = stream_reset, .reset = v2_reset, .over = v2_over,
-	.leave = v2_leave,
+	.whole = v2_whole, .interim = v2_interim, .serve = v2_serve,
+	.news = turn_wait, .fail = stream_reset, .reset = v2_reset,
+	.over = v2_over, .leave = v2_leave,
 };
 
 /* --- messages that came */

@@ -55,6 +55,7 @@ void test_addr(void);
 void test_url(void);
 void test_domain(void);
 void test_proxied(void);
+void test_lock(void);
 void test_say(void);
 void test_credit(void);
 void test_account(void);

@@ -280,6 +280,21 @@ def server_of_older_tokens(t):
     equal(origin.requests[-1].target, "/echo", "target")
 
 
+@scenario(needs=SERVER)
+def server_of_a_lock(t):
+    """A Python server passes the client's 401 and the caller's password; --allow is refused there."""
+    origin, server = t.origin(), python_server(t)
+    key = ("Authorization", "Basic bWU6c2VjcmV0")
+    client = t.client(server.url, origin, ready=False, env={"PIPEGATE_TOKEN": None}, args=("--auth", "me:secret"))
+    client.wait_out("->")
+    answer = t.get(server, "/demo/x")
+    equal((answer.status, answer.get("www-authenticate")), (401, 'Basic realm="demo", charset="UTF-8"'), "without")
+    equal(t.get(server, "/demo/x", fields=[key]).status, 200, "with it")
+    equal(origin.requests[-1].all("authorization"), [], "seen")
+    refused = t.client(server.url, origin, ready=False, env={"PIPEGATE_TOKEN": None}, args=("--allow", "127.0.0.1"))
+    equal(refused.wait_exit(), 1, "exit with --allow")
+
+
 @scenario(needs=CLIENT + SERVER)
 def the_peers_agree(t):
     """The two stand-ins serve each other, so that a failure above is not theirs."""

@@ -168,6 +168,7 @@ main(void)
 	run("url", test_url);
 	run("domain", test_domain);
 	run("proxied", test_proxied);
+	run("lock", test_lock);
 	run("say", test_say);
 	run("credit", test_credit);
 	run("account", test_account);

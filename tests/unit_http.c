@@ -3027,6 +3027,12 @@ test_errors(void)
 	parse_answer(space, "GET");
 	CHECK(head.length == (long long)strlen(strstr(space, "\r\n\r\n") + 4),
 	    "length of the page");
+	e.status = 401;
+	e.realm = "my-app";
+	o = out_start();
+	http_error_put(&o, &e);
+	CHECK(strstr(space, "\r\nWWW-Authenticate: Basic realm=\"my-app\", "
+	    "charset=\"UTF-8\"\r\n") != NULL, "401: %s", space);
 	e.status = 426;
 	o = out_start();
 	http_error_put(&o, &e);

@@ -908,6 +908,48 @@ test_dial(void)
 	}
 }
 
+/* What a client says of its lock, as the server reads it. */
+static void
+test_locked(void)
+{
+	static const char longest[] = "0123456789abcdef0123456789abcdef"
+	    "0123456789abcdef0123456789abcdef";
+	static const struct {
+		const char *member, *want;
+	} t[] = {
+		{ "", "" }, { "\"locked\":\"1f\"", "1f" },
+		{ "\"locked\":\"\"", "" }, { "\"locked\":true", "" },
+		{ "\"locked\":\"a b\"", "" }, { "\"locked\":\"a\\u0000\"", "" },
+		{ "\"locked\":\"a\",\"locked\":\"a\"", "" },
+	};
+	unsigned char out[1024];
+	struct http_out o = { out, sizeof out, 0 };
+	struct ws_dial d;
+	struct ws_offer offer;
+	char b[1024];
+	size_t i, scanned = 0;
+	int n;
+
+	for (i = 0; i < COUNT(t); i++) {
+		n = snprintf(b, sizeof b, HS_HEAD "X-PipeGate: {%s}\r\n\r\n",
+		    t[i].member);
+		scanned = 0;
+		CHECK(http_request_parse(&head, (unsigned char *)b, (size_t)n,
+		    &scanned) == n && ws_offer_read(&offer, &head) == 0 &&
+		    strcmp(offer.hello.locked, t[i].want) == 0, "{%s}: %s",
+		    t[i].member, offer.hello.locked);
+	}
+	dial_example(&d);
+	d.as_is = 1;
+	memcpy(d.locked, longest, sizeof longest);
+	ws_dial_put(&o, &d);
+	scanned = 0;
+	CHECK(http_request_parse(&head, out, o.len, &scanned) == (int)o.len &&
+	    ws_offer_read(&offer, &head) == 0 && offer.hello.as_is &&
+	    strcmp(offer.hello.locked, longest) == 0, "the longest: %.*s",
+	    (int)o.len, (const char *)out);
+}
+
 #define ANS_101 "HTTP/1.1 101 Switching Protocols\r\n"
 #define ANS_ACC "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 
@@ -2408,6 +2450,7 @@ test_ws(void)
 	test_offers();
 	test_accept();
 	test_dial();
+	test_locked();
 	test_answers();
 	test_public();
 	test_v2_good();
