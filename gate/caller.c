@@ -137,6 +137,9 @@ caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
 	if (t == NULL) {
 		caller_eat(w, h);
 		caller_offline(w, id);
+	} else if (w->refused_ms == 0 && !tunnel_pays(t)) {
+		caller_refuse(w, h, 429, "too many requests for this id in a "
+		    "second: try again");
 	} else if (request_loops(h, t)) {
 		caller_refuse(w, h, 508, "this request has come through this "
 		    "tunnel already: its target leads back here");

@@ -236,6 +236,8 @@ caller_error_put(struct caller *w, struct http_error *e, const char *label)
 
 	if (e->status == 503)
 		e->retry_after_s = 5;
+	if (e->status == 429)
+		e->retry_after_s = 1;
 	if (e->status == 405 && e->allow == NULL)
 		e->allow = allow_all;
 	e->html = w->html;

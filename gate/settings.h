@@ -23,6 +23,7 @@ struct settings {
 	const char *revoked;		/* file of the revoked tokens; NULL: there is none */
 	long long max_body;		/* octets of a request; 0: no limit */
 	long long queue_depth;		/* requests that wait for one id */
+	long long max_rate;		/* requests a second for one id; 0: no limit */
 	long long offline_wait_s, response_timeout_s;
 	long long max_memory;		/* octets */
 	long long max_connections;

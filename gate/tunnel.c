@@ -336,6 +336,26 @@ tunnel_pick(const struct tunnel *t)
 	return best;
 }
 
+/* --- how often it is asked */
+
+#define RATE_COST 1000LL	/* of a request, of which max_rate are earned each ms */
+#define RATE_BURST_MS 2000
+
+/* A bucket of tokens, as the time until which they are spent: in ms, times max_rate. */
+int
+tunnel_pays(struct tunnel *t)
+{
+	long long now = now_ms * opt->max_rate;
+	long long paid = (t->paid > now ? t->paid : now) + RATE_COST;
+
+	if (opt->max_rate == 0)
+		return 1;
+	if (paid - now > RATE_BURST_MS * opt->max_rate)
+		return 0;
+	t->paid = paid;
+	return 1;
+}
+
 /* --- its queue */
 
 int

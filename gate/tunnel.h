@@ -33,6 +33,7 @@ struct tunnel {
 	struct account account;		/* used once a client has joined */
 	struct account *charged;	/* that one, or before it that of all ids which no client
 					   has served */
+	long long paid;			/* for requests: see tunnel_pays() */
 	long long until_ms;		/* while nobody serves it, requests wait until then */
 	struct timer timer;
 };
@@ -79,6 +80,10 @@ void tunnel_unserved(struct tunnel *t, long long wait_ms);
 
 /* Whether a client takes new requests for t now. */
 int tunnel_is_served(const struct tunnel *t);
+
+/* Counts one more request for t.  Returns 1; or 0, and it does not count: it is more
+ * than PIPEGATE_MAX_RATE allows, or twice that at once. */
+int tunnel_pays(struct tunnel *t);
 
 /* Whether one more request may wait in t; t NULL: in a tunnel yet to be made. */
 int tunnel_has_room(const struct tunnel *t);

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import subprocess
+import time
 
 import harness
 from harness import scenario, equal, check, contains, pattern, request_octets
@@ -345,6 +346,66 @@ def refusals_without_credit(t):
     peer.send_request("/x")
     equal(peer.recv_type("answer")["status_code"], 401, "the next")
     equal(origin.requests, [], "asked of the service")
+
+
+# ------------------------------------------------------------ how often
+
+
+def statuses(t, server, n, target="/demo/x"):
+    """Those of n pipelined requests."""
+    conn = t.conn(server).send(request_octets("GET", target) * n)
+    return [conn.answer() for _ in range(n)]
+
+
+@scenario(quick=True)
+def rate_of_an_id(t):
+    """PIPEGATE_MAX_RATE lets in twice as many at once, then so many a second; the rest gets 429. Other ids, and what
+    the server answers itself, have nothing to do with it."""
+    clock = harness.Clock(t)
+    server = t.server(env=dict(clock.env, PIPEGATE_MAX_RATE="5"))
+    origin = t.origin()
+    t.client(server, origin)
+    t.client(server, origin, "other")
+
+    def let_in(target="/demo/x"):
+        began = time.monotonic()
+        answers = statuses(t, server, 60, target)
+        for answer in answers:
+            check(answer.status == 200 or (answer.status, answer.get("retry-after")) == (429, "1"), "%r" % answer)
+        got = sum(answer.status == 200 for answer in answers)
+        most = 10 + 5 * (time.monotonic() - began) + 1
+        check(got <= most, "%d were let in, of %.1f at most" % (got, most))
+        return got
+
+    check(let_in() >= 10, "at first")
+    clock.go(1)
+    check(let_in() >= 5, "a second later")
+    clock.go(4)
+    check(let_in() >= 10, "later")
+    check(let_in("/other/x") >= 10, "another id")
+    equal({a.status for a in statuses(t, server, 40, "/healthz")}, {200}, "health")
+    contains(server.err(), "status=429", "log")
+    equal(t.conn(server).request("POST", "/demo/x", (), pattern(100000)).status, 429, "with a body")
+
+
+@scenario(quick=True)
+def rate_of_requests_that_wait(t):
+    """Requests that wait for a client count when they come."""
+    origin = t.origin()
+    server = t.server(env={"PIPEGATE_MAX_RATE": "1"})
+    conns = [t.conn(server).send(request_octets("GET", "/demo/x")) for _ in range(20)]
+    server.wait_err("status=429")
+    equal(len(origin.requests), 0, "asked of the service")
+    t.client(server, origin)
+    got = [conn.answer().status for conn in conns]
+    check(set(got) == {200, 429} and got.count(200) >= 2, "those that waited, and the rest: %s" % got)
+
+
+@scenario(quick=True)
+def no_rate(t):
+    """Without it there is no limit."""
+    origin, server, _ = locked(t)
+    equal({a.status for a in statuses(t, server, 300)}, {200}, "statuses")
 
 
 # ------------------------------------------------------------ what is said
