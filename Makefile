@@ -72,8 +72,8 @@ UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
 	tests/unit_conn.c \
 	tests/unit_stream.c
 FUZZ = tests/fuzz.c tests/fuzz_json.c tests/fuzz_http.c tests/fuzz_hmac.c \
-	tests/fuzz_ws.c tests/fuzz_proxied.c tests/fuzz_credit.c \
-	tests/fuzz_link.c
+	tests/fuzz_ws.c tests/fuzz_proxied.c tests/fuzz_lock.c \
+	tests/fuzz_credit.c tests/fuzz_link.c
 
 .SUFFIXES: .c .o
 

@@ -12,7 +12,7 @@
 	x(request) x(answer) x(body) x(fields) \
 	x(base64) x(jwt) \
 	x(frame) x(v2) x(v1_request) x(v1_response) \
-	x(proxied) \
+	x(proxied) x(lock) \
 	x(credit) x(link)
 
 #define DECLARE(name) int fuzz_##name(const unsigned char *p, size_t n);
