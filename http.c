@@ -174,9 +174,8 @@ http_same_nocase(struct view a, struct view b)
 	return 1;
 }
 
-/* Whether v begins with s, in any case. */
-static int
-view_begins(struct view v, const char *s)
+int
+http_begins_nocase(struct view v, const char *s)
 {
 	struct view prefix = view_of(s);
 
@@ -471,7 +470,7 @@ name_find(struct view v)
 			    name_is(v, row->text))
 				return row;
 	if (octet_fold(v.p[0]) == 'x' &&
-	    (view_begins(v, "x-forwarded-") || view_begins(v, "x-pipegate-")))
+	    (http_begins_nocase(v, "x-forwarded-") || http_begins_nocase(v, "x-pipegate-")))
 		return &name_forwarding;
 	return &name_other;
 }
@@ -928,9 +927,9 @@ req_target(struct http_head *h)
 	h->path = h->target;
 	if (h->target.p[0] == '/')
 		return 0;
-	if (view_begins(h->target, "http://"))
+	if (http_begins_nocase(h->target, "http://"))
 		return req_absolute(h, 7);
-	if (view_begins(h->target, "https://"))
+	if (http_begins_nocase(h->target, "https://"))
 		return req_absolute(h, 8);
 	return http_equal(h->target, "*") &&
 	    http_equal(h->method, "OPTIONS") ? 0 : -400;
@@ -2182,7 +2181,7 @@ err_range(struct view element, struct view *range)
 	*range = http_trim(view_split(&element, ';'));
 	while (element.n > 0) {
 		parameter = http_trim(view_split(&element, ';'));
-		if (view_begins(parameter, "q=")) {
+		if (http_begins_nocase(parameter, "q=")) {
 			parameter.p += 2;
 			parameter.n -= 2;
 			weight = err_weight(parameter);

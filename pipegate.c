@@ -42,15 +42,13 @@ token_warn_common(struct view sub)
 static void
 token_domains(struct jwt_claims *c)
 {
-	char *name, *p;
+	char *name;
 	int i;
 
 	for (i = 0; i < opt->nown; i++) {
 		name = c->domain[c->ndomains++];
 		snprintf(name, sizeof(c->domain[0]), "%s", opt->own[i]);
-		for (p = name; *p != '\0'; p++)
-			if (*p >= 'A' && *p <= 'Z')
-				*p = (char)(*p - 'A' + 'a');
+		view_lower((unsigned char *)name, view_of(name));
 		if (strlen(opt->own[i]) > JWT_DOMAIN_MAX ||
 		    !domain_may_be_own(name))
 			die("--domain is \"%.300s\": it must be a DNS name of two "

@@ -192,6 +192,9 @@ int http_equal(struct view v, const char *s);
 int http_equal_nocase(struct view v, const char *s);
 int http_same_nocase(struct view a, struct view b);
 
+/* Whether v begins with s, in any case. */
+int http_begins_nocase(struct view v, const char *s);
+
 /* v without SP and HTAB at its ends (OWS, RFC 9110 5.6.3). */
 struct view http_trim(struct view v);
 

@@ -1,5 +1,4 @@
 #include <string.h>
-#include <unistd.h>
 
 #include "gate/say.h"
 #include "gate/mem.h"
@@ -92,16 +91,10 @@ admin_accepted(int fd, const struct sockaddr_storage *peer)
 	guest_accept(&admins, fd);
 }
 
-static void
-admin_turned_away(int fd)
-{
-	close(fd);
-}
-
 static struct listener admins_at;
 
 static const struct listener_ops admin_ops = {
-	.accepted = admin_accepted, .turned_away = admin_turned_away,
+	.accepted = admin_accepted,
 	.note = " (admin)",
 };
 

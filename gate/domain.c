@@ -57,13 +57,10 @@ domain_id(struct view name)
 	unsigned char low[JWT_DOMAIN_MAX];
 	struct view v = { low, name.n };
 	const struct domain *m;
-	size_t i;
 
 	if (held.octets == 0 || name.n > sizeof(low))
 		return NULL;
-	for (i = 0; i < name.n; i++)
-		low[i] = (unsigned char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ?
-		    name.p[i] - 'A' + 'a' : name.p[i]);
+	view_lower(low, name);
 	m = domain_find(v);
 	return m != NULL ? m->id : NULL;
 }

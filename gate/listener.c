@@ -55,8 +55,10 @@ accept_pause(struct listener *l, int err)
 		l->ops->crowded();
 	spare_close();
 	fd = socket_accept(l->c->watch.fd, &ss);
-	if (fd != -1)
+	if (fd != -1 && l->ops->turned_away != NULL)
 		l->ops->turned_away(fd);
+	else if (fd != -1)
+		close(fd);
 	spare_open();
 	log_event(LEVEL_ERROR, "event=accept-paused why=\"%s\" connections=%zu",
 	    strerror(err), pollset_size());

@@ -17,7 +17,8 @@ struct listener_ops {
 	/* Makes room: descriptors or memory are lacking to accept anybody.  May
 	 * be NULL. */
 	void (*crowded)(void);
-	/* Turns away somebody who has connected as fd, and closes it. */
+	/* Turns away somebody who has connected as fd, and closes it.  NULL: it is
+	 * merely closed. */
 	void (*turned_away)(int fd);
 	const char *note;	/* is said behind the address; NULL: nothing */
 };

@@ -87,12 +87,6 @@ pin_find(struct view *id, const struct caller *w, const struct http_head *h)
 	return pin_find_as(id, h, caller_is_secure(w, h));
 }
 
-static int
-view_same(struct view a, struct view b)
-{
-	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
-}
-
 /* Whether the answer to h may become what a person looks at: not an image that turns
  * out to be a page (Fetch Metadata, Sec-Fetch-Dest). */
 static int

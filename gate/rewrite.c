@@ -18,13 +18,6 @@ view_from(struct view v, size_t i)
 	return v;
 }
 
-static int
-view_begins_nocase(struct view v, const char *text)
-{
-	v.n = min_size(v.n, strlen(text));
-	return http_equal_nocase(v, text);
-}
-
 /* --- how a request came */
 
 struct way {
@@ -214,7 +207,7 @@ refresh_url(struct view v)
 
 	v = view_behind(v, "0123456789. \t");
 	v = view_behind(v, ";, \t");
-	if (view_begins_nocase(v, "url"))
+	if (http_begins_nocase(v, "url"))
 		v = url_behind_name(v);
 	if (v.n == 0 || (v.p[0] != '"' && v.p[0] != '\''))
 		return v;
@@ -340,7 +333,7 @@ attribute_next(struct view *rest)
 static int
 is_whole_host(struct view pair)
 {
-	return view_begins_nocase(pair, "__Host-");	/* only with Path=/ */
+	return http_begins_nocase(pair, "__Host-");	/* only with Path=/ */
 }
 
 static int

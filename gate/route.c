@@ -78,15 +78,16 @@ static void
 route_by_labels(struct route *r, struct view labels)
 {
 	const unsigned char *p = labels.p + labels.n;
-	size_t i, n = 0;
+	struct view id;
+	size_t n = 0;
 
 	while (p > labels.p && p[-1] != '.' && n < sizeof(r->label)) {
 		p--;
 		n++;
 	}
-	for (i = 0; i < n; i++)
-		r->label[i] = (unsigned char)(p[i] >= 'A' && p[i] <= 'Z' ?
-		    p[i] - 'A' + 'a' : p[i]);
+	id.p = p;
+	id.n = n;
+	view_lower(r->label, id);
 	r->id.p = r->label;
 	r->id.n = n;
 	r->deep = p != labels.p;

@@ -80,6 +80,24 @@ view_hash(struct view v, unsigned long long seed)
 	return seed >> 32;
 }
 
+static inline int
+view_same(struct view a, struct view b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* Writes v with A to Z in lower case to out, which has room for it and may be where v
+ * is. */
+static inline void
+view_lower(unsigned char *out, struct view v)
+{
+	size_t i;
+
+	for (i = 0; i < v.n; i++)
+		out[i] = (unsigned char)(v.p[i] >= 'A' && v.p[i] <= 'Z' ?
+		    v.p[i] - 'A' + 'a' : v.p[i]);
+}
+
 /* Drops the first n octets of v, which has as many. */
 static inline void
 view_skip(struct view *v, size_t n)

@@ -198,9 +198,7 @@ domains_take(char *text)
 {
 	char *p, *end;
 
-	for (p = text; *p != '\0'; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p = (char)(*p - 'A' + 'a');
+	view_lower((unsigned char *)text, view_of(text));
 	for (p = text; *p != '\0'; p = end) {
 		end = p + strcspn(p, ", ");
 		if (*end != '\0')

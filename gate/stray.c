@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "gate/say.h"
 #include "gate/url.h"
 #include "gate/route.h"
@@ -64,8 +62,7 @@ may_stray(const struct http_head *h, const struct route *r)
 static enum stray
 stray_of_page(struct view id, const struct route *r)
 {
-	if (names_id(r) && r->id.n == id.n &&
-	    memcmp(r->id.p, id.p, id.n) == 0)
+	if (names_id(r) && view_same(r->id, id))
 		return STRAY_NONE;	/* one that is not served, of itself */
 	if (tunnel_takes_back(id))
 		return STRAY_BACK;

@@ -1,5 +1,4 @@
 #include <signal.h>
-#include <unistd.h>
 
 #include "pipegate.h"
 #include "gate/say.h"
@@ -86,16 +85,10 @@ welcome_accepted(int fd, const struct sockaddr_storage *peer)
 	guest_accept(&guests, fd);
 }
 
-static void
-welcome_turned_away(int fd)
-{
-	close(fd);
-}
-
 static struct listener guests_at;
 
 static const struct listener_ops welcome_ops = {
-	.accepted = welcome_accepted, .turned_away = welcome_turned_away,
+	.accepted = welcome_accepted,
 };
 
 static void

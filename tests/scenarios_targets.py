@@ -454,6 +454,29 @@ def answers_until_the_end(t):
 
 
 @scenario(needs=TLS)
+def uploads_that_nobody_reads(t):
+    """An answer that the end ends is whole though the service has read nothing of the upload."""
+    def early(request, conn, origin):
+        conn.send(UNTIL_CLOSE + harness.pattern(5000))
+        conn.goodbye()
+        origin.gate("read").wait(20)
+        return True
+    early.reads_body = False
+    origin, ca = tls_origin(t)
+    origin.on("/early", early)
+    server, _ = setting(t, origin, ca)
+    request = harness.request_octets("POST", "/demo/early", (), b"x" * 3000000)
+    for _ in range(5):
+        conn = t.conn(server)
+        upload = threading.Thread(target=conn.send_quietly, args=(request,), daemon=True)
+        upload.start()
+        check(whole(conn) == harness.pattern(5000), "the answer")
+        conn.close()
+        upload.join(10)
+    origin.gate("read").set()
+
+
+@scenario(needs=TLS)
 def helper_killed(t):
     """A helper that is killed in the midst of an answer cuts that one, and no other."""
     origin, ca = tls_origin(t)
