@@ -118,28 +118,21 @@ cidr_read(struct cidr *n, const char *text, size_t len)
 {
 	char ip[INET6_ADDRSTRLEN + 8];
 	char *slash;
-	int max;
+	int max, before;		/* before: bits, of IPv4 within IPv6 */
 
 	if (len >= sizeof(ip))
 		return -1;
-	memset(n, 0, sizeof(*n));
 	memcpy(ip, text, len);
 	ip[len] = '\0';
 	slash = strchr(ip, '/');
 	if (slash != NULL)
 		*slash++ = '\0';
-	if (inet_pton(AF_INET, ip, n->net.ip) == 1)
-		n->net.family = 4;
-	else if (inet_pton(AF_INET6, ip, n->net.ip) == 1)
-		n->net.family = 6;
-	else
+	if (addr_read(&n->net, ip, strlen(ip)) == -1)
 		return -1;
-	max = n->net.family == 4 ? 32 : 128;
-	n->bits = max;
-	if (slash == NULL)
-		return 0;
-	n->bits = bits_read(slash, max);
-	return n->bits == -1 ? -1 : 0;
+	max = strchr(ip, ':') == NULL ? 32 : 128;
+	before = n->net.family == 4 ? max - 32 : 0;
+	n->bits = (slash == NULL ? max : bits_read(slash, max)) - before;
+	return n->bits < 0 ? -1 : 0;
 }
 
 const char *

@@ -40,8 +40,9 @@ struct cidr {
 	int bits;
 };
 
-/* Reads text[0..len): an address, or address/bits.  Returns 0; or -1 where it is
- * neither, and *n may be spoilt. */
+/* Reads text[0..len): an address, or address/bits.  IPv4 within IPv6 (::ffff:0:0/96) is
+ * that of IPv4, as of a peer.  Returns 0; or -1 where it is neither, and *n may be
+ * spoilt. */
 int cidr_read(struct cidr *n, const char *text, size_t len);
 
 #define CIDR_TEXT (INET6_ADDRSTRLEN + 4)
