@@ -10,6 +10,7 @@
 #include "gate/revoked.h"
 
 #define REVOKED_MAX (1 << 20)	/* octets of the file */
+#define MARK "\xef\xbb\xbf"	/* which Windows puts before UTF-8 */
 
 /* It takes 9 octets at most for each octet of the file; while that is read anew there
  * are two. */
@@ -137,6 +138,8 @@ revoked_sort(struct revoked *r)
 	char *p = r->text, *end = p + r->size, *eol, *word;
 	size_t line;
 
+	if (r->size >= strlen(MARK) && memcmp(p, MARK, strlen(MARK)) == 0)
+		p += strlen(MARK);
 	r->word = malloc(lines_count(p, end) * sizeof(r->word[0]));
 	if (r->word == NULL)
 		return fault_is("there is no memory for it");

@@ -259,7 +259,7 @@ def revoked_is_no_prefix(t):
 
 @scenario()
 def file_as_people_write_it(t):
-    """Blanks, tabs, CR, blank lines, comments and a last line without an end are all taken."""
+    """Blanks, tabs, CR, blank lines, comments, a last line without an end and a byte order mark are all taken."""
     revoked = Revoked(t, b"\n\r\n   \n#a\n \t# b\none\n  two\t \r\nthree # demo\nfour\t#x\n#five\nsix#6\n\nseven")
     names = ("one", "two", "three", "four", "six#6", "seven")
     contains(revoked.server.err(), "event=revoked-read entries=%d\n" % len(names), "log")
@@ -267,6 +267,11 @@ def file_as_people_write_it(t):
         refused(t, revoked.server, token(jti=name), name)
     for name in ("a", "b", "demo", "five", "six", "x", "#five", ""):
         taken(t, revoked.server, token(jti=name)).close()
+    mark = "\ufeff".encode()
+    for text in (b"first\r\nsecond\r\n", b"# none\nfirst"):
+        revoked.renew(mark + text)
+        refused(t, revoked.server, token(jti="first"), "behind the mark: %r" % text)
+    equal(revoked.renew(mark), "read entries=0", "the mark alone")
 
 
 # What cannot be the list, and what is said of it.
