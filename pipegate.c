@@ -348,6 +348,13 @@ option_is(const struct option *o, const char *arg, const char **attached)
 	return 1;
 }
 
+/* How many octets of arg are told where it is unknown: the rest may be a password. */
+static int
+arg_told(const char *arg)
+{
+	return (int)min_size(strcspn(arg, "="), 100);
+}
+
 /* Takes option argv[i].  Returns the index of the last argument it used. */
 static int
 option_take(const struct command *cmd, int argc, char **argv, int i)
@@ -372,14 +379,13 @@ option_take(const struct command *cmd, int argc, char **argv, int i)
 		if (attached == NULL && ++i == argc)
 			usage_error(cmd, "%s needs a value", o->name);
 		if (o->n != NULL && *o->n == o->most)
-			usage_error(cmd, "%s may be given %d times at most",
+			usage_error(cmd, "%s is given too often: %d at most",
 			    o->name, o->most);
 		o->value[o->n != NULL ? (*o->n)++ : 0] =
 		    attached != NULL ? attached : argv[i];
 		return i;
 	}
-	usage_error(cmd, "there is no option \"%.*s\"",
-	    (int)min_size(strcspn(argv[i], "="), 100), argv[i]);
+	usage_error(cmd, "there is no option \"%.*s\"", arg_told(argv[i]), argv[i]);
 }
 
 /* Sorts argv into options and arguments, of which arg has room for narg. */
@@ -522,7 +528,7 @@ static const struct option listen_options[] = {
 
 static const struct option client_options[] = {
 	{ NULL, "--connect", &settings_said.connect_command, NULL, NULL, LEVEL_INFO, 0 },
-	{ NULL, "--auth", &settings_said.auth, NULL, NULL, LEVEL_INFO, 0 },
+	{ NULL, "--auth", &settings_said.auth, NULL, &settings_said.nauth, LEVEL_INFO, 1 },
 	{ NULL, "--allow", &settings_said.allow_text, NULL, NULL, LEVEL_INFO, 0 },
 	{ NULL, "--host-header", &settings_said.host_header, NULL, NULL, LEVEL_INFO, 0 },
 	{ NULL, "--no-rewrite", NULL, &settings_said.as_is, NULL, LEVEL_INFO, 0 },
@@ -583,7 +589,8 @@ main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			cmd = &commands[i];
 	if (cmd == NULL)
-		usage_error(NULL, "there is no subcommand \"%.100s\"", argv[1]);
+		usage_error(NULL, "there is no subcommand \"%.*s\"",
+		    arg_told(argv[1]), argv[1]);
 	settings_said.host = cmd->host;
 	settings_said.port = cmd->port;
 	command_parse(cmd, argc, argv, arg);

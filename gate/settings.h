@@ -45,6 +45,7 @@ struct settings {
 	int nown;
 	const char *token, *connect_command;
 	const char *auth;		/* of --auth: USER:PASSWORD; NULL: callers need none */
+	int nauth;			/* of these: one at most, since the last alone is wiped */
 	const char *allow_text;
 	struct cidr allow[ALLOW_MAX];	/* the same, of --allow: who may call; none: anybody */
 	int nallow;

@@ -436,8 +436,8 @@ def option_before_variable(t):
 
 @scenario(quick=True)
 def locks_that_are_none(t):
-    """What is no USER:PASSWORD, or no list of networks, ends the client with a message that does not repeat the
-    password; an empty variable is no lock left out."""
+    """What is no USER:PASSWORD, or two of them, or no list of networks, ends the client with a message that does not
+    repeat the password; an empty variable is no lock left out."""
     origin = t.origin()
     for text in ("", "me", "me:", "me:s3cret\n", "me:s3\x7fcret", "me:" + "s3cret" * 50, b"me:s3cret\xff"):
         for args, env in ((("--auth", text), {}), ((), {"PIPEGATE_AUTH": text})):
@@ -449,9 +449,14 @@ def locks_that_are_none(t):
         client = t.client("ws://127.0.0.1:9/", origin, args=("--allow", text), ready=False)
         equal(client.wait_exit(), 2, "exit with %r" % text)
         contains(client.err(), "--allow", "what was said")
-    client = t.client("ws://127.0.0.1:9/", origin, args=("--aut=me:s3cret",), ready=False)
-    equal(client.wait_exit(), 2, "exit with an option that there is not")
-    check("s3cret" not in client.err(), "it was repeated: %s" % client.err())
+    for args, said in ((("--aut=me:s3cret",), "--aut"), (("--auth", "me:s3cret", "--auth=you:s3cret"), "--auth")):
+        client = t.client("ws://127.0.0.1:9/", origin, args=args, ready=False)
+        equal(client.wait_exit(), 2, "exit with %s" % (args,))
+        contains(client.err(), said, "what was said")
+        check("s3cret" not in client.err(), "it was repeated: %s" % client.err())
+    done = t.run("--auth=me:s3cret", "client", origin.url, "ws://127.0.0.1:9/")
+    equal(done.status, 2, "exit with an option before the subcommand")
+    check("s3cret" not in done.err(), "it was repeated: %s" % done.err())
 
 
 @scenario(quick=True)
