@@ -1811,14 +1811,14 @@ pass_address(struct view element)
 	return address_is(AF_INET6, element) ? element : none;
 }
 
-/* X-Real-IP: whom a trusted peer saw, or else the peer. */
+/* X-Real-IP: whom a trusted peer saw, or else the peer; which it is not where the peer
+ * saw somebody whom it does not name. */
 static void
 pass_real(struct pass *p)
 {
-	struct view seen = pass_address(list_last(p->said_for));
+	struct view seen = list_last(p->said_for);
 
-	if (seen.n == 0)
-		seen = p->how->peer;
+	seen = seen.n == 0 ? p->how->peer : pass_address(seen);
 	if (seen.n > 0)
 		pass_add(p, "X-Real-IP", seen);
 }

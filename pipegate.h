@@ -309,10 +309,10 @@ struct http_forwarding {
  *	X-Forwarded-For		what the peer brought, all lines of it, and
  *				the peer itself, if it has an address; not
  *				where that is nothing
- *	X-Real-IP		the last address in what the peer brought in
- *				X-Forwarded-For: whom it saw.  Where that is no
- *				address, or the peer is not trusted: the peer,
- *				if it has an address
+ *	X-Real-IP		the last of what the peer brought in
+ *				X-Forwarded-For: whom it saw.  Where that is
+ *				nothing, or the peer is not trusted: the peer.
+ *				Not where that is no address
  *	X-Forwarded-Proto	the peer's, if it is http or https; else ours
  *	X-Forwarded-Host	the peer's, else h->host
  *	X-Forwarded-Prefix	the peer's, if it is a path, with f->prefix

@@ -192,6 +192,16 @@ def addresses_are_let_in(t):
 
 
 @scenario(quick=True)
+def proxy_is_not_its_callers(t):
+    """Whom a proxy does not name is not taken for the proxy."""
+    origin, server, _ = locked(t, "--allow", "127.0.0.1")
+    for address in ("unknown", "192.0.2.7, _hidden", "fe80::1%lo", "unix:"):
+        equal(asked(t, server, [("X-Forwarded-For", address)]).status, 403, address)
+    equal(origin.requests, [], "asked of the service")
+    equal([asked(t, server, f).status for f in ((), [("X-Forwarded-For", "127.0.0.1")])], [200, 200], "from here")
+
+
+@scenario(quick=True)
 def callers_without_an_address(t):
     """Who comes by a socket in the file system has no address, and is not let in."""
     path = os.path.join(t.folder, "s")
