@@ -39,7 +39,8 @@
 static int exit_status;
 
 static const char token_refused[] = "it does not accept the token (missing, "
-    "expired, or made with another secret?)";
+    "expired, or made with another secret?).  An older Python server wants one "
+    "of `pipegate token --bare`, and perhaps ws://HOST/ID as SERVER_URL";
 
 static struct uplink *
 uplink_of(const struct link *l)

@@ -1417,7 +1417,8 @@ def client_checks_the_101(t):
 
 @scenario()
 def refusals_that_end_the_client(t):
-    """401 and 403 to the dial, and close 1008, end it with exit 1 and the reason."""
+    """401 and 403 to the dial, and close 1008, end it with exit 1 and the reason: the two are Python's, where an older
+    one wants another token."""
     origin = t.origin()
     for octets in (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"):
         server = t.tunnel_server()
@@ -1425,6 +1426,7 @@ def refusals_that_end_the_client(t):
         server.dialled().send(octets)
         equal(client.wait_exit(), 1, "exit")
         contains(client.err(), "refused", "stderr")
+        contains(client.err(), "--bare", "stderr")
     server = t.tunnel_server()
     client = t.client(server, origin, ready=False)
     server.accept().send_close(1008, "token has expired")
