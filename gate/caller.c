@@ -163,11 +163,21 @@ request_stops_here(const struct http_head *h)
 	return f != NULL && http_equal(f->value, "0");
 }
 
+/* An older client of the reference dials /ID?token=, where no app can have a
+ * WebSocket. */
+static int
+route_joins(const struct route *r)
+{
+	return r->leads == HTTP_ROUTE_ROOT ||
+	    (r->leads == HTTP_ROUTE_REDIRECT &&
+	    http_begins_nocase(r->rest, "?token="));
+}
+
 /* Whether it is a client that h comes from. */
 static int
 request_joins(const struct http_head *h, const struct route *r)
 {
-	return r->leads == HTTP_ROUTE_ROOT &&
+	return route_joins(r) &&
 	    http_field_find(h->field, h->nfields, "upgrade") != NULL;
 }
 
@@ -221,7 +231,7 @@ caller_lead(struct caller *w, const struct http_head *h, const struct route *r,
 	} else if (r->leads == HTTP_ROUTE_TUNNEL) {
 		caller_tunnel(w, h, r->id);
 	} else if (request_joins(h, r)) {
-		caller_upgrade(w, h);
+		caller_upgrade(w, h, r);
 	} else {
 		caller_own(w, h, r);
 	}

@@ -344,25 +344,31 @@ join_verified(struct caller *w, const struct ws_offer *offer,
 	join(w, t, offer, claims);
 }
 
-/* Why nobody may come with that token, or NULL; c then has what it says. */
+/* Why nobody may come there with that token, or NULL; c then has what it says. */
 static const char *
-join_token_fault(struct jwt_claims *c, struct view token)
+join_token_fault(struct jwt_claims *c, struct view token,
+    const struct route *to)
 {
 	const char *why = token.n == 0 ? "token is missing" :
 	    jwt_verify(c, token, &opt->key, clock_wall());
 
-	if (why == NULL && revoked_has(c->sub, c->jti))
-		why = token_revoked;
-	return why;
+	if (why != NULL)
+		return why;
+	if (revoked_has(c->sub, c->jti))
+		return token_revoked;
+	if (to->leads == HTTP_ROUTE_REDIRECT && !http_equal(to->id, c->sub))
+		return "token is for another id than the URL";
+	return NULL;
 }
 
 void
-caller_upgrade(struct caller *w, const struct http_head *h)
+caller_upgrade(struct caller *w, const struct http_head *h,
+    const struct route *to)
 {
 	struct ws_offer offer;
 	struct jwt_claims claims;
 	int r = ws_offer_read(&offer, h);
-	const char *why = r < 0 ? NULL : join_token_fault(&claims, offer.token);
+	const char *why = r < 0 ? NULL : join_token_fault(&claims, offer.token, to);
 
 	caller_eat(w, h);
 	if (r < 0)

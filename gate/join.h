@@ -10,10 +10,13 @@
 #include "pipegate.h"
 
 struct caller;
+struct route;
 
 /* Takes a WebSocket handshake with head h, which still stands at the front of
- * rx: makes a link of w's conn, and frees w; or says why not. */
-void caller_upgrade(struct caller *w, const struct http_head *h);
+ * rx: makes a link of w's conn, and frees w; or says why not.  Where it leads to an
+ * id, HTTP_ROUTE_REDIRECT, the token must be for that. */
+void caller_upgrade(struct caller *w, const struct http_head *h,
+    const struct route *to);
 
 /* Answers a request that is no sound handshake with an error: status 426 or
  * 400. */

@@ -9,8 +9,8 @@ from harness import scenario, equal, contains, check, ask, pattern, Closed, Fail
 PYTHON = [("User-Agent", "Python/3.13 websockets/15.0.1")]
 
 
-def v1(t, server, sub="demo", fields=PYTHON):
-    peer = t.tunnel(server, sub=sub, v2=False, fields=fields)
+def v1(t, server, sub="demo", fields=PYTHON, target=None):
+    peer = t.tunnel(server, sub=sub, v2=False, fields=fields, target=target)
     check(not peer.v2, "v2 is in force")
     return peer
 
@@ -42,6 +42,23 @@ def request_message(t):
     fields = json.loads(message["headers"])
     equal(fields["x-mixed"], "1", "lower-case names")
     equal(fields["x-pipegate-correlation-id"], uuid.UUID(message["correlation_id"]).hex, "correlation id")
+
+
+@scenario()
+def older_client_dials_its_id(t):
+    """Who dials /ID?token=, as older Python clients do, is a client of that id; its token reaches no app. Without a
+    token, or with a slash, it is a caller's."""
+    server = t.server()
+    peer = v1(t, server, target="/demo?token=" + harness.token())
+    conn = ask(t, server)
+    peer.send_answer_v1(request_of(peer)["correlation_id"])
+    equal(conn.answer().status, 200, "status")
+    for target, why in (("/other?token=" + harness.token(), "another id"),
+                        ("/demo?token=" + harness.token(exp=1), "expired"), ("/demo?token=", "missing")):
+        contains(t.tunnel(server, v2=False, target=target).wait_close(1008).reason, why, "reason")
+    equal(t.conn(server).send(harness.upgrade_octets("/demo?x=1")).answer().status, 307, "an Upgrade without a token")
+    t.conn(server).send(harness.upgrade_octets("/demo/?token=x"))
+    equal(json.loads(request_of(peer)["url_query"]), [["token", "x"]], "an app's own token")
 
 
 @scenario()
