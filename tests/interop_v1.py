@@ -15,10 +15,10 @@ SERVER = ("py:fastapi", "py:uvicorn", "py:jwt", "py:websockets")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 
 
-def peer(t, kind, *args, older=False):
+def peer(t, kind, *args, older=None):
     env = {"PYTHONUNBUFFERED": "1", "PIPEGATE_JWT_ALGORITHMS": '["HS256"]'}
     if older:
-        env["PEER_OLDER"] = "1"
+        env["PEER_OLDER"] = older
     if REFERENCE and not older:
         env["PYTHONPATH"] = REFERENCE
         argv = [sys.executable, "-m", "pipegate.cli", kind]
@@ -33,7 +33,7 @@ def python_client(t, server, origin, bearer=None):
     return client
 
 
-def python_server(t, port=0, older=False):
+def python_server(t, port=0, older=None):
     server = peer(t, "server", "--host", "127.0.0.1", "--port", str(port), older=older)
     found = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
     t.wait(lambda: found.search(server.err() + server.out()), "the port of uvicorn", 20)
@@ -269,7 +269,7 @@ def client_with_an_older_token(t):
 def server_of_older_tokens(t):
     """Our client serves an older Python server, which wants of its callers a token of sub and exp alone: --bare makes
     it, and one of all claims is refused."""
-    origin, server, bearer = t.origin(), python_server(t, older=True), bare(t)
+    origin, server, bearer = t.origin(), python_server(t, older="callers"), bare(t)
     url = "ws://127.0.0.1:%d/demo?token=%s" % (server.port, bearer)
     client = our_client(t, server, origin, ready=False, url=url)
     client.wait_out("->", 20)
@@ -278,6 +278,41 @@ def server_of_older_tokens(t):
         answer = t.get(server, "/demo/echo", fields=[("Authorization", "Bearer " + text)])
         equal(answer.status, status, "status with %s" % text)
     equal(origin.requests[-1].target, "/echo", "target")
+
+
+def refused_saying_bare(t, origin, url):
+    client = our_client(t, None, origin, ready=False, url=url)
+    equal(client.wait_exit(), 1, "exit")
+    harness.contains(client.err(), "--bare", "stderr")
+
+
+@scenario(needs=SERVER)
+def servers_that_older_clients_dial(t):
+    """Two older Python servers want of the client a token of sub and exp alone, at /ID or at /: with one of --bare it
+    serves, with any other, or elsewhere, it ends and names --bare."""
+    origin, bearer = t.origin(), bare(t)
+    for older, path, elsewhere in (("path", "demo", "other"), ("root", "", "demo")):
+        server = python_server(t, older=older)
+        base = "ws://127.0.0.1:%d/" % server.port
+        refused_saying_bare(t, origin, base + path + "?token=" + token())
+        refused_saying_bare(t, origin, base + elsewhere + "?token=" + bearer)
+        client = our_client(t, server, origin, url=base + path + "?token=" + bearer)
+        fifty_at_once(t, server)
+        server.kill()
+        again = python_server(t, server.port, older)
+        equal(ask(t, again, "/demo/204").answer(seconds=30).status, 204, "after a restart, " + older)
+        check(client.running(), "the client ended")
+        again.kill()
+
+
+@scenario(needs=CLIENT)
+def older_client_at_its_id(t):
+    """A Python client that dials /ID?token=, as older ones do, serves our callers."""
+    origin, server = t.origin(), t.server()
+    client = peer(t, "client", origin.url, server.url + "demo?token=" + bare(t))
+    client.wait_out("Connected to server", 20)
+    fifty_at_once(t, server)
+    answers(t, server, origin)
 
 
 @scenario(needs=SERVER)

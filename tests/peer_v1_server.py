@@ -3,8 +3,10 @@ uvicorn, permessage-deflate, messages up to 16 MiB, a ping every 20 s.
 
     peer_v1_server.py server --host H --port N
 
-With PEER_OLDER=1 as it was before: tokens have sub and exp alone, and are asked
-of callers, as a bearer; a client takes its id from the path, /ID, and needs none.
+With PEER_OLDER it is as it was while tokens had sub and exp alone.  "callers":
+they are asked for one, as a bearer; a client takes its id from the path, /ID, and
+needs none.  "path": clients dial /ID?token=, for that id, and callers need none.
+"root": clients dial /?token=.
 """
 import argparse
 import asyncio
@@ -21,7 +23,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 BODY_LIMIT = int(os.environ.get("PIPEGATE_MAX_BODY_BYTES", "10485760"))
 QUEUE_LIMIT = int(os.environ.get("PIPEGATE_MAX_QUEUE_DEPTH", "100"))
 WAIT_S = 300
-OLDER = "PEER_OLDER" in os.environ
+OLDER = os.environ.get("PEER_OLDER")
 
 app = fastapi.FastAPI()
 queues = {}
@@ -78,7 +80,7 @@ async def health():
 
 @app.api_route("/{name}/{path:path}", methods=METHODS)
 async def pass_on(name: str, path: str, request: fastapi.Request):
-    if OLDER:
+    if OLDER == "callers":
         caller_may(name, request.headers.get("authorization", ""))
     correlation = uuid.uuid4()
     message = await message_of(request, path, correlation)
@@ -110,7 +112,7 @@ async def speak(socket, queue):
         await socket.send_text(await queue.get())
 
 
-async def link(socket: fastapi.WebSocket):
+async def root_link(socket: fastapi.WebSocket):
     try:
         name = subject(socket.query_params.get("token", ""))
     except jwt.PyJWTError:
@@ -119,11 +121,18 @@ async def link(socket: fastapi.WebSocket):
     await serve(socket, name)
 
 
-async def older_link(socket: fastapi.WebSocket, name: str):
-    await serve(socket, name)
+async def path_link(socket: fastapi.WebSocket, name: str):
+    try:
+        may = OLDER == "callers" or subject(socket.query_params.get("token", "")) == name
+    except jwt.PyJWTError:
+        may = False
+    await (serve(socket, name) if may else socket.close(1008))
 
 
-app.add_api_websocket_route("/{name}" if OLDER else "/", older_link if OLDER else link)
+if OLDER in ("callers", "path"):
+    app.add_api_websocket_route("/{name}", path_link)
+else:
+    app.add_api_websocket_route("/", root_link)
 
 
 async def serve(socket, name):
