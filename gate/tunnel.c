@@ -11,6 +11,7 @@
 #include "gate/addr.h"
 #include "gate/settings.h"
 #include "gate/link.h"
+#include "gate/standing.h"
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/reply.h"
@@ -313,27 +314,11 @@ tunnel_unserved(struct tunnel *t, long long wait_ms)
 	timer_set(&t->timer, t->until_ms);
 }
 
-static int
-link_has_room(const struct link *l)
-{
-	return l->life == LINK_OPEN && l->streams.n < l->max_streams &&
-	    link_unwritten(l) < LINK_HEAD_ROOM && (l->refused_ms == 0 ||
-	    now_ms - l->refused_ms >= LINK_REFUSED_MS);
-}
-
 struct link *
 tunnel_pick(const struct tunnel *t)
 {
-	struct link *best = NULL;
-	int i;
-
-	if (!account_may_grow(t->charged, SHARE_OCTETS))
-		return NULL;
-	for (i = t->nlinks - 1; i >= 0; i--)
-		if (link_has_room(t->link[i]) &&
-		    (best == NULL || t->link[i]->streams.n < best->streams.n))
-			best = t->link[i];
-	return best;
+	return account_may_grow(t->charged, SHARE_OCTETS) ?
+	    standing_best(t->link, t->nlinks) : NULL;
 }
 
 /* --- how often it is asked */

@@ -88,9 +88,8 @@ int tunnel_pays(struct tunnel *t);
 /* Whether one more request may wait in t; t NULL: in a tunnel yet to be made. */
 int tunnel_has_room(const struct tunnel *t);
 
-/* Of the links of t that have room for a request, the one with the fewest
- * streams, the newest among equals; NULL: none has room, or t holds as much
- * memory as it may. */
+/* The link of t that a request goes to: see standing_best(); NULL: none has room, or
+ * t holds as much memory as it may. */
 struct link *tunnel_pick(const struct tunnel *t);
 
 /* Puts s, whose head stands whole at the front of its caller's rx, into the
