@@ -200,6 +200,7 @@ static const char usage_server[] =
 "  PIPEGATE_MAX_QUEUE_DEPTH    100: requests that wait for one id\n"
 "  PIPEGATE_MAX_RATE           0: requests a second for one id; 0 = no limit\n"
 "  PIPEGATE_OFFLINE_WAIT       60: seconds that they wait for a client to return\n"
+"  PIPEGATE_SERVICE_WAIT       3: seconds that requests wait for a service to be back\n"
 "  PIPEGATE_RESPONSE_TIMEOUT   300: seconds until an answer must begin\n"
 "  PIPEGATE_MAX_MEMORY         67108864: bytes for all buffers\n"
 "  PIPEGATE_MAX_CONNECTIONS    16384, or what the limit of open files allows\n"

@@ -734,6 +734,7 @@ enum ws_type {
 /* Flags of a reset. */
 #define WS_UNREACHED 1		/* nothing of the request reached the service */
 #define WS_REFUSED 2		/* the request was not even looked at */
+#define WS_UNANSWERED 4		/* its connection ended before an octet of the answer */
 
 #define WS_BODY_MAX 16384	/* octets of body in a message */
 #define WS_PREFIX 6		/* type, flags, stream: what each begins with */

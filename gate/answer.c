@@ -22,7 +22,7 @@
 #include "gate/answer.h"
 
 #define COOKIES_MAX 8192	/* octets of our own cookies in an answer */
-#define AGAIN_MS 10000		/* for so long a request that clients refuse is given out again */
+#define AGAIN_MS 10000		/* for so long a request goes from client to client */
 
 void
 answer_attach(struct stream *s, struct caller *w)
@@ -101,20 +101,61 @@ answer_refuse(struct stream *s, const char *why)
 	stream_reset(s, 502, why);
 }
 
+/* Whether a service may be asked once more for the request of s, of which no octet of
+ * the answer came (RFC 9110 9.2.2): in a time in which it may have been restarted. */
+static int
+may_resend(const struct stream *s)
+{
+	const struct caller *w = caller_of(s);
+
+	return w->gets && !w->resent && s->to_link.octets == 0 &&
+	    source_done(s);
+}
+
+/* For how long the request of s may be given out again that a client gave back with
+ * these flags. */
+static long long
+again_ms(const struct stream *s, int flags)
+{
+	long long wait_ms = opt->service_wait_s * 1000;
+
+	if ((flags & WS_REFUSED) != 0)
+		return AGAIN_MS;
+	if ((flags & WS_UNREACHED) != 0)
+		return tunnel_stands(s->tunnel) && wait_ms < AGAIN_MS ?
+		    AGAIN_MS : wait_ms;
+	return (flags & WS_UNANSWERED) != 0 && may_resend(s) ? wait_ms : 0;
+}
+
+/* Notes that the request of s came back with these flags.  The time that it took to
+ * find nobody there counts. */
+static void
+server_back(struct stream *s, int flags)
+{
+	struct caller *w = caller_of(s);
+	int unreached = (flags & (WS_UNREACHED | WS_REFUSED)) == WS_UNREACHED;
+
+	if (w->back_ms == 0)
+		w->back_ms = unreached ? s->begun_ms : now_ms;
+	if (unreached)
+		standing_unreached(s->link, s->begun_ms);
+}
+
 /* Whatever was read of the request is handled as if it came only now; not for
  * ever. */
 static int
-server_again(struct stream *s)
+server_again(struct stream *s, int flags)
 {
 	struct caller *w;
 
-	if (s->http == NULL)
+	if (s->http == NULL || flags == 0)
 		return 0;
 	w = caller_of(s);
-	if (w->refused_ms == 0)
-		w->refused_ms = now_ms;
-	if (now_ms - w->refused_ms >= AGAIN_MS || !stream_unread(s))
+	server_back(s, flags);
+	if (now_ms - w->back_ms >= again_ms(s, flags) || !stream_unread(s))
 		return 0;
+	if ((flags & WS_UNANSWERED) != 0)
+		w->resent = 1;
 	log_event(LEVEL_DEBUG, "event=again id=%s request=\"%s\"",
 	    s->tunnel->id, s->label);
 	stream_detach(s);
@@ -333,6 +374,7 @@ server_message(struct stream *s, const struct ws_msg *m)
 	struct http_head h;
 
 	stream_forget(s);
+	standing_reached(s->link);
 	if (s->from_link.half.state == WS_HALF_RESET || s->http == NULL)
 		return;			/* late */
 	if (s->from_link.head_passed || !half_is_open(&s->from_link.half))

@@ -97,6 +97,13 @@ caller_no_room(struct caller *w, const struct http_head *h,
 		caller_offline(w, view_of(t->id));
 }
 
+/* Whether the request may wait in t.  One that has come back had its place. */
+static int
+caller_may_wait(const struct caller *w, const struct tunnel *t)
+{
+	return caller_is_back(w) ? tunnel_may_serve(t) : tunnel_has_room(t);
+}
+
 /* Gives the request to a link that has room, else to the queue. */
 static void
 caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
@@ -105,13 +112,13 @@ caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 	struct conn *c = w->c;
 	struct stream *s;
 
-	if (!account_may_grow(t->charged, SHARE_CONNS)) {
+	if (!caller_is_back(w) && !account_may_grow(t->charged, SHARE_CONNS)) {
 		w->keep_alive = 0;
 		caller_refuse(w, h, 503, yield_crowded);
 		conn_part(c);
 		return;
 	}
-	if (l == NULL && !tunnel_has_room(t)) {
+	if (l == NULL && !caller_may_wait(w, t)) {
 		caller_no_room(w, h, t);
 		return;
 	}
@@ -137,7 +144,7 @@ caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
 	if (t == NULL) {
 		caller_eat(w, h);
 		caller_offline(w, id);
-	} else if (w->refused_ms == 0 && !tunnel_pays(t)) {
+	} else if (!caller_is_back(w) && !tunnel_pays(t)) {
 		caller_refuse(w, h, 429, "too many requests for this id in a "
 		    "second: try again");
 	} else if (request_loops(h, t)) {

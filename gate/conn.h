@@ -159,7 +159,8 @@ enum io conn_read(struct conn *c, void *p, size_t n, size_t *got);
  * where there is no room or memory for more: that is not kept. */
 enum io conn_fill(struct conn *c, size_t max);
 
-#define CONN_COPY_MAX (128 << 10)	/* octets of a request that may go once more */
+#define CONN_COPY_MAX ((8 << 20) + (64 << 10))	/* octets of a request that may go once more: its
+						   head, and the largest first window */
 
 /* From now on copies what comes to the end of b, which is the caller's and holds
  * at most CONN_COPY_MAX octets.  Where it finds no room there, or memory is short,

@@ -219,6 +219,17 @@ client_awaits_head(const struct stream *s, const struct conn *c)
 	    !s->to_link.head_passed;
 }
 
+/* The connection of s has ended before its answer's head was whole. */
+static void
+client_unanswered(struct stream *s)
+{
+	if (origin_retry(s))
+		return;
+	if (s->http->rx.len == 0 && s->informational == 0)
+		s->reset_flags = WS_UNANSWERED;
+	client_fault(s, SOURCE_EOF);
+}
+
 static int
 client_head(struct stream *s)
 {
@@ -240,8 +251,7 @@ client_head(struct stream *s)
 			return 0;
 		}
 		if (io != IO_DATA) {
-			if (!origin_retry(s))
-				client_fault(s, SOURCE_EOF);
+			client_unanswered(s);
 			return 0;
 		}
 	}

@@ -105,10 +105,26 @@ expiry_due(struct link *l)
 		link_close(l, 1008, "token has expired");
 }
 
+/* --- its deadlines */
+
+/* When a link may be asked again, the turn itself sees to it that it is. */
+static long long
+join_deadline(const struct link *l)
+{
+	return min_time(expiry_deadline(l), standing_retry_at(l));
+}
+
+static void
+join_expire(struct link *l)
+{
+	if (now_ms >= expiry_deadline(l))
+		expiry_due(l);
+}
+
 static const struct link_ops join_ops_v2 = {
 	.message = join_message_v2, .handled = gather_write,
 	.left = join_left, .gone = join_gone, .freed = join_freed,
-	.deadline = expiry_deadline, .expire = expiry_due,
+	.deadline = join_deadline, .expire = join_expire,
 	.alone_ms = LINK_ALONE_MS,
 };
 
@@ -116,7 +132,7 @@ static const struct link_ops join_ops_v1 = {
 	.message = answer_v1, .piece = held_piece,
 	.unheld = answer_v1_unheld, .handled = gather_write,
 	.left = join_left, .gone = join_gone, .freed = join_freed,
-	.deadline = expiry_deadline, .expire = expiry_due,
+	.deadline = join_deadline, .expire = join_expire,
 	.alone_ms = LINK_ALONE_V1_MS,
 };
 

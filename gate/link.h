@@ -13,6 +13,7 @@
 #include "gate/credit.h"
 #include "gate/list.h"
 #include "gate/mem.h"
+#include "gate/standing.h"
 
 #define LINK_RX_MAX MEM_LINK		/* the largest v2 message and a read behind it */
 #define LINK_TX_MAX (512 << 10)
@@ -96,6 +97,7 @@ struct link {
 	long long max_streams;
 	long long refused_ms;		/* when the peer refused one without looking at it, and no
 					   stream has ended since; 0: it has not */
+	struct standing standing;	/* server */
 	long long window;		/* server: offered for a request body to start with */
 	long long offer, offer_max;	/* client: what it offered for that last, and at most */
 	long long tx_ms;		/* when octets were last written */

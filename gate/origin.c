@@ -120,9 +120,7 @@ origin_unreachable(struct stream *s, const struct attempt *a)
 {
 	struct unreached u = target_failed(target_of(s), a);
 
-	if (!s->reached)
-		s->reset_flags = u.ours ? WS_UNREACHED | WS_REFUSED :
-		    WS_UNREACHED;
+	s->reset_flags = (unsigned char)(s->reached ? WS_UNANSWERED : u.flags);
 	client_fail(s, u.status, u.why);
 }
 

@@ -215,7 +215,8 @@ caller_answered(struct caller *w)
 {
 	struct conn *c = w->c;
 
-	w->refused_ms = 0;
+	w->back_ms = 0;
+	w->resent = 0;
 	if (conn_is_dead(c))
 		return;
 	if (!w->keep_alive) {

@@ -38,7 +38,8 @@ struct caller {
 	struct account *account;	/* in which its connection counts: for its last request */
 	struct stream *stream;	/* the request at work, or NULL */
 	struct item place;	/* among the callers that wait for the same thing */
-	long long refused_ms;	/* when a client first refused the request at hand; 0: none has */
+	long long back_ms;	/* since when the request at hand, which has come back, is given
+				   out again; 0: it has not come back */
 	size_t unsent;		/* octets of tx that stand before the final answer */
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
 	unsigned int counted: 2;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
@@ -54,6 +55,7 @@ struct caller {
 	unsigned int minor: 1, head_only: 1, html: 1, keep_alive: 1;
 	unsigned int pin: 2;	/* enum pin */
 	unsigned int copies: 1;	/* bring copies of cookies: see pin.h */
+	unsigned int resent: 1;	/* it is given out again though the service may have got it */
 	unsigned int in_place: 1;	/* leads to its tunnel without its prefix: see stray.h */
 	char peer[];		/* its address as text, or "unknown" */
 };
@@ -91,6 +93,13 @@ const struct list *caller_row(enum row row);
 /* Takes w out of the row in which it stands.  (caller_leaves() is another thing:
  * see answer.h.) */
 void caller_unlist(struct caller *w);
+
+/* Whether w's request has been at a client, who gave it back. */
+static inline int
+caller_is_back(const struct caller *w)
+{
+	return w->back_ms != 0;
+}
 
 /* Keeps what request h says of the form that its answer must have. */
 void caller_note(struct caller *w, const struct http_head *h);

@@ -43,6 +43,7 @@ static const struct setting settings[] = {
 	{ "PIPEGATE_MAX_BODY_BYTES", &settings_said.max_body, 10485760, 0, 1LL << 50 },
 	{ "PIPEGATE_MAX_QUEUE_DEPTH", &settings_said.queue_depth, 100, 0, 1000000 },
 	{ "PIPEGATE_OFFLINE_WAIT", &settings_said.offline_wait_s, 60, 0, 86400 },
+	{ "PIPEGATE_SERVICE_WAIT", &settings_said.service_wait_s, 3, 0, 86400 },
 	{ "PIPEGATE_RESPONSE_TIMEOUT", &settings_said.response_timeout_s, 300, 1, 86400 },
 	{ "PIPEGATE_MAX_RATE", &settings_said.max_rate, 0, 0, 1000000 },
 	{ "PIPEGATE_MAX_MEMORY", &settings_said.max_memory, 64 << 20, 1 << 20, 1LL << 40 },

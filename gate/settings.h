@@ -24,7 +24,7 @@ struct settings {
 	long long max_body;		/* octets of a request; 0: no limit */
 	long long queue_depth;		/* requests that wait for one id */
 	long long max_rate;		/* requests a second for one id; 0: no limit */
-	long long offline_wait_s, response_timeout_s;
+	long long offline_wait_s, service_wait_s, response_timeout_s;
 	long long max_memory;		/* octets */
 	long long max_connections;
 	struct cidr trusted[TRUSTED_MAX];

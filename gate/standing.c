@@ -2,7 +2,12 @@
 
 #include "gate/clock.h"
 #include "gate/link.h"
+#include "gate/timer.h"
 #include "gate/standing.h"
+
+#define RETRY_MS 100		/* between requests that find out whether a service is back */
+#define SHUN_FIRST_MS 1000	/* twice that the next time, and so on */
+#define SHUN_MAX_MS 60000
 
 static int
 has_room(const struct link *l)
@@ -12,15 +17,79 @@ has_room(const struct link *l)
 	    now_ms - l->refused_ms >= LINK_REFUSED_MS);
 }
 
+/* --- whether the service is there */
+
+static int
+is_shunned(const struct link *l)
+{
+	return now_ms < l->standing.shunned_ms;
+}
+
+int
+standing_any(struct link *const link[], int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (link[i]->life == LINK_OPEN && !is_shunned(link[i]))
+			return 1;
+	return 0;
+}
+
+int
+standing_pauses(struct link *const link[], int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (has_room(link[i]))
+			return !standing_any(link, n);
+	return 0;
+}
+
+/* Those that were asked while it was shunned already say nothing new. */
+void
+standing_unreached(struct link *l, long long asked_ms)
+{
+	struct standing *st = &l->standing;
+
+	if (st->shun_ms == 0)
+		st->shun_ms = SHUN_FIRST_MS;
+	else if (asked_ms >= st->shunned_ms)
+		st->shun_ms = min_time(2 * st->shun_ms, SHUN_MAX_MS);
+	st->unreached_ms = now_ms;
+	st->shunned_ms = now_ms + st->shun_ms;
+}
+
+void
+standing_reached(struct link *l)
+{
+	l->standing.unreached_ms = l->standing.shun_ms =
+	    l->standing.shunned_ms = 0;
+}
+
+long long
+standing_retry_at(const struct link *l)
+{
+	long long at = l->standing.unreached_ms + RETRY_MS;
+
+	return at > now_ms ? at : NEVER;
+}
+
+/* --- which one is asked */
+
 struct link *
 standing_best(struct link *const link[], int n)
 {
+	int i, any = standing_any(link, n);
 	struct link *best = NULL;
-	int i;
 
-	for (i = n - 1; i >= 0; i--)
-		if (has_room(link[i]) && (best == NULL ||
-		    link[i]->streams.n < best->streams.n))
+	for (i = n - 1; i >= 0; i--) {
+		if (!has_room(link[i]) || (any ? is_shunned(link[i]) :
+		    standing_retry_at(link[i]) != NEVER))
+			continue;
+		if (best == NULL || link[i]->streams.n < best->streams.n)
 			best = link[i];
+	}
 	return best;
 }

@@ -52,10 +52,10 @@ struct role {
 	void (*fault)(struct stream *, enum source_fault);
 	/* An answer's head came (v2); m's views are good for the call. */
 	void (*message)(struct stream *, const struct ws_msg *m);
-	/* The peer has refused the request without looking at it: gives it out
-	 * once more, if it can.  Returns 1: s is over; or 0.  NULL: it never
-	 * can. */
-	int (*again)(struct stream *);
+	/* The peer has reset s, whose answer has not ended, with these flags: gives
+	 * the request out once more, if they allow it and it can.  Returns 1: s is
+	 * over; or 0.  NULL: it never can. */
+	int (*again)(struct stream *, int flags);
 	/* The half that comes from the link was broken off before its end.
 	 * Never frees s.  why is good for the call. */
 	void (*lost)(struct stream *, int status, const char *why);

@@ -263,7 +263,7 @@ target_patience(const struct target *t, const struct attempt *a,
 static struct unreached
 unreached(int status, const char *why)
 {
-	struct unreached u = { status, 0, why };
+	struct unreached u = { status, WS_UNREACHED, why };
 
 	return u;
 }
@@ -273,7 +273,16 @@ unreached(int status, const char *why)
 static struct unreached
 unreached_now(const char *why)
 {
-	struct unreached u = { 503, 1, why };
+	struct unreached u = { 503, WS_UNREACHED | WS_REFUSED, why };
+
+	return u;
+}
+
+/* Somebody listens there, who is not to be asked, however often it is tried. */
+static struct unreached
+unfit(int status, const char *why)
+{
+	struct unreached u = { status, 0, why };
 
 	return u;
 }
@@ -336,17 +345,17 @@ target_failed_helper(struct target *t, const struct carrier *c)
 	case HELPER_REFUSED:
 		return unreached(504, refused);
 	case HELPER_NO_TLS:
-		return unreached(504, "cannot connect to the service: no TLS is "
+		return unfit(504, "cannot connect to the service: no TLS is "
 		    "spoken there");
 	case HELPER_OTHER_NAME:
-		return unreached(502, "the service's certificate is for another "
+		return unfit(502, "the service's certificate is for another "
 		    "name");
 	case HELPER_EXPIRED:
-		return unreached(502, "the service's certificate has expired");
+		return unfit(502, "the service's certificate has expired");
 	case HELPER_NOT_YET:
-		return unreached(502, "the service's certificate is not valid yet");
+		return unfit(502, "the service's certificate is not valid yet");
 	case HELPER_UNTRUSTED:
-		return unreached(502, "the service's certificate is not trusted");
+		return unfit(502, "the service's certificate is not trusted");
 	case HELPER_OTHER:
 		break;
 	}

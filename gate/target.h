@@ -49,7 +49,8 @@ struct attempt {
 /* Why there is no connection to a target, as its caller is answered. */
 struct unreached {
 	int status;
-	int ours;		/* it is wanting here, and there once others have ended */
+	int flags;		/* of the reset that says so: WS_UNREACHED and so on; 0: the
+				   service is there */
 	const char *why;	/* static, but that it may become another of the same target */
 };
 

@@ -178,8 +178,7 @@ tunnel_new(struct view id, long long until_ms)
 	return t;
 }
 
-/* Whether requests for t pass, or wait for its client. */
-static int
+int
 tunnel_may_serve(const struct tunnel *t)
 {
 	return tunnel_is_served(t) || now_ms < t->until_ms;
@@ -314,6 +313,12 @@ tunnel_unserved(struct tunnel *t, long long wait_ms)
 	timer_set(&t->timer, t->until_ms);
 }
 
+int
+tunnel_stands(const struct tunnel *t)
+{
+	return standing_any(t->link, t->nlinks);
+}
+
 struct link *
 tunnel_pick(const struct tunnel *t)
 {
@@ -343,15 +348,23 @@ tunnel_pays(struct tunnel *t)
 
 /* --- its queue */
 
+/* What waits for the service alone finds its clients with room. */
+static int
+queue_has_room(const struct tunnel *t)
+{
+	return t->waiting.n < opt->queue_depth ||
+	    standing_pauses(t->link, t->nlinks);
+}
+
 int
 tunnel_has_room(const struct tunnel *t)
 {
 	const struct account *a = t != NULL ? t->charged : &tunnels.invented;
 
-	if (t != NULL && !tunnel_may_serve(t))
+	if (t == NULL ? opt->queue_depth == 0 :
+	    !tunnel_may_serve(t) || !queue_has_room(t))
 		return 0;
-	return (t != NULL ? t->waiting.n : 0) < opt->queue_depth &&
-	    account_may_grow(a, SHARE_OCTETS) &&
+	return account_may_grow(a, SHARE_OCTETS) &&
 	    account_may_grow(a, SHARE_WAITING);
 }
 

@@ -81,6 +81,12 @@ void tunnel_unserved(struct tunnel *t, long long wait_ms);
 /* Whether a client takes new requests for t now. */
 int tunnel_is_served(const struct tunnel *t);
 
+/* Whether requests for t pass, or wait for its client. */
+int tunnel_may_serve(const struct tunnel *t);
+
+/* Whether a service of t is there, as far as we know. */
+int tunnel_stands(const struct tunnel *t);
+
 /* Counts one more request for t.  Returns 1; or 0, and it does not count: it is more
  * than PIPEGATE_MAX_RATE allows, or twice that at once. */
 int tunnel_pays(struct tunnel *t);

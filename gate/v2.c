@@ -610,6 +610,7 @@ static void
 take_window(struct stream *s, const struct ws_msg *m)
 {
 	stream_forget(s);
+	standing_reached(s->link);
 	if (!half_is_open(&s->to_link.half))
 		return;
 	if (ws_half_grant(&s->to_link.half, m->window) < 0) {
@@ -658,18 +659,15 @@ take_break(struct stream *s, const struct ws_msg *m)
 	stream_check(s);
 }
 
-/* A request that the peer has not looked at is given out once more, if it can
- * be. */
 static void
 take_reset(struct stream *s, const struct ws_msg *m)
 {
 	struct link *l = s->link;
-	int refused = (m->flags & WS_REFUSED) != 0;
 
-	if (!refused || !half_is_open(&s->from_link.half) ||
-	    s->role->again == NULL || !s->role->again(s))
+	if (!half_is_open(&s->from_link.half) || s->role->again == NULL ||
+	    !s->role->again(s, m->flags))
 		take_break(s, m);
-	if (refused)
+	if ((m->flags & WS_REFUSED) != 0)
 		l->refused_ms = now_ms;
 }
 

@@ -1013,7 +1013,7 @@ def upgrade_octets(target, fields=(), key=None, leave_out=()):
 V2 = "pipegate.2"       # its name among WebSocket's protocols
 REQUEST, ANSWER, BODY, TRAILERS, WINDOW, RESET, LEAVE, NOTE, ACK = 1, 2, 3, 4, 5, 6, 7, 8, 128
 END, HAS_BODY, UPGRADE, INTERIM = 1, 2, 4, 8    # flags of a request or an answer
-UNREACHED, REFUSED = 1, 2                       # flags of a reset
+UNREACHED, REFUSED, UNANSWERED = 1, 2, 4        # flags of a reset
 NAMES = {REQUEST: "request", ANSWER: "answer", BODY: "body", TRAILERS: "trailers", WINDOW: "window",
          RESET: "reset", LEAVE: "leave", NOTE: "note", ACK: "ack"}
 PREFIX = 6      # octets: type, flags, stream

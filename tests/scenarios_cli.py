@@ -156,7 +156,7 @@ def ranges_are_as_documented(t):
             if status:
                 contains(done.err(), "%s is \"%d\": it must be a whole number from %d to %d" %
                          (name, value, low, high), "stderr")
-    equal(seen, 8, "variables with a range")
+    equal(seen, 9, "variables with a range")
 
 
 @scenario(quick=True)

@@ -161,7 +161,7 @@ def parked_ones_leave_during_a_look_up(t):
     under way: its process has copies of them for a moment, of which the loop must not hear for ever."""
     env, held = held_names(t)
     origin = t.origin()
-    server = t.server()
+    server = t.server(env={"PIPEGATE_SERVICE_WAIT": "0"})
     client = t.client(server, "http://app.test:%d" % origin.port, env=env)
     before = client.descriptors()
 

@@ -1637,13 +1637,14 @@ def told_to_end_while_it_dials_anew(t):
 
 @scenario()
 def resets_say_what_was_reached(t):
-    """A reset says whether nothing of the request reached the service: where no connection was made, and only there."""
+    """A reset says whether nothing of the request reached the service: where no connection was made, and only there;
+    or whether nothing of its answer came."""
     origin = t.origin()
     origin.on("/broken", lambda request, conn, origin: conn.abort())
     peer, _, _, _ = link(t, origin)
     peer.send_request("/broken", "POST", body=b"x")
     said = peer.recv_type("reset")
-    equal((said["flags"], said["status_code"]), (0, 502), "a service that breaks off")
+    equal((said["flags"], said["status_code"]), (harness.UNANSWERED, 502), "a service that breaks off")
 
     def last(request, conn, origin):
         origin.stop()
@@ -1653,7 +1654,7 @@ def resets_say_what_was_reached(t):
     equal(peer.recv_type("answer")["status_code"], 204, "so that a connection is kept")
     peer.send_request("/last")
     said = peer.recv_type("reset")
-    equal((said["flags"], said["status_code"]), (0, 504), "a service that got it, and is not there for the second try")
+    equal((said["flags"], said["status_code"]), (harness.UNANSWERED, 504), "a service that got it, and is not there for the second try")
     dead = harness.free_port()
     server = t.tunnel_server()
     t.client(server, "http://127.0.0.1:%d" % dead, ready=False)
