@@ -107,11 +107,22 @@ expiry_due(struct link *l)
 
 /* --- its deadlines */
 
+/* When it is to be pinged for its silence: where it is the only one, all wait for it in
+ * any case. */
+static long long
+hail_at(const struct link *l)
+{
+	const struct tunnel *t = l->of;
+
+	return t->nlinks > 1 ? standing_hail_at(l) : NEVER;
+}
+
 /* When a link may be asked again, the turn itself sees to it that it is. */
 static long long
 join_deadline(const struct link *l)
 {
-	return min_time(expiry_deadline(l), standing_retry_at(l));
+	return min_time(expiry_deadline(l),
+	    min_time(standing_retry_at(l), hail_at(l)));
 }
 
 static void
@@ -119,6 +130,8 @@ join_expire(struct link *l)
 {
 	if (now_ms >= expiry_deadline(l))
 		expiry_due(l);
+	else if (now_ms >= hail_at(l))
+		standing_hail(l);
 }
 
 static const struct link_ops join_ops_v2 = {

@@ -212,7 +212,7 @@ link_ping(struct link *l)
 
 /* Where one is out its pong may never come, if another were sent: the peer may
  * answer the newest alone (RFC 6455 5.5.3). */
-static void
+void
 link_ping_again(struct link *l)
 {
 	link_control(l, WS_PING, l->ping,

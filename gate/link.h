@@ -207,6 +207,9 @@ void link_part_commit(struct link *l, size_t n);
 /* Sends a ping whose pong is looked for; none is out. */
 void link_ping(struct link *l);
 
+/* Sends a ping for which any sign of life will do. */
+void link_ping_again(struct link *l);
+
 /* n octets of body came: measures the path, now and then. */
 void link_carried(struct link *l, size_t n);
 

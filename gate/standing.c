@@ -8,6 +8,7 @@
 #define RETRY_MS 100		/* between requests that find out whether a service is back */
 #define SHUN_FIRST_MS 1000	/* twice that the next time, and so on */
 #define SHUN_MAX_MS 60000
+#define SILENT_MS 1000
 
 static int
 has_room(const struct link *l)
@@ -76,7 +77,53 @@ standing_retry_at(const struct link *l)
 	return at > now_ms ? at : NEVER;
 }
 
+/* --- whether it is heard from */
+
+static long long
+heard_ms(const struct link *l)
+{
+	return l->c->rx_ms > l->standing.asked_ms ? l->c->rx_ms :
+	    l->standing.asked_ms;
+}
+
+static int
+is_silent(const struct link *l)
+{
+	return l->streams.n > 0 && now_ms - heard_ms(l) >= SILENT_MS;
+}
+
+void
+standing_asked(struct link *l)
+{
+	if (l->standing.asked_ms <= l->c->rx_ms)
+		l->standing.asked_ms = now_ms;
+}
+
+long long
+standing_hail_at(const struct link *l)
+{
+	long long heard = heard_ms(l), hailed = l->standing.hailed_ms;
+
+	return l->streams.n == 0 ? NEVER :
+	    SILENT_MS + (heard > hailed ? heard : hailed);
+}
+
+void
+standing_hail(struct link *l)
+{
+	l->standing.hailed_ms = now_ms;
+	link_ping_again(l);
+}
+
 /* --- which one is asked */
+
+static int
+is_better(const struct link *l, const struct link *than)
+{
+	int a = is_silent(l), b = is_silent(than);
+
+	return a != b ? a < b : l->streams.n < than->streams.n;
+}
 
 struct link *
 standing_best(struct link *const link[], int n)
@@ -88,7 +135,7 @@ standing_best(struct link *const link[], int n)
 		if (!has_room(link[i]) || (any ? is_shunned(link[i]) :
 		    standing_retry_at(link[i]) != NEVER))
 			continue;
-		if (best == NULL || link[i]->streams.n < best->streams.n)
+		if (best == NULL || is_better(link[i], best))
 			best = link[i];
 	}
 	return best;

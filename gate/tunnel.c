@@ -452,6 +452,7 @@ stream_forward(struct stream *s, struct link *l, const struct http_head *h)
 		s->upgrade = 0;
 	c->rx_ms = now_ms;
 	s->begun_ms = now_ms;
+	standing_asked(l);
 	r = request_head(&out, s, h);
 	if (s->wire->flows)
 		stream_keep(s);

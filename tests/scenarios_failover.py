@@ -1,5 +1,6 @@
-"""Services that are not there: a request goes elsewhere, or waits a little."""
+"""Services that are not there, and clients that fall silent: a request goes elsewhere, or waits a little."""
 import os
+import signal
 import socket
 import sys
 import threading
@@ -337,3 +338,61 @@ def a_service_that_restarts(t):
     with open(seen) as f:
         posts = f.read().split()
     check(len(posts) > 20 and len(set(posts)) == len(posts), "%d POSTs, %d of them different" % (len(posts), len(set(posts))))
+
+
+# ------------------------------------------------------------ a silent client
+
+
+@scenario()
+def silent_clients_are_passed_over(t):
+    """A client of two that says nothing for a second, with a request at work, is pinged, and new requests go to the
+    other even where that has more to do; until it is heard again."""
+    clock = Clock(t)
+    server = t.server(env=clock.env)
+    busy, silent = t.tunnel(server), t.tunnel(server)
+    asked = [ask(t, server, "/demo/%d" % n) for n in range(5)]
+    held = [silent.recv_request()["stream"] for _ in range(3)]
+    for _ in range(2):
+        busy.recv_request()
+    for stream in held[1:]:
+        silent.send_response(stream, 204)
+    equal([asked[n].answer().status for n in (2, 4)], [204, 204], "so that it has the least to do")
+    clock.go(1.1)
+    busy.ping()
+    equal(silent.recv_frame()[1], harness.PING, "what comes to the silent one")
+    answers(busy, ask(t, server, "/demo/new"))
+    silent.ping()
+    answers(silent, ask(t, server, "/demo/heard"))
+
+
+@scenario()
+def the_only_client_is_not_asked_for_a_word(t):
+    """One that serves its id alone is pinged as any idle one: none could take its place."""
+    clock = Clock(t)
+    server = t.server(env=clock.env)
+    peer = t.tunnel(server)
+    ask(t, server)
+    peer.recv_request()
+    clock.go(5)
+    server.settle()
+    equal((peer.said(), peer.pings), ([], 0), "what comes to it")
+
+
+@scenario()
+def a_frozen_client(t):
+    """A client that is stopped keeps what it has; what comes a second later goes to the other."""
+    clock = Clock(t)
+    origin, server = t.origin(), t.server(env=clock.env)
+    t.client(server, origin)
+    frozen = t.client(server, origin)
+    frozen.send_signal(signal.SIGSTOP)
+    t.defer(lambda: frozen.send_signal(signal.SIGCONT))
+    lost = ask(t, server, "/demo/lost")
+    server.settle()
+    clock.go(1.1)
+    for i in range(20):
+        conns = [ask(t, server, "/demo/%d-%d" % (i, n)) for n in range(5)]
+        equal([conn.answer().status for conn in conns], [200] * 5, "those that come later")
+    check(not harness.came(lost), "an answer to the first")
+    frozen.send_signal(signal.SIGCONT)
+    equal(lost.answer().status, 200, "the first, once it goes on")
