@@ -140,6 +140,24 @@ def no_more_than_is_kept(t):
         broken = t.tunnel(server, window=10)
 
 
+@scenario()
+def what_came_back_keeps_its_place(t):
+    """A request that was given back waits for the other client though none may wait, and counts once for
+    PIPEGATE_MAX_RATE."""
+    server = t.server(env={"PIPEGATE_MAX_QUEUE_DEPTH": "0", "PIPEGATE_MAX_RATE": "1"})
+    full, broken = t.tunnel(server, streams=1), t.tunnel(server)
+    first, second = [ask(t, server, "/demo/%d" % n) for n in range(2)]
+    came = {}
+    for peer in (broken, full):
+        said = peer.recv_request()
+        came[said["target"]] = peer, said["stream"]
+    broken.send_reset(came["/0"][1], 504, "cannot connect", UNREACHED)
+    equal(broken.said(), [], "while the other is full")
+    full.send_response(came["/1"][1], 204)
+    answers(full, first)
+    equal(second.answer().status, 204, "the other request")
+
+
 @scenario(quick=True)
 def a_service_that_comes_up(t):
     """Requests wait for a service that is being started, whatever their method and however many; each comes once."""
@@ -173,6 +191,34 @@ def a_service_that_stays_away(t):
             server.settle()
         answer = conn.answer()
         equal((answer.status, answer.json()["detail"], len(seen)), (504, "cannot connect: refused", 2), "answer")
+
+
+@scenario()
+def a_try_that_took_long(t):
+    """The time that it took a client to find nobody there counts: after the wait the caller gets 504."""
+    clock = Clock(t)
+    server = t.server(env=clock.env)
+    peer = t.tunnel(server)
+    conn = ask(t, server)
+    said = peer.recv_request()
+    passes(clock, server, [peer], 4)
+    peer.send_reset(said["stream"], 504, "no answer in 5 s", UNREACHED)
+    equal(conn.answer().status, 504, "status")
+
+
+@scenario()
+def it_is_asked_by_itself(t):
+    """A client whose service is away is asked again though nothing else happens at the server."""
+    server = t.server(env={"PIPEGATE_SERVICE_WAIT": "4"})
+    peer = t.tunnel(server)
+    conn = ask(t, server)
+    n = 0
+    while not harness.came(conn):
+        if harness.readable([peer.conn.sock], 0.05):
+            gives_back(peer)
+            n += 1
+    equal(conn.answer().status, 504, "status")
+    check(8 <= n <= 41, "asked %d times in 4 s" % n)
 
 
 @scenario()
@@ -226,11 +272,27 @@ def it_is_left_alone(t):
         equal([m for m in bad.said() if m["type"] == "request"], [], "requests within %d s" % pause)
         passes(clock, server, (good, bad), 0.6)
     answers(bad, ask(t, server))
-    conn = ask(t, server)
-    gives_back(bad)
-    answers(good, conn)
-    passes(clock, server, (good, bad), 1.1)
+    begins_anew(t, clock, server, good, bad)
     answers(bad, ask(t, server))
+    begins_anew(t, clock, server, good, bad)
+    conn = ask(t, server, method="POST", fields=[("Content-Length", "9")])
+    stream = bad.recv_request()["stream"]
+    bad.send_window(stream, 9)
+    bad.send_reset(stream, 502, "broken off")
+    equal(conn.answer().status, 502, "of which the service took something")
+    begins_anew(t, clock, server, good, bad)
+    answers(bad, ask(t, server))
+
+
+def begins_anew(t, clock, server, good, bad):
+    """However many requests find at once that the service is away, it is left alone for 1 s."""
+    conns = [ask(t, server, "/demo/%d" % n) for n in range(6)]
+    for said in [bad.recv_request() for _ in range(3)]:
+        bad.send_reset(said["stream"], 504, "cannot connect", UNREACHED)
+    for _ in conns:
+        good.send_response(good.recv_request()["stream"], 204)
+    equal([conn.answer().status for conn in conns], [204] * 6, "statuses")
+    passes(clock, server, (good, bad), 1.1)
 
 
 # ------------------------------------------------------- nothing of an answer
@@ -255,13 +317,15 @@ def unanswered_ones_go_once_more(t):
     """A GET or HEAD whose connection ended before an octet of the answer is sent once more; what has a body or another
     method, or of which a part has come, is not."""
     origin, server, _ = t.trio()
+    kept = t.conn(server)
     cases = [("GET", None, b"", 1, 200), ("HEAD", None, b"", 1, 200), ("GET", None, b"", 2, 502),
              ("GET", b"x", b"", 1, 502), ("POST", b"x", b"", 1, 502), ("POST", None, b"", 1, 502),
              ("PUT", b"", b"", 1, 502), ("DELETE", None, b"", 1, 502), ("OPTIONS", None, b"", 1, 502),
              ("GET", None, b"HTTP/1.1 2", 1, 502), ("GET", None, b"HTTP/1.1 103 Early Hints\r\n\r\n", 1, 502)]
     for i, (method, body, octets, times, status) in enumerate(cases):
         closes(origin, "/%d" % i, times, octets)
-        conn = t.conn(server).send(request_octets(method, "/demo/%d" % i, (), body))
+        conn = kept if i < 2 else t.conn(server)
+        conn.send(request_octets(method, "/demo/%d" % i, (), body))
         if b"103" in octets:
             conn.head()
         equal(conn.answer(method).status, status, "%s %r after %r" % (method, body, octets))
@@ -351,12 +415,12 @@ def silent_clients_are_passed_over(t):
     server = t.server(env=clock.env)
     busy, silent = t.tunnel(server), t.tunnel(server)
     asked = [ask(t, server, "/demo/%d" % n) for n in range(5)]
-    held = [silent.recv_request()["stream"] for _ in range(3)]
+    held = [silent.recv_request() for _ in range(3)]
     for _ in range(2):
         busy.recv_request()
-    for stream in held[1:]:
-        silent.send_response(stream, 204)
-    equal([asked[n].answer().status for n in (2, 4)], [204, 204], "so that it has the least to do")
+    for said in held[1:]:       # so that it has the least to do
+        silent.send_response(said["stream"], 204)
+        equal(asked[int(said["target"][1:])].answer().status, 204, "status")
     clock.go(1.1)
     busy.ping()
     equal(silent.recv_frame()[1], harness.PING, "what comes to the silent one")
@@ -374,7 +438,7 @@ def the_only_client_is_not_asked_for_a_word(t):
     ask(t, server)
     peer.recv_request()
     clock.go(5)
-    server.settle()
+    t.tunnel(server, sub="other").ping()
     equal((peer.said(), peer.pings), ([], 0), "what comes to it")
 
 

@@ -73,9 +73,9 @@ def tls_origin(t, name="localhost", alternatives="DNS:localhost,IP:127.0.0.1", v
     return origin, ca
 
 
-def setting(t, origin, ca=None, args=(), path="", env=None):
+def setting(t, origin, ca=None, args=(), path="", env=None, wait="3"):
     """A server, and a client whose target is origin."""
-    server = t.server()
+    server = t.server(env={"PIPEGATE_SERVICE_WAIT": wait})
     changes = dict(env or {}, **({"SSL_CERT_FILE": ca} if ca else {}))
     client = t.client(server, getattr(origin, "url", origin) + path, env=changes, args=args)
     return server, client
@@ -96,8 +96,8 @@ def helpers(client):
 
 def refuse(t, origin, ca, status, words, said, args=(), url=None):
     """A request gets status, with words in its body; the person at the client reads what is said.  The service is not
-    asked."""
-    server, client = setting(t, url or origin, ca, args)
+    asked.  502: it is there, and nobody waits for it."""
+    server, client = setting(t, url or origin, ca, args, wait="60" if status == 502 else "1")
     answer = t.get(server, "/demo/echo")
     equal(answer.status, status, "status")
     contains(answer.json()["detail"], words, "body")

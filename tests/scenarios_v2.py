@@ -1645,6 +1645,10 @@ def resets_say_what_was_reached(t):
     peer.send_request("/broken", "POST", body=b"x")
     said = peer.recv_type("reset")
     equal((said["flags"], said["status_code"]), (harness.UNANSWERED, 502), "a service that breaks off")
+    origin.on("/early", lambda request, conn, origin: conn.send(b"HTTP/1.1 103 Early Hints\r\n\r\n") and conn.abort())
+    peer.send_request("/early")
+    peer.recv_type("answer")
+    equal(peer.recv_type("reset")["flags"], 0, "one that breaks off behind an interim answer")
 
     def last(request, conn, origin):
         origin.stop()
