@@ -31,7 +31,7 @@ SAN_FLAGS = -DAUDIT -O1 -g -fno-omit-frame-pointer \
 STATIC_CC = $$(if [ '$(CC)' = cc ]; then command -v musl-gcc || echo cc; \
 	else echo '$(CC)'; fi)
 STATIC_FLAGS = -ffunction-sections -fdata-sections -s -Wl,--gc-sections \
-	-Wl,--build-id=none
+	-Wl,--build-id=none -fno-asynchronous-unwind-tables
 
 FUZZ_CC = clang
 FUZZ_RUNS = 20000
