@@ -137,9 +137,10 @@ class Process:
         if "LD_PRELOAD" in env:
             env["POLL_COUNT"] = self.paths[0] + ".turns"
         with open(self.paths[0], "wb") as out, open(self.paths[1], "wb") as err:
-            self.child = subprocess.Popen(
-                argv, env=env, cwd=folder, stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err, start_new_session=True)
+            with FORKS:
+                self.child = subprocess.Popen(
+                    argv, env=env, cwd=folder, stdin=subprocess.DEVNULL,
+                    stdout=out, stderr=err, start_new_session=True)
         self.pid = self.child.pid
         self.ended_by_us = False
 
@@ -303,6 +304,11 @@ class Request(Head):
         self.trailers = []
 
 
+# A child of another scenario has all of our descriptors from its fork to its exec: what is closed meanwhile does not end
+# until then.
+FORKS = threading.Lock()
+
+
 class Conn:
     """One TCP connection of ours, with what has come and is not yet read."""
 
@@ -442,10 +448,12 @@ class Conn:
     def abort(self):
         """Ends the connection with an RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        with FORKS:
+            self.sock.close()
 
     def close(self):
-        self.sock.close()
+        with FORKS:
+            self.sock.close()
 
 
 def request_octets(method, target, fields=(), body=None, host="h"):

@@ -1120,7 +1120,7 @@ def waiting_caller_may_leave(t):
     gone = ask(t, server, "/demo/gone")
     t.get(server, "/healthz")
     gone.abort()
-    t.get(server, "/healthz")
+    t.wait(lambda: 'request="GET /demo/gone"' in server.err(), "the line about who left")
     last = ask(t, server, "/demo/3")
     peer.send_response(stream)
     equal(first.answer().status, 200, "first")
