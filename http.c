@@ -1811,6 +1811,24 @@ pass_address(struct view element)
 	return address_is(AF_INET6, element) ? element : none;
 }
 
+struct view
+http_seen(const struct http_head *h)
+{
+	struct view seen = { NULL, 0 };
+	size_t i = h->nfields;
+
+	while (i-- > 0)
+		if (h->field[i].name.n == 15 && h->field[i].value.n > 0 &&
+		    http_equal_nocase(h->field[i].name, "x-forwarded-for")) {
+			seen = list_last(h->field[i].value);
+			break;
+		}
+	if (seen.n == 0)
+		return seen;
+	seen = pass_address(seen);
+	return seen.n > 0 ? seen : view_of("unknown");
+}
+
 /* X-Real-IP: whom a trusted peer saw, or else the peer; which it is not where the peer
  * saw somebody whom it does not name. */
 static void

@@ -294,6 +294,10 @@ struct http_forwarding {
 	struct view correlation_id;	/* 32 hex digits */
 };
 
+/* The address that the peer of request h saw ask, as X-Real-IP has it below; "unknown"
+ * where it names none; or an empty view: it saw nobody before it. */
+struct view http_seen(const struct http_head *h);
+
 /* Writes into out (room for HTTP_LINK_FIELDS) the fields of request h as they
  * go over a link: without the hop-by-hop ones and those that Connection
  * names (RFC 9110 7.6.1, save those that it may not strip), with Host of

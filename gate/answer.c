@@ -51,7 +51,7 @@ server_detached(struct stream *s)
 
 /* No answer comes, or not all of it. */
 static void
-server_lost(struct stream *s, int status, const char *why)
+server_break(struct stream *s, enum ender by, int status, const char *why)
 {
 	struct caller *w;
 
@@ -60,8 +60,7 @@ server_lost(struct stream *s, int status, const char *why)
 	w = caller_of(s);
 	stream_detach(s);
 	if (s->from_link.head_passed && !caller_answer_undo(w)) {
-		log_event(LEVEL_INFO, "event=broken-off id=%s request=\"%s\" "
-		    "why=\"%s\"", s->tunnel->id, s->label, why);
+		stream_journal(s, w, s->tunnel->id, by, why);
 		conn_abort(w->c);
 		return;
 	}
@@ -70,17 +69,25 @@ server_lost(struct stream *s, int status, const char *why)
 	if (s->to_link.half.state != WS_HALF_ENDED || loop_is_stopping())
 		w->keep_alive = 0;
 	s->status = status;
-	stream_error(s, w, why);
+	s->answer_ms = 0;
+	stream_error(s, w, s->tunnel->id, by, why);
+}
+
+/* What comes from the link came to an end too early. */
+static void
+server_lost(struct stream *s, int status, const char *why)
+{
+	server_break(s, loop_is_stopping() ? BY_SERVER : BY_CLIENT, status, why);
 }
 
 void
-caller_leaves(struct caller *w, const char *why)
+caller_leaves(struct caller *w, enum ender by, const char *why)
 {
 	struct stream *s = w->stream;
 
-	log_event(LEVEL_INFO, "event=caller-left id=%s request=\"%s\" "
-	    "why=\"%s\" ms=%lld", s->tunnel->id, s->label, why,
-	    now_ms - s->start_ms);
+	if (!s->from_link.head_passed)
+		s->status = 499;
+	stream_journal(s, w, s->tunnel->id, by, why);
 	tunnel_wait_leave(s);
 	stream_detach(s);
 	conn_kill(w->c);
@@ -90,14 +97,14 @@ caller_leaves(struct caller *w, const char *why)
 void
 caller_break(struct stream *s, int status, const char *why)
 {
-	server_lost(s, status, why);
+	server_break(s, BY_SERVER, status, why);
 	stream_reset(s, status, "the request was broken off");
 }
 
 void
 answer_refuse(struct stream *s, const char *why)
 {
-	server_lost(s, 502, why);
+	server_break(s, BY_SERVER, 502, why);
 	stream_reset(s, 502, why);
 }
 
@@ -180,10 +187,10 @@ server_fault(struct stream *s, enum source_fault f)
 {
 	switch (f) {
 	case SOURCE_EOF:
-		caller_leaves(caller_of(s), "closed inside its body");
+		caller_leaves(caller_of(s), BY_CALLER, "closed inside its body");
 		break;
 	case SOURCE_BROKEN:
-		caller_leaves(caller_of(s), "connection broke");
+		caller_leaves(caller_of(s), BY_CALLER, "connection broke");
 		break;
 	case SOURCE_BAD:
 		caller_break(s, 400, "the chunked body is malformed");
@@ -210,17 +217,17 @@ static void
 server_over(struct stream *s)
 {
 	struct caller *w;
+	int cut = s->to_link.half.state == WS_HALF_RESET &&
+	    s->from_link.framing == HTTP_RAW;
 
 	tunnel_wait_leave(s);
 	if (s->http == NULL)
 		return;
 	w = caller_of(s);
-	log_event(LEVEL_INFO, "event=request id=%s request=\"%s\" status=%d "
-	    "ms=%lld in=%lld out=%lld", s->tunnel->id, s->label, s->status,
-	    now_ms - s->start_ms, s->to_link.octets, s->from_link.octets);
+	stream_journal(s, w, s->tunnel->id, BY_CLIENT,
+	    cut ? "it takes no more of what the caller sends" : NULL);
 	stream_detach(s);
-	if (s->to_link.half.state == WS_HALF_RESET &&
-	    s->from_link.framing == HTTP_RAW) {
+	if (cut) {
 		conn_abort(w->c);
 		return;
 	}
@@ -332,6 +339,7 @@ answer_begin(struct stream *s, const struct http_head *h, int has_body)
 	if (half_is_open(&s->to_link.half) && !s->upgrade)
 		caller_of(s)->keep_alive = 0;	/* what is left is not read */
 	s->status = h->status;
+	s->answer_ms = now_ms;
 	s->from_link.head_passed = 1;
 	if (s->upgrade)
 		answer_upgraded(s, framing);

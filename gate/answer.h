@@ -6,6 +6,7 @@
 #define GATE_ANSWER_H
 
 #include "pipegate.h"
+#include "gate/journal.h"
 
 struct caller;
 struct stream;
@@ -17,8 +18,8 @@ extern const struct role server_role;
 void answer_attach(struct stream *s, struct caller *w);
 
 /* w leaves before its request is over: ends its conn, and has the client told.
- * w has a stream; why is for the log. */
-void caller_leaves(struct caller *w, const char *why);
+ * w has a stream; by whom it is, and why, is for the log. */
+void caller_leaves(struct caller *w, enum ender by, const char *why);
 
 /* Breaks off a request that is at work: answers it with an error, or, where its
  * answer has begun, breaks off the conn.  Has the client told. */

@@ -70,7 +70,7 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 	s->upgrade = request_upgrades(h) != 0;
 	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;
 	http_body_init(&s->to_link.body, h->framing, h->length);
-	stream_label(s, "%s %s", h->method, h->path);
+	caller_name(s, w, h);
 	caller_unlist(w);
 	conn_state(w->c, CONN_STREAM);
 	return s;
@@ -78,23 +78,23 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 
 /* Refuses a request that has no stream yet. */
 static void
-caller_refuse(struct caller *w, const struct http_head *h, int status,
+caller_refuse(struct caller *w, const struct asked *q, int status,
     const char *why)
 {
-	caller_eat(w, h);
-	caller_error(w, status, why);
+	caller_eat(w, q->h);
+	caller_error(w, q, status, why);
 }
 
 static void
-caller_no_room(struct caller *w, const struct http_head *h,
+caller_no_room(struct caller *w, const struct asked *q,
     const struct tunnel *t)
 {
-	caller_eat(w, h);
+	caller_eat(w, q->h);
 	if (tunnel_is_served(t))
-		caller_error(w, 503, "too many requests for this id at once: "
+		caller_error(w, q, 503, "too many requests for this id at once: "
 		    "try again");
 	else
-		caller_offline(w, view_of(t->id));
+		caller_offline(w, q);
 }
 
 /* Whether the request may wait in t.  One that has come back had its place. */
@@ -106,7 +106,7 @@ caller_may_wait(const struct caller *w, const struct tunnel *t)
 
 /* Gives the request to a link that has room, else to the queue. */
 static void
-caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
+caller_pass(struct caller *w, const struct asked *q, struct tunnel *t)
 {
 	struct link *l = t->waiting.n == 0 ? tunnel_pick(t) : NULL;
 	struct conn *c = w->c;
@@ -114,44 +114,44 @@ caller_pass(struct caller *w, const struct http_head *h, struct tunnel *t)
 
 	if (!caller_is_back(w) && !account_may_grow(t->charged, SHARE_CONNS)) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, yield_crowded);
+		caller_refuse(w, q, 503, yield_crowded);
 		conn_part(c);
 		return;
 	}
 	if (l == NULL && !caller_may_wait(w, t)) {
-		caller_no_room(w, h, t);
+		caller_no_room(w, q, t);
 		return;
 	}
-	s = budget_free() == 0 ? NULL : request_stream(w, h, t);
+	s = budget_free() == 0 ? NULL : request_stream(w, q->h, t);
 	if (s == NULL)
-		caller_refuse(w, h, 503, reply_no_memory);
+		caller_refuse(w, q, 503, reply_no_memory);
 	else if (l != NULL)
-		stream_forward(s, l, h);
+		stream_forward(s, l, q->h);
 	else
 		tunnel_wait(s);
 }
 
 static void
-caller_tunnel(struct caller *w, const struct http_head *h, struct view id)
+caller_tunnel(struct caller *w, const struct asked *q)
 {
 	struct tunnel *t;
 
-	if (opt->max_body > 0 && h->length > opt->max_body) {
-		caller_refuse(w, h, 413, reply_too_big());
+	if (opt->max_body > 0 && q->h->length > opt->max_body) {
+		caller_refuse(w, q, 413, reply_too_big());
 		return;
 	}
-	t = tunnel_for(id);
+	t = tunnel_for(q->id);
 	if (t == NULL) {
-		caller_eat(w, h);
-		caller_offline(w, id);
+		caller_eat(w, q->h);
+		caller_offline(w, q);
 	} else if (!caller_is_back(w) && !tunnel_pays(t)) {
-		caller_refuse(w, h, 429, "too many requests for this id in a "
+		caller_refuse(w, q, 429, "too many requests for this id in a "
 		    "second: try again");
-	} else if (request_loops(h, t)) {
-		caller_refuse(w, h, 508, "this request has come through this "
+	} else if (request_loops(q->h, t)) {
+		caller_refuse(w, q, 508, "this request has come through this "
 		    "tunnel already: its target leads back here");
 	} else {
-		caller_pass(w, h, t);
+		caller_pass(w, q, t);
 	}
 }
 
@@ -190,31 +190,31 @@ request_joins(const struct http_head *h, const struct route *r)
 
 /* Answers a request that is for the server itself. */
 static void
-caller_own(struct caller *w, const struct http_head *h, const struct route *r)
+caller_own(struct caller *w, const struct asked *q, const struct route *r)
 {
-	caller_eat(w, h);
+	caller_eat(w, q->h);
 	switch (r->leads) {
 	case HTTP_ROUTE_HEALTH:
-		caller_health(w, h);
+		caller_health(w, q);
 		break;
 	case HTTP_ROUTE_REDIRECT:
 		if (tunnel_is_open(r->id))
 			caller_redirect(w, r->id, r->rest);
 		else
-			caller_offline(w, r->id);
+			caller_offline(w, q);
 		break;
 	case HTTP_ROUTE_STAR:
 	case HTTP_ROUTE_TUNNEL:
 		caller_options(w);
 		break;
 	case HTTP_ROUTE_ROOT:
-		if (http_equal(h->method, "GET") || w->head_only) {
-			handshake_error(w, 426);
+		if (http_equal(q->h->method, "GET") || w->head_only) {
+			caller_no_handshake(w, q, 426);
 			break;
 		}
 		/* FALLTHROUGH */
 	default:
-		caller_error(w, 404, r->by_host ?
+		caller_error(w, q, 404, r->by_host ?
 		    "no tunnel has this host name" :
 		    "nothing is here: a tunnel has the form /{id}/");
 	}
@@ -222,25 +222,23 @@ caller_own(struct caller *w, const struct http_head *h, const struct route *r)
 
 /* Gives the request to the room that it leads to. */
 static void
-caller_lead(struct caller *w, const struct http_head *h, const struct route *r,
+caller_lead(struct caller *w, const struct asked *q, const struct route *r,
     enum stray stray, struct view home)
 {
-	if (request_stops_here(h)) {
-		caller_own(w, h, r);
+	if (request_stops_here(q->h)) {
+		caller_own(w, q, r);
 	} else if (stray == STRAY_BACK) {
-		caller_eat(w, h);
-		caller_send_back(w, home, h->path);
-	} else if (stray == STRAY_IN_PLACE) {
-		caller_tunnel(w, h, home);
+		caller_eat(w, q->h);
+		caller_send_back(w, home, q->h->path);
 	} else if (stray == STRAY_LOST) {
-		caller_eat(w, h);
-		caller_left_tunnel(w, r->id, home);
-	} else if (r->leads == HTTP_ROUTE_TUNNEL) {
-		caller_tunnel(w, h, r->id);
-	} else if (request_joins(h, r)) {
-		caller_upgrade(w, h, r);
+		caller_eat(w, q->h);
+		caller_left_tunnel(w, q, home);
+	} else if (stray == STRAY_IN_PLACE || r->leads == HTTP_ROUTE_TUNNEL) {
+		caller_tunnel(w, q);
+	} else if (request_joins(q->h, r)) {
+		caller_upgrade(w, q, r);
 	} else {
-		caller_own(w, h, r);
+		caller_own(w, q, r);
 	}
 }
 
@@ -256,26 +254,43 @@ caller_note_way(struct caller *w, const struct http_head *h,
 		pin_note_none(w);
 }
 
+/* The request h as the log names it. */
+static struct asked
+asked_of(const struct http_head *h, const struct route *r, enum stray stray,
+    struct view home)
+{
+	struct asked q = { h, { NULL, 0 } };
+
+	if (stray == STRAY_IN_PLACE)
+		q.id = home;
+	else if (r->leads == HTTP_ROUTE_TUNNEL ||
+	    r->leads == HTTP_ROUTE_REDIRECT)
+		q.id = r->id;
+	return q;
+}
+
 static void
 caller_request(struct caller *w, const struct http_head *h)
 {
 	struct route r;
 	struct view home;
+	struct asked q;
 	enum stray stray;
 
 	route_find(&r, h);
 	stray = stray_find(&home, w, h, &r);
 	caller_note_way(w, h, &r, stray);
+	q = asked_of(h, &r, stray, home);
 	if (loop_is_stopping()) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, reply_stopping);
+		caller_refuse(w, &q, 503, reply_stopping);
 	} else if (w->tunnel_only && accounts_conns() >
 	    (size_t)opt->max_connections &&
 	    !(stray == STRAY_NONE && request_joins(h, &r))) {
 		w->keep_alive = 0;
-		caller_refuse(w, h, 503, yield_crowded);
+		caller_refuse(w, &q, 503, yield_crowded);
 	} else {
-		caller_lead(w, h, &r, stray, home);
+		caller_lead(w, &q, &r, stray, home);
 	}
 }
 
@@ -319,20 +334,45 @@ caller_blocked(struct conn *c)
 	requests_evict(conn_memory(c));
 }
 
+/* What the beginning of a head that is none, in, seems to ask for: only where that
+ * looks like a request line, since it may be anything, a secret too. */
+static void
+head_guess(struct http_head *h, struct view in)
+{
+	h->method = view_until(&in, " \r\n");
+	view_skip(&in, in.n > 0);
+	if (in.n == 0 || in.p[0] != '/')
+		in.n = h->method.n = 0;
+	h->path = view_until(&in, "? \r\n");
+}
+
+/* A head is refused with that status. */
+static void
+caller_bad_head(struct caller *w, struct http_head *h, int status)
+{
+	struct asked q = { h, { NULL, 0 } };
+
+	if (status == 405 || status == 417) {
+		caller_note(w, h);
+	} else {
+		caller_note_nothing(w);
+		h->nfields = 0;
+	}
+	head_guess(h, buf_view(&w->c->rx));
+	w->keep_alive = 0;
+	caller_error(w, &q, status, head_fault(status));
+}
+
 /* Takes a head that is whole, of r octets; or is refused with status -r. */
 static void
-caller_take_head(struct caller *w, const struct http_head *h, int r)
+caller_take_head(struct caller *w, struct http_head *h, int r)
 {
 	w->c->scanned = 0;
-	if (r > 0 || r == -405 || r == -417)
-		caller_note(w, h);
-	else
-		caller_note_nothing(w);
 	if (r < 0) {
-		w->keep_alive = 0;
-		caller_error(w, -r, head_fault(-r));
+		caller_bad_head(w, h, -r);
 		return;
 	}
+	caller_note(w, h);
 	w->head_size = (unsigned int)r;
 	caller_request(w, h);
 }
@@ -417,21 +457,21 @@ caller_hung_up(struct caller *w)
 {
 	w->hung_up = 1;
 	if (caller_has_left(w))
-		caller_leaves(w, "connection closed");
+		caller_leaves(w, BY_CALLER, "connection closed");
 }
 
 static void
 caller_stream_ready(struct caller *w, short revents)
 {
 	if (revents & POLLERR)
-		caller_leaves(w, "connection broke");
+		caller_leaves(w, BY_CALLER, "connection broke");
 	else if ((revents & (POLLIN | POLLHUP)) && caller_reads(w))
 		stream_news(w->stream);
 	else if ((revents & POLLHUP) &&
 	    w->stream->from_link.framing == HTTP_RAW)
 		pollset_remove(&w->c->watch);	/* read on when there is credit */
 	else if (revents & POLLHUP)
-		caller_leaves(w, "connection closed");
+		caller_leaves(w, BY_CALLER, "connection closed");
 	else if ((revents & POLLRDHUP) && caller_watched(w))
 		caller_hung_up(w);
 }
@@ -441,7 +481,7 @@ static void
 caller_no_memory(struct caller *w)
 {
 	caller_note_nothing(w);
-	caller_error(w, 503, reply_no_memory);
+	caller_error(w, &asked_nothing, 503, reply_no_memory);
 }
 
 int
@@ -509,7 +549,7 @@ caller_broken(struct conn *c)
 	struct caller *w = c->of;
 
 	if (w->stream != NULL)
-		caller_leaves(w, "connection broke");
+		caller_leaves(w, BY_CALLER, "connection broke");
 	else
 		caller_drop(w);
 }
@@ -521,7 +561,7 @@ caller_gone(struct conn *c)
 	struct caller *w = c->of;
 
 	if (w->stream != NULL)
-		caller_leaves(w, "broken off");
+		caller_leaves(w, BY_SERVER, "broken off");
 	caller_free(w);
 }
 
@@ -610,7 +650,8 @@ caller_head_expire(struct caller *w)
 		return;
 	}
 	caller_note_nothing(w);
-	caller_error(w, 408, "the head of the request took too long");
+	caller_error(w, &asked_nothing, 408,
+	    "the head of the request took too long");
 }
 
 static void
@@ -623,7 +664,7 @@ caller_expire(struct conn *c)
 		caller_head_expire(w);
 	} else if (stream_stall_deadline(c) <= now_ms) {
 		c->reset = 1;
-		caller_leaves(w, "took nothing of its answer");
+		caller_leaves(w, BY_SERVER, "took nothing of its answer");
 	} else if (!half_is_open(&s->to_link.half) || s->upgrade) {
 		caller_break(s, 504, "no answer in time");
 	} else {
@@ -689,7 +730,7 @@ callers_unclog(void)
 	w = worst->of;
 	worst->reset = 1;
 	if (w->stream != NULL)
-		caller_leaves(w, "stalled while memory was short");
+		caller_leaves(w, BY_SERVER, "stalled while memory was short");
 	else
 		caller_drop(w);
 }

@@ -358,7 +358,7 @@ client_start(struct stream *s, const struct http_head *h, int has_body)
 	    !s->upgrade && target_resends(target);
 	struct http_error e = { .status = 0 };
 
-	stream_label(s, "%-6s %s", h->method, h->path);
+	stream_label(s->label, "%-6s %s", h->method, h->path);
 	s->from_link.half.left = has_body ? h->length : -1;
 	s->from_link.framing = request_framing(h, has_body);
 	if (lock_refuses(&e, h))

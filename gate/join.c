@@ -154,8 +154,8 @@ static const struct link_ops join_ops_v1 = {
 /* Completes the handshake, and closes at once: a close frame carries the reason
  * to where a person reads it. */
 static void
-join_refuse(struct caller *w, const struct ws_offer *offer, int code,
-    const char *why)
+join_refuse(struct caller *w, const struct ws_offer *offer, const char *from,
+    int code, const char *why)
 {
 	static const struct ws_public none;
 	unsigned char space[1024], body[WS_CONTROL_MAX];
@@ -168,21 +168,8 @@ join_refuse(struct caller *w, const struct ws_offer *offer, int code,
 	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, n, NULL));
 	conn_put(w->c, body, n);
 	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
-	    code, w->peer, why);
+	    code, from, why);
 	caller_part(w);
-}
-
-void
-handshake_error(struct caller *w, int status)
-{
-	struct http_error e = { .status = status };
-
-	w->keep_alive = 0;
-	e.detail = status == 426 ?
-	    "tunnels are under /{id}/ here, and their clients connect with "
-	    "a WebSocket (version 13)" :
-	    "malformed WebSocket handshake";
-	caller_error_put(w, &e, "/");
 }
 
 /* A client that comes back takes the place of its own older link at once, but
@@ -269,18 +256,18 @@ join_link(struct link *l, struct caller *w, struct tunnel *t,
 
 static void
 join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
-    const struct jwt_claims *claims)
+    const char *from, const struct jwt_claims *claims)
 {
-	char peer[INET6_ADDRSTRLEN], jti[4 * JWT_ID_MAX + 5];
+	char peer[FROM_MAX], jti[4 * JWT_ID_MAX + 5];
 	struct link *l = link_alloc();
 
 	if (l == NULL || domains_take(&l->own, t->id,
 	    account_octets(&t->account), claims) == -1) {
 		free(l);
-		join_refuse(w, offer, 1013, no_memory);
+		join_refuse(w, offer, from, 1013, no_memory);
 		return;
 	}
-	memcpy(peer, w->peer, strlen(w->peer) + 1);
+	text_put(peer, sizeof(peer), "%s", from);	/* it may be w's */
 	if (join_link(l, w, t, offer, claims) == -1)
 		return;
 	t->as_is = offer->hello.as_is;
@@ -345,32 +332,32 @@ join_is_locked_out(const struct tunnel *t, const struct ws_hello *hello)
 
 static void
 join_verified(struct caller *w, const struct ws_offer *offer,
-    const struct jwt_claims *claims)
+    const char *from, const struct jwt_claims *claims)
 {
 	const char *fault = join_domains_fault(claims);
 	struct tunnel *t = fault != NULL ? NULL :
 	    tunnel_make(view_of(claims->sub));
 
 	if (fault != NULL) {
-		join_refuse(w, offer, 1008, fault);
+		join_refuse(w, offer, from, 1008, fault);
 		return;
 	}
 	if (t == NULL) {
-		join_refuse(w, offer, 1013, no_memory);
+		join_refuse(w, offer, from, 1013, no_memory);
 		return;
 	}
 	if (join_is_locked_out(t, &offer->hello)) {
-		join_refuse(w, offer, 1008, "another client of this id has "
+		join_refuse(w, offer, from, 1008, "another client of this id has "
 		    "another lock (--auth, --allow): give both the same, or "
 		    "end it first");
 		return;
 	}
 	join_replace(t, &offer->hello);
 	if (!tunnel_takes_link(t)) {
-		join_refuse(w, offer, 1013, "too many clients for this id");
+		join_refuse(w, offer, from, 1013, "too many clients for this id");
 		return;
 	}
-	join(w, t, offer, claims);
+	join(w, t, offer, from, claims);
 }
 
 /* Why nobody may come there with that token, or NULL; c then has what it says. */
@@ -391,21 +378,22 @@ join_token_fault(struct jwt_claims *c, struct view token,
 }
 
 void
-caller_upgrade(struct caller *w, const struct http_head *h,
+caller_upgrade(struct caller *w, const struct asked *q,
     const struct route *to)
 {
+	const char *from = caller_from(w, q->h);
 	struct ws_offer offer;
 	struct jwt_claims claims;
-	int r = ws_offer_read(&offer, h);
+	int r = ws_offer_read(&offer, q->h);
 	const char *why = r < 0 ? NULL : join_token_fault(&claims, offer.token, to);
 
-	caller_eat(w, h);
+	caller_eat(w, q->h);
 	if (r < 0)
-		handshake_error(w, -r);
+		caller_no_handshake(w, q, -r);
 	else if (why != NULL)
-		join_refuse(w, &offer, 1008, why);
+		join_refuse(w, &offer, from, 1008, why);
 	else
-		join_verified(w, &offer, &claims);
+		join_verified(w, &offer, from, &claims);
 }
 
 void

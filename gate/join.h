@@ -9,18 +9,15 @@
 
 #include "pipegate.h"
 
+struct asked;
 struct caller;
 struct route;
 
-/* Takes a WebSocket handshake with head h, which still stands at the front of
+/* Takes a WebSocket handshake, request q, whose head still stands at the front of
  * rx: makes a link of w's conn, and frees w; or says why not.  Where it leads to an
  * id, HTTP_ROUTE_REDIRECT, the token must be for that. */
-void caller_upgrade(struct caller *w, const struct http_head *h,
+void caller_upgrade(struct caller *w, const struct asked *q,
     const struct route *to);
-
-/* Answers a request that is no sound handshake with an error: status 426 or
- * 400. */
-void handshake_error(struct caller *w, int status);
 
 /* Closes the links whose tokens are revoked. */
 void links_revoke(void);

@@ -23,6 +23,8 @@ const char reply_no_memory[] =
 const char reply_nobody[] = "no client is connected for this id";
 const char reply_stopping[] = "the server is stopping";
 
+const struct asked asked_nothing = { NULL, { NULL, 0 } };
+
 static struct list rows[ROWS];
 
 struct caller *
@@ -128,6 +130,34 @@ caller_unlist(struct caller *w)
 	list_leave(&w->place);
 }
 
+const char *
+caller_from(const struct caller *w, const struct http_head *h)
+{
+	static char from[FROM_MAX];
+	struct text t = { from, sizeof(from), 0 };
+	struct view seen;
+
+	if (!w->trusted || h == NULL || (seen = http_seen(h)).n == 0)
+		return w->peer;
+	text_add_view(&t, seen);
+	from[t.len] = '\0';
+	return from;
+}
+
+void
+caller_name(struct stream *s, const struct caller *w,
+    const struct http_head *h)
+{
+	const char *from;
+
+	if (!log_has_level(LEVEL_INFO))
+		return;
+	stream_label(s->label, "%s %s", h->method, h->path);
+	from = caller_from(w, h);
+	if (from != w->peer)
+		text_put(s->from, sizeof(s->from), "%s", from);
+}
+
 void
 caller_note(struct caller *w, const struct http_head *h)
 {
@@ -229,8 +259,12 @@ caller_answered(struct caller *w)
 		caller_next(w);
 }
 
-void
-caller_error_put(struct caller *w, struct http_error *e, const char *label)
+/* --- errors */
+
+/* Answers with e, which has status and detail, and allow where that is not the usual;
+ * the rest is filled in here. */
+static void
+caller_refuse_with(struct caller *w, struct http_error *e)
 {
 	static unsigned char space[4096 + OFFLINE_PAGE_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
@@ -248,38 +282,80 @@ caller_error_put(struct caller *w, struct http_error *e, const char *label)
 	e->date = clock_wall();
 	http_error_put(&o, e);
 	conn_put(w->c, space, min_size(o.len, o.cap));
-	log_event(LEVEL_INFO, "event=refused status=%d peer=%s request=\"%s\" "
-	    "why=\"%s\"", e->status, w->peer, label, e->detail);
 	caller_answered(w);
 }
 
+static void
+asked_error_put(struct caller *w, const struct asked *q, struct http_error *e)
+{
+	char label[LABEL_MAX] = "";
+	struct entry line = { .refused = 1, .status = e->status, .id = q->id,
+	    .peer = caller_from(w, q->h), .label = label, .why = e->detail };
+
+	if (q->h != NULL && q->h->method.n > 0)
+		stream_label(label, "%s %s", q->h->method, q->h->path);
+	journal_put(&line);
+	caller_refuse_with(w, e);
+}
+
 void
-caller_error(struct caller *w, int status, const char *detail)
+caller_error(struct caller *w, const struct asked *q, int status,
+    const char *detail)
 {
 	struct http_error e = { .status = status, .detail = detail };
 
-	caller_error_put(w, &e, "");
+	asked_error_put(w, q, &e);
+}
+
+void
+caller_no_handshake(struct caller *w, const struct asked *q, int status)
+{
+	w->keep_alive = 0;
+	caller_error(w, q, status, status == 426 ?
+	    "tunnels are under /{id}/ here, and their clients connect with "
+	    "a WebSocket (version 13)" :
+	    "malformed WebSocket handshake");
 }
 
 static void
-stream_error_put(const struct stream *s, struct caller *w,
-    const struct http_error *e)
+stream_line(const struct stream *s, const struct caller *w, const char *id,
+    enum ender by, const char *why, int refused)
+{
+	struct entry line = { .refused = refused, .status = s->status,
+	    .peer = s->from[0] != '\0' ? s->from : w->peer,
+	    .id = view_of(id), .label = s->label, .s = s, .by = by, .why = why };
+
+	journal_put(&line);
+}
+
+void
+stream_journal(const struct stream *s, const struct caller *w, const char *id,
+    enum ender by, const char *why)
+{
+	stream_line(s, w, id, by, why, 0);
+}
+
+static void
+stream_error_put(const struct stream *s, struct caller *w, const char *id,
+    enum ender by, const struct http_error *e)
 {
 	struct http_error said = *e;
 	char hex[32];
 
+	stream_line(s, w, id, by, e->detail, 1);
 	ws_hex_put(hex, s->id);
 	said.correlation_id.p = (const unsigned char *)hex;
 	said.correlation_id.n = sizeof(hex);
-	caller_error_put(w, &said, s->label);
+	caller_refuse_with(w, &said);
 }
 
 void
-stream_error(const struct stream *s, struct caller *w, const char *detail)
+stream_error(const struct stream *s, struct caller *w, const char *id,
+    enum ender by, const char *detail)
 {
 	struct http_error e = { .status = s->status, .detail = detail };
 
-	stream_error_put(s, w, &e);
+	stream_error_put(s, w, id, by, &e);
 }
 
 /* Whoever sees this page may be the one who can start the client. */
@@ -299,34 +375,34 @@ error_offline(const struct caller *w, struct view id)
 }
 
 void
-caller_offline(struct caller *w, struct view id)
+caller_offline(struct caller *w, const struct asked *q)
 {
-	struct http_error e = error_offline(w, id);
+	struct http_error e = error_offline(w, q->id);
 
-	caller_error_put(w, &e, "");
+	asked_error_put(w, q, &e);
 }
 
 void
-stream_offline(const struct stream *s, struct caller *w, struct view id)
+stream_offline(const struct stream *s, struct caller *w, const char *id)
 {
-	struct http_error e = error_offline(w, id);
+	struct http_error e = error_offline(w, view_of(id));
 
-	stream_error_put(s, w, &e);
+	stream_error_put(s, w, id, BY_SERVER, &e);
 }
 
 void
-caller_left_tunnel(struct caller *w, struct view id, struct view page)
+caller_left_tunnel(struct caller *w, const struct asked *q, struct view page)
 {
 	static char advice[2 * JWT_SUB_MAX + 256];
-	struct http_error e = error_offline(w, id);
+	struct http_error e = error_offline(w, q->id);
 
 	snprintf(advice, sizeof(advice), "A page of \"%.*s\" led to \"%.*s\" by an "
 	    "absolute link, which leaves its tunnel.  If that is yours, see that "
 	    "its client runs, without --no-rewrite; or use a host name of its "
-	    "own.", (int)page.n, (const char *)page.p, (int)id.n,
-	    (const char *)id.p);
+	    "own.", (int)page.n, (const char *)page.p, (int)q->id.n,
+	    (const char *)q->id.p);
 	e.advice = advice;
-	caller_error_put(w, &e, "");
+	asked_error_put(w, q, &e);
 }
 
 const char *
@@ -363,15 +439,15 @@ caller_answer(struct caller *w, int status, const struct http_field *f,
 }
 
 void
-caller_health(struct caller *w, const struct http_head *h)
+caller_health(struct caller *w, const struct asked *q)
 {
 	static const char body[] = "{\"status\":\"ok\"}";
 	struct http_field f[2];
 	struct http_error e = { .status = 405, .allow = "GET, HEAD",
 	    .detail = "/healthz answers GET and HEAD only" };
 
-	if (!http_equal(h->method, "GET") && !w->head_only) {
-		caller_error_put(w, &e, "/healthz");
+	if (!http_equal(q->h->method, "GET") && !w->head_only) {
+		asked_error_put(w, q, &e);
 		return;
 	}
 	f[0] = field_of("content-type", "application/json");

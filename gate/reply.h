@@ -8,11 +8,12 @@
 #include "pipegate.h"
 #include "gate/account.h"
 #include "gate/addr.h"
+#include "gate/journal.h"
 #include "gate/list.h"
+#include "gate/stream.h"
 
 struct conn;
 struct kind;
-struct stream;
 
 /* What several rooms say. */
 extern const char reply_no_memory[], reply_stopping[], reply_nobody[];
@@ -31,6 +32,16 @@ enum row {
 
 /* Which cookie an answer is to bring if it is a page: see pin.h. */
 enum pin { PIN_NONE, PIN_PLAIN, PIN_SECURE };
+
+/* A request that has no stream, for the log and for its answer. */
+struct asked {
+	const struct http_head *h;	/* its method, path and fields, as far as they could be
+					   read; NULL: nothing of it could */
+	struct view id;		/* of the tunnel that it is for; empty: none */
+};
+
+/* One of which nothing is known. */
+extern const struct asked asked_nothing;
 
 /* Lives as long as its conn, or until that becomes a link. */
 struct caller {
@@ -101,6 +112,15 @@ caller_is_back(const struct caller *w)
 	return w->back_ms != 0;
 }
 
+/* The address of who asks by w, as X-Real-IP has it: that of w's peer, or what this
+ * says in head h, where it is trusted and there is one (not NULL).  Good until the
+ * next call, and while w lasts. */
+const char *caller_from(const struct caller *w, const struct http_head *h);
+
+/* Keeps in s, whose head is h and which w asks, what the log is to say of it. */
+void caller_name(struct stream *s, const struct caller *w,
+    const struct http_head *h);
+
 /* Keeps what request h says of the form that its answer must have. */
 void caller_note(struct caller *w, const struct http_head *h);
 
@@ -135,33 +155,38 @@ void caller_rest(struct caller *w);
 /* Has w's next request taken in its turn, if octets of it have come. */
 void caller_next(struct caller *w);
 
-/* Answers a request that has no stream with an error. */
-void caller_error(struct caller *w, int status, const char *detail);
-
-/* The same with more to say: e has status and detail, and allow where that is
- * not the usual; the rest is filled in here.  label names the request in the
- * log, and may be "". */
-void caller_error_put(struct caller *w, struct http_error *e,
-    const char *label);
-
-/* Answers the request of s, which is not tied to w any more, with the error
- * s->status. */
-void stream_error(const struct stream *s, struct caller *w,
+/* Answers request q, which has no stream, with an error. */
+void caller_error(struct caller *w, const struct asked *q, int status,
     const char *detail);
+
+/* The request of s, which was w's, for the tunnel id is over: writes its line in the
+ * log.  by and why are as in struct entry. */
+void stream_journal(const struct stream *s, const struct caller *w,
+    const char *id, enum ender by, const char *why);
+
+/* Answers the request of s for the tunnel id, which is not tied to w any more, with
+ * the error s->status. */
+void stream_error(const struct stream *s, struct caller *w, const char *id,
+    enum ender by, const char *detail);
 
 /* That a body has passed the limit.  Good until the next call. */
 const char *reply_too_big(void);
 
-/* Answers a request for /healthz. */
-void caller_health(struct caller *w, const struct http_head *h);
+/* Answers request q for /healthz. */
+void caller_health(struct caller *w, const struct asked *q);
 
-/* Answers that nobody serves id.  stream_offline() does it for a stream, as
+/* Answers that nobody serves the id of q.  stream_offline() does it for a stream, as
  * stream_error(). */
-void caller_offline(struct caller *w, struct view id);
-void stream_offline(const struct stream *s, struct caller *w, struct view id);
+void caller_offline(struct caller *w, const struct asked *q);
+void stream_offline(const struct stream *s, struct caller *w, const char *id);
 
-/* The same where a page of another tunnel has led there. */
-void caller_left_tunnel(struct caller *w, struct view id, struct view page);
+/* The same where page, of another tunnel, has led there. */
+void caller_left_tunnel(struct caller *w, const struct asked *q,
+    struct view page);
+
+/* Answers request q, which is no sound handshake of a client, with an error: status
+ * 426 or 400. */
+void caller_no_handshake(struct caller *w, const struct asked *q, int status);
 
 /* Answers with a redirect from /id to /id/, with the query. */
 void caller_redirect(struct caller *w, struct view id, struct view query);

@@ -166,6 +166,25 @@ text_string(struct text *t, const struct conversion *c, const char *v)
 }
 
 void
+text_add(struct text *t, const char *s)
+{
+	text_copy(t, s, strlen(s));
+}
+
+void
+text_add_view(struct text *t, struct view v)
+{
+	text_copy(t, (const char *)v.p, v.n);
+}
+
+void
+text_add_number(struct text *t, long long v)
+{
+	text_number(t, v < 0 ? 0 - (unsigned long long)v :
+	    (unsigned long long)v, v < 0, 0, ' ');
+}
+
+void
 text_vadd(struct text *t, const char *f, va_list *ap)
 {
 	struct conversion c;
@@ -352,38 +371,53 @@ log_has_level(enum log_level level)
 	return level <= log_level;
 }
 
-/* "2026-01-01T00:00:00Z", made once a second. */
+/* "2026-01-01T00:00:00Z level=", made once a second. */
 static const char *
 log_stamp(void)
 {
 	static time_t made = -1;
-	static char stamp[40];
+	static char stamp[48];
 	time_t now = time(NULL);
 	struct tm tm;
 
 	if (now == made || gmtime_r(&now, &tm) == NULL)
 		return stamp;
 	made = now;
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ level=", &tm);
 	return stamp;
+}
+
+int
+log_begin(struct text *t, enum log_level level)
+{
+	static const char *const name[] = { "error ", "info ", "debug " };
+
+	if (!log_has_level(level))
+		return 0;
+	text_add(t, log_stamp());
+	text_add(t, name[level]);
+	return 1;
+}
+
+void
+log_end(struct text *t)
+{
+	out_text(&out_log, t);
 }
 
 void
 log_event(enum log_level level, const char *fmt, ...)
 {
-	static const char *const name[] = { "error", "info", "debug" };
-	char line[2048];
+	char line[LOG_LINE_MAX];
 	struct text t = { line, sizeof(line), 0 };
 	va_list ap;
 
-	if (!log_has_level(level))
+	if (!log_begin(&t, level))
 		return;
-	t.len = text_put(line, sizeof(line), "%s level=%s ", log_stamp(),
-	    name[level]);
 	va_start(ap, fmt);
 	text_vadd(&t, fmt, &ap);
 	va_end(ap);
-	out_text(&out_log, &t);
+	log_end(&t);
 }
 
 static void

@@ -119,6 +119,12 @@ struct text {
 	size_t len;		/* octets stored, below cap */
 };
 
+/* Appends s, v or a number.  A line that each request has is made with these, since
+ * a format takes some ten times as long. */
+void text_add(struct text *t, const char *s);
+void text_add_view(struct text *t, struct view v);
+void text_add_number(struct text *t, long long n);
+
 /* Appends as printf() would, for %s %c %d %u and %%, with the flags - and 0,
  * width, l, ll and z; and with precision for %s. */
 void text_vadd(struct text *t, const char *fmt, va_list *ap);
@@ -145,6 +151,13 @@ int log_has_level(enum log_level level);
 /* Logs one event: "2026-01-01T00:00:00Z level=info event=... key=value".  The
  * format begins with event=. */
 void log_event(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The same in pieces.  Begins a line in t, which is empty, and to which the caller
+ * adds the event.  Returns 1; or 0, that level is not logged, and there is no line.
+ * log_end() queues it. */
+#define LOG_LINE_MAX 2048
+int log_begin(struct text *t, enum log_level level);
+void log_end(struct text *t);
 
 /* Prints one line on stdout, for the person who started the program. */
 void person_say(const char *fmt, ...) PRINTF_LIKE(1, 2);

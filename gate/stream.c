@@ -93,7 +93,7 @@ stream_new(const struct role *role, const unsigned char id[16])
 		s = malloc(sizeof(*s));
 	if (s == NULL)
 		return NULL;
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, offsetof(struct stream, label) + 1);
 	s->role = role;
 	s->life = STREAM_NEW;
 	s->start_ms = now_ms;
@@ -482,7 +482,7 @@ field_of(const char *name, const char *value)
 }
 
 void
-stream_label(struct stream *s, const char *form, struct view method,
+stream_label(char out[LABEL_MAX], const char *form, struct view method,
     struct view path)
 {
 	char m[24], p[LABEL_MAX - 32];
@@ -493,10 +493,9 @@ stream_label(struct stream *s, const char *form, struct view method,
 	if (cut)
 		path.n = sizeof(p) - 8;
 	text_safe(m, sizeof(m), method);
-	text_put(s->label, sizeof(s->label), form, m,
-	    text_safe(p, sizeof(p), path));
+	text_put(out, LABEL_MAX, form, m, text_safe(p, sizeof(p), path));
 	if (cut)
-		memcpy(s->label + strlen(s->label), "...", 4);
+		memcpy(out + strlen(out), "...", 4);
 }
 
 #ifdef AUDIT

@@ -25,7 +25,8 @@ struct conn;
 struct link;
 struct stream;
 
-#define LABEL_MAX 96
+#define LABEL_MAX 256
+#define FROM_MAX 46				/* an IPv6 address as text, with its NUL */
 #define INFORMATIONAL_MAX 16		/* interim answers before the final one */
 #define V2_STREAMS 1024
 #define V2_WINDOW 65536			/* credit that a request's body starts with */
@@ -167,6 +168,7 @@ struct stream {
 	struct buf kept;		/* server: see stream_keep() */
 	long long start_ms;		/* when it was made */
 	long long begun_ms;		/* server: when it was given to a link */
+	long long answer_ms;		/* server: when its answer began; 0: not yet */
 	long long burst;		/* octets put into the link lately, as of turn_ms */
 	long long turn_ms;
 	const char *reset_why;		/* NULL: no reset is due; static */
@@ -179,7 +181,9 @@ struct stream {
 	unsigned char reset_flags;	/* client: what a reset says besides, as in struct ws_msg */
 	unsigned char grant_due;	/* the peer is to hear of more credit */
 	unsigned char upgrade;		/* asks for a protocol switch */
-	char label[LABEL_MAX];		/* method and path, for people */
+	char from[FROM_MAX];		/* server: who asks, where that is another than its conn's
+					   peer; or "" */
+	char label[LABEL_MAX];		/* method and path, for people; zeroed but for its rest */
 };
 
 /* The stream with that id that is not freed, or NULL. */
@@ -292,9 +296,9 @@ long long stream_window_grant(struct stream *s);
  * do. */
 void streams_retry(void);
 
-/* Names the request for people, without its query, which may hold secrets.
- * form: for method and path, two %s, as for text_put(). */
-void stream_label(struct stream *s, const char *form, struct view method,
+/* Writes the name of a request for people to out, without its query, which may hold
+ * secrets.  form: for method and path, two %s, as for text_put(). */
+void stream_label(char out[LABEL_MAX], const char *form, struct view method,
     struct view path);
 
 /* At the end of settling: the memory of freed streams may be used for new

@@ -111,9 +111,9 @@ stream_refuse(struct stream *s, int status, const char *why)
 	stream_detach(s);
 	caller_drop_head(w);
 	if (why == reply_nobody)
-		stream_offline(s, w, view_of(s->tunnel->id));
+		stream_offline(s, w, s->tunnel->id);
 	else
-		stream_error(s, w, why);
+		stream_error(s, w, s->tunnel->id, BY_SERVER, why);
 	stream_reset(s, status, why);
 }
 

@@ -79,7 +79,7 @@ caller_yield(struct caller *w)
 {
 	if (conn_arrived(w->c) > 0) {
 		caller_note_nothing(w);
-		caller_error(w, 503, yield_crowded);
+		caller_error(w, &asked_nothing, 503, yield_crowded);
 		conn_part(w->c);
 	}
 	caller_drop(w);

@@ -222,6 +222,21 @@ request_out(const char *base, int chunked)
 	must_carry(&again, linked.field, linked.nfields);
 }
 
+/* The address for the log is that of the service. */
+static void
+must_be_seen(const struct http_head *h, const struct http_forwarding *how)
+{
+	const struct http_field *real = http_field_find(gone.field,
+	    gone.nfields, "x-real-ip");
+	struct view seen = http_seen(h);
+
+	if (!how->trusted || seen.n == 0)
+		return;
+	must(seen.n < 46);
+	must(http_equal(seen, "unknown") ? real == NULL :
+	    real != NULL && same(real->value, seen));
+}
+
 /* Puts request h on a link, and from there out again. */
 static void
 request_again(const struct http_head *h, const struct http_forwarding *how)
@@ -235,6 +250,7 @@ request_again(const struct http_head *h, const struct http_forwarding *how)
 	gone.method = h->method;
 	gone.path = h->path;
 	gone.nfields = (size_t)count;
+	must_be_seen(h, how);
 	http_link_request_put(&o, &gone);
 	must(o.len <= o.cap);
 	rc = link_request(link_space, o.len);

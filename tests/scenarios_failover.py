@@ -235,7 +235,7 @@ def it_is_asked_now_and_again(t):
         clock.go(0.11)
     gives_back(peer)
     conn.abort()
-    server.wait_err("caller-left")
+    server.wait_err("by=caller")
     clock.go(1)
     equal([m for m in peer.said() if m["type"] == "request"], [], "requests after that")
 

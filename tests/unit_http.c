@@ -3101,6 +3101,40 @@ test_lists(void)
  * Hosts and paths.
  */
 static void
+test_seen(void)
+{
+	static const struct {
+		const char *fields, *seen;
+	} cases[] = {
+		{ "", "" }, { "X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1" },
+		{ "x-forwarded-for: 192.0.2.1, 192.0.2.2\r\n", "192.0.2.2" },
+		{ "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: ::1\r\n"
+		    "X-Forwarded-Fox: 192.0.2.3\r\n", "::1" },
+		{ "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For:\r\n",
+		    "192.0.2.1" },
+		{ "X-Forwarded-For: [2001:db8::1]:80\r\n", "2001:db8::1" },
+		{ "X-Forwarded-For: 192.0.2.1:80\r\n", "192.0.2.1" },
+		{ "X-Forwarded-For: 192.0.2.1, nobody\r\n", "unknown" },
+		{ "X-Forwarded-For: ,\r\n", "" },
+		{ "X_Forwarded_For: 192.0.2.1\r\n", "" },
+		{ "X-Real-IP: 192.0.2.1\r\n", "" },
+	};
+	char text[256];
+	struct http_head h;
+	size_t i, scanned;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		scanned = 0;
+		snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s"
+		    "\r\n", cases[i].fields);
+		CHECK(http_request_parse(&h, v(text).p, strlen(text),
+		    &scanned) > 0, "%s", cases[i].fields);
+		CHECK(http_equal(http_seen(&h), cases[i].seen), "%s",
+		    cases[i].fields);
+	}
+}
+
+static void
 test_host_names(void)
 {
 	static const struct {
@@ -4010,6 +4044,7 @@ test_http(void)
 	test_prefers_html();
 	test_lists();
 	test_host_names();
+	test_seen();
 	test_labels();
 	test_names();
 	test_routes();

@@ -576,18 +576,18 @@ test_label(void)
 
 	streams_open(1);
 	for (i = 0; i < ARRAY_LEN(t); i++) {
-		stream_label(stream[0], "%s %s", view_of(t[i].method),
+		stream_label(stream[0]->label, "%s %s", view_of(t[i].method),
 		    view_of(t[i].path));
 		CHECK(strcmp(stream[0]->label, t[i].label) == 0, "\"%s\"",
 		    stream[0]->label);
 	}
 	for (i = 1; i < sizeof(path); i++) {
 		snprintf(path, sizeof(path), "%0*d", (int)i, 0);
-		stream_label(stream[0], "%s %s", view_of("OPTIONS"),
+		stream_label(stream[0]->label, "%s %s", view_of("OPTIONS"),
 		    view_of(path));
 		CHECK(strlen(stream[0]->label) < LABEL_MAX &&
-		    (i > 40) >= (strstr(stream[0]->label, "...") != NULL) &&
-		    (i < 80) >= (strstr(stream[0]->label, "...") == NULL),
+		    (i > 200) >= (strstr(stream[0]->label, "...") != NULL) &&
+		    (i < 240) >= (strstr(stream[0]->label, "...") == NULL),
 		    "%zu octets: %s", i, stream[0]->label);
 	}
 	streams_close(1);

@@ -1,0 +1,152 @@
+"""What can be read afterwards: the server's log, and the client's terminal."""
+import os
+import re
+
+import harness
+from harness import scenario, equal, check
+
+
+def parsed(line):
+    """The keys and values of a line of the log."""
+    return {k: v.strip('"') for k, v in re.findall(r'(\w+)=("[^"]*"|\S*)', line)}
+
+
+def lines(server, event):
+    return [parsed(line) for line in server.err().splitlines() if " event=%s " % event in line]
+
+
+def line(t, server, event, n=0):
+    """The line number n of that event, once it is there."""
+    t.wait(lambda: len(lines(server, event)) > n, "the line of event %s" % event)
+    return lines(server, event)[n]
+
+
+def chosen(entry, *keys):
+    return tuple(entry.get(k) for k in keys)
+
+
+def answer_part(request, conn, origin):
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    origin.gate("part").wait(30)
+    return True
+
+
+@scenario(quick=True)
+def a_request(t):
+    """The line of a request names who asks, for what, what came of it, and how long that took; no query."""
+    origin, server, _ = t.trio()
+    conn = t.conn(server)
+    got = conn.request("POST", "/demo/up?token=secret", body=b"x" * 1000)
+    entry = line(t, server, "request")
+    equal(chosen(entry, "status", "peer", "id", "request", "in", "out", "correlation", "by", "why", "cut"),
+          ("200", "127.0.0.1", "demo", "POST /demo/up", "1000", str(len(got.body)),
+           got.get("x-pipegate-correlation-id"), None, None, None), "the line")
+    check(0 <= int(entry["first_ms"]) <= int(entry["ms"]), "the times: %r" % entry)
+    check("secret" not in server.err(), "the log shows a query")
+
+
+@scenario(quick=True)
+def who_asks(t):
+    """Of a trusted peer the log has the last in X-Forwarded-For, or unknown where that is no address; of others their
+    own."""
+    origin, server, _ = t.trio()
+    for n, (said, want) in enumerate((("192.0.2.1, 192.0.2.2", "192.0.2.2"), ("[2001:db8::1]:80", "2001:db8::1"),
+                                      ("192.0.2.1, nobody", "unknown"), ("", "127.0.0.1"))):
+        fields = [("X-Forwarded-For", "198.51.100.9"), ("X-Forwarded-For", said)] if said else []
+        t.get(server, "/demo/", fields=fields)
+        t.get(server, "/no.one/", fields=fields)
+        joins = t.conn(server).send(harness.upgrade_octets("/?token=secret", fields))
+        equal(joins.answer().status, 101, "a handshake")
+        for event in ("request", "refused", "client-refused"):
+            equal(line(t, server, event, n)["peer"], want, "who asks, by event %s, where %r was said" % (event, said))
+    plain = t.server(env={"PIPEGATE_TRUSTED_PROXIES": ""})
+    t.get(plain, "/no.one/x", fields=[("X-Forwarded-For", "192.0.2.1")])
+    equal(line(t, plain, "refused")["peer"], "127.0.0.1", "who asks, not believed")
+
+
+@scenario(quick=True)
+def a_refusal(t):
+    """The line of a refusal names who asked for what also where there is no tunnel, or the head is none; no query."""
+    server = t.server()
+    for n, (octets, want) in enumerate((
+            (harness.request_octets("GET", "/gone.txt/x?token=secret"), ("503", "gone.txt", "GET /gone.txt/x")),
+            (harness.request_octets("GET", "/.well-known/x?secret"), ("503", ".well-known", "GET /.well-known/x")),
+            (harness.request_octets("POST", "/?token=secret"), ("404", "", "POST /")),
+            (harness.request_octets("GET", "/?token=secret"), ("426", "", "GET /")),
+            (harness.request_octets("POST", "/healthz"), ("405", "", "POST /healthz")),
+            (harness.request_octets("TRACE", "/demo/?secret"), ("405", "", "TRACE /demo/")),
+            (b"GET /demo/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", ("400", "", "GET /demo/")),
+            (b"GET /demo/?secret=1 HTTP/1.1\r\nbad\r\n\r\n", ("400", "", "GET /demo/")),
+            (b'GET /demo/"why="x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', ("400", "", "GET /demo/\\x22why=\\x22x")),
+            (b"Authorization: secret\r\n\r\n", ("400", "", "")),
+            (b"\x16\x03\x01secret\r\n\r\n", ("400", "", "")))):
+        t.conn(server).send(octets).answer()
+        entry = line(t, server, "refused", n)
+        equal(chosen(entry, "status", "id", "request"), want, "the line of %r" % octets)
+        equal(entry["peer"], "127.0.0.1", "who asked %r" % octets)
+        check(entry["why"], "no reason for %r" % octets)
+    check("secret" not in server.err(), "the log shows a secret: %s" % server.err())
+
+
+@scenario(quick=True)
+def turned_away(t):
+    """What PIPEGATE_MAX_RATE turns away has its line, and so has what a client's lock does, and who comes with a token
+    that is revoked."""
+    revoked = os.path.join(t.folder, "revoked")
+    with open(revoked, "w") as f:
+        f.write("other\n")
+    server = t.server(env={"PIPEGATE_MAX_RATE": "1", "PIPEGATE_REVOKED": revoked})
+    t.client(server, t.origin(), args=("--auth", "me:a password"))
+    t.client(server, t.origin(), sub="shut", args=("--allow", "192.0.2.0/24"))
+    while t.get(server, "/demo/x?secret", fields=[("X-Forwarded-For", "192.0.2.1")]).status != 429:
+        pass
+    equal(chosen(line(t, server, "refused"), "status", "peer", "id", "request", "first_ms", "by"),
+          ("429", "192.0.2.1", "demo", "GET /demo/x", None, None), "the line of what came too often")
+    equal(chosen(line(t, server, "request"), "status", "peer", "id", "request", "by", "why"),
+          ("401", "192.0.2.1", "demo", "GET /demo/x", None, None), "the line of who has no password")
+    equal(t.get(server, "/shut/").status, 403, "status of who may not ask")
+    t.wait(lambda: ("403", "shut") in [chosen(x, "status", "id") for x in lines(server, "request")], "the line about it")
+    t.conn(server).send(harness.upgrade_octets("/?token=" + harness.token("other"))).answer()
+    equal(chosen(line(t, server, "client-refused"), "code", "peer", "why"),
+          ("1008", "127.0.0.1", "token has been revoked"), "the line of a token that is revoked")
+    check("secret" not in server.err(), "the log shows a query")
+
+
+@scenario(quick=True)
+def who_broke_it_off(t):
+    """A request that is broken off says by whom, and an answer that had begun says that it was cut."""
+    origin, server, client = t.trio()
+    origin.on("/part", answer_part)
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/part"))
+    conn.head()
+    origin.gate("part").set()
+    conn.rest()
+    equal(chosen(line(t, server, "request"), "status", "by", "cut", "why"),
+          ("200", "client", "the service broke off its answer", None), "an answer that its service broke off")
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/events"))
+    conn.head()
+    conn.close()
+    equal(chosen(line(t, server, "request", 1), "status", "by", "cut"), ("200", "caller", "connection closed"),
+          "an answer that its caller left")
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/never"))
+    t.wait(lambda: len(origin.requests) == 3, "the request")
+    conn.close()
+    equal(chosen(line(t, server, "request", 2), "status", "by", "why", "cut", "first_ms"),
+          ("499", "caller", "connection closed", None, None), "a caller that left before its answer")
+    t.conn(server).send(harness.request_octets("GET", "/demo/never"))
+    t.wait(lambda: len(origin.requests) == 4, "the request")
+    server.send_signal(harness.signal.SIGTERM)
+    equal(chosen(line(t, server, "refused"), "status", "by", "id", "request"), ("504", "server", "demo", "GET /demo/never"),
+          "a request that the server broke off")
+
+
+@scenario()
+def quiet(t):
+    """With --quiet there is no line for any request."""
+    origin, server = t.origin(), t.server("--quiet")
+    t.client(server, origin)
+    t.get(server, "/demo/")
+    t.get(server, "/no.one/")
+    t.conn(server).send(b"x\r\n\r\n").answer()
+    equal(server.terminate(), 0, "exit")
+    equal(server.err(), "", "the log")
