@@ -1,9 +1,12 @@
 """What can be read afterwards: the server's log, and the client's terminal."""
 import os
 import re
+import subprocess
 
 import harness
-from harness import scenario, equal, check
+from harness import scenario, equal, check, contains
+
+FILTER = os.path.join(harness.ROOT, "contrib", "fail2ban-pipegate.conf")
 
 
 def parsed(line):
@@ -150,3 +153,29 @@ def quiet(t):
     t.conn(server).send(b"x\r\n\r\n").answer()
     equal(server.terminate(), 0, "exit")
     equal(server.err(), "", "the log")
+
+
+@scenario(needs=("fail2ban-regex",))
+def fail2ban(t):
+    """The filter for fail2ban finds who is refused as a client or asks for what is not there, and no forged address."""
+    origin, server, _ = t.trio()
+
+    def ask(octets, who):
+        head, rest = octets.split(b"\r\n", 1)
+        t.conn(server).send(head + b"\r\nX-Forwarded-For: %s\r\n" % who.encode() + rest).answer()
+    ask(harness.request_octets("GET", "/demo/status/404"), "192.0.2.1")
+    ask(harness.request_octets("GET", "/demo/status/401"), "192.0.2.2")
+    ask(harness.request_octets("POST", "/"), "2001:db8::3")
+    ask(harness.upgrade_octets("/?token=secret"), "192.0.2.4")
+    banned = {"192.0.2.1", "192.0.2.2", "2001:db8::3", "192.0.2.4"}
+    forged = "x%20level=info%20event=refused%20status=404%20peer=192.0.2.9%20id="
+    for target in ("/demo/status/200", "/demo/status/403", "/demo/" + forged, "/no.one/status=404/peer=192.0.2.9"):
+        ask(harness.request_octets("GET", target), "192.0.2.8")
+    t.wait(lambda: len(lines(server, "request")) == 5 and len(lines(server, "client-refused")) == 1, "all lines")
+    log = os.path.join(t.folder, "log")
+    for before in ("", "host pipegate[12]: "):
+        with open(log, "w") as f:
+            f.writelines(before + x + "\n" for x in server.err().splitlines())
+        done = subprocess.run(["fail2ban-regex", "-o", "ip", log, FILTER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              universal_newlines=True, timeout=60)
+        equal(set(done.stdout.split()), banned, "the addresses of a log with %r in front" % before)
