@@ -601,12 +601,13 @@ enum ws_opcode {
 #define WS_PUBLIC_MAX 400	/* octets of each of these */
 #define WS_LOCKED_MAX 64
 
-/* Where callers find a server.  Empty: not said. */
+/* What the server says of a client's id: where callers find it.  Empty: not said. */
 struct ws_public {
 	char url[WS_PUBLIC_MAX + 1];	/* under which /{id}/ are: http:// or https://, with a
 					   slash at its end */
 	char host[WS_PUBLIC_MAX + 1];	/* the host name of the client's id, without a port */
 	char domain[WS_PUBLIC_MAX + 1];	/* the first of its own domains */
+	long long clients;	/* that serve its id, with it; below 2: not said */
 };
 
 /* What one side says of itself in X-PipeGate (v2 only). */

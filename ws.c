@@ -357,6 +357,7 @@ hs_hello_read(struct ws_hello *hello, const struct http_head *h)
 	hs_hello_text(hello->public.url, WS_PUBLIC_MAX, &v, "url");
 	hs_hello_text(hello->public.host, WS_PUBLIC_MAX, &v, "host");
 	hs_hello_text(hello->public.domain, WS_PUBLIC_MAX, &v, "domain");
+	hello->public.clients = hs_hello_count(&v, "clients");
 	if (json_find(&v, "instance", &val) != 1)
 		return;
 	n = json_string(&val, text, sizeof text);
@@ -482,6 +483,10 @@ hs_public_put(struct http_out *o, const struct ws_public *public)
 	hs_member(&j, "url", public->url);
 	hs_member(&j, "host", public->host);
 	hs_member(&j, "domain", public->domain);
+	if (public->clients > 1) {
+		json_put(&j, ",\"clients\":");
+		json_put_integer(&j, public->clients);
+	}
 	json_put(&j, "}");
 	http_put_field(o, view_of("X-PipeGate", 10), view_of(text, j.len));
 }

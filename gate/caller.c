@@ -81,6 +81,7 @@ static void
 caller_refuse(struct caller *w, const struct asked *q, int status,
     const char *why)
 {
+	tunnel_count_refused(q->id, why);
 	caller_eat(w, q->h);
 	caller_error(w, q, status, why);
 }
@@ -89,12 +90,14 @@ static void
 caller_no_room(struct caller *w, const struct asked *q,
     const struct tunnel *t)
 {
+	if (tunnel_is_served(t)) {
+		caller_refuse(w, q, 503, "too many requests for this id at "
+		    "once: try again");
+		return;
+	}
+	tunnel_count_refused(q->id, reply_nobody);
 	caller_eat(w, q->h);
-	if (tunnel_is_served(t))
-		caller_error(w, q, 503, "too many requests for this id at once: "
-		    "try again");
-	else
-		caller_offline(w, q);
+	caller_offline(w, q);
 }
 
 /* Whether the request may wait in t.  One that has come back had its place. */

@@ -19,6 +19,7 @@
 #include "gate/route.h"
 #include "gate/domain.h"
 #include "gate/tunnel.h"
+#include "gate/notice.h"
 #include "gate/v1_answer.h"
 #include "gate/join.h"
 
@@ -228,6 +229,7 @@ join_accept(struct link *l, const struct ws_offer *offer,
 		return -1;
 	route_public(&public, t->id,
 	    claims->ndomains > 0 ? claims->domain[0] : NULL);
+	public.clients = tunnel_clients(t);
 	ws_accept_put(&o, offer, &public);
 	l->tx.len = min_size(o.len, o.cap);
 	link_later(l);
@@ -277,6 +279,7 @@ join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
 	    "clients=%d jti=%s", t->id, peer, l->wire->version, t->nlinks,
 	    claims->jti[0] != '\0' ?
 	    text_word(jti, sizeof(jti), view_of(claims->jti)) : "-");
+	notice_joined(t, l);
 	tunnel_dispatch(t);
 	link_input(l);
 }

@@ -49,6 +49,9 @@ struct link_ops {
 	/* It carries no new requests any more: one of the sides said so.  Called
 	 * once. */
 	void (*left)(struct link *);
+	/* The peer tells something: a JSON object, good for the call.  NULL:
+	 * nobody cares. */
+	void (*note)(struct link *, struct view note);
 	/* No message comes or goes any more.  Called once, with the close
 	 * code (1006 where there was none) and a reason for people. */
 	void (*gone)(struct link *, int code, const char *why);

@@ -19,6 +19,7 @@
 #include "gate/from_link.h"
 #include "gate/reply.h"
 #include "gate/tunnel.h"
+#include "gate/notice.h"
 #include "gate/admin.h"
 #include "gate/join.h"
 #include "gate/yield.h"
@@ -82,6 +83,7 @@ server_second(void)
 	pool_trim();
 	streams_retry();
 	callers_unclog();
+	notices_send();
 }
 
 /* Some callers may have a further request in rx already, and some links may have

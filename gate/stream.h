@@ -117,6 +117,9 @@ struct wire {
 	/* Asks the peer for no new requests.  NULL: the wire has no message
 	 * for that. */
 	void (*leave)(struct link *);
+	/* Tells the peer what note, a JSON object, says.  Returns 0, or -1: no
+	 * memory.  NULL: the wire has no message for that. */
+	int (*note)(struct link *, struct view note);
 };
 
 enum stream_life {
@@ -161,7 +164,7 @@ struct stream {
 	struct stream *number_next;	/* in its bucket of numbers */
 	struct item on_link;		/* among the link's streams */
 	struct item turn;		/* among its light or heavy ones, while it waits */
-	struct item wait;		/* server: in the tunnel's queue */
+	struct item wait;		/* server: in the tunnel's queue; client: see lasting.h */
 	struct to_link to_link;
 	struct from_link from_link;
 	struct held *held;		/* what v1 alone needs, or NULL */
@@ -172,7 +175,7 @@ struct stream {
 	long long burst;		/* octets put into the link lately, as of turn_ms */
 	long long turn_ms;
 	const char *reset_why;		/* NULL: no reset is due; static */
-	int reset_status;
+	int reset_status;		/* of that one, or of one that came; 0: none */
 	const char *fault;		/* client: why it failed here; static, or NULL */
 	int status;			/* of the answer, for the log; 0: none */
 	int informational;		/* answers 1xx so far */

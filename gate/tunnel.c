@@ -26,6 +26,7 @@ static struct {
 	struct tunnel *bucket[TUNNEL_BUCKETS];
 	unsigned long long seed;
 	long long start_ms;
+	struct list refused;	/* tunnels with refusals of which nobody has heard */
 	struct list waiting;	/* tunnels that have links, and in which requests wait */
 	struct account invented;	/* of the ids that were never served: anybody may make
 				   some up */
@@ -65,17 +66,47 @@ tunnel_list(struct tunnel *t)
 }
 
 static int
+tunnel_was_served(const struct tunnel *t)
+{
+	return t->charged == &t->account;
+}
+
+/* --- what was refused */
+
+static void
+tunnel_refused(struct tunnel *t, const char *why)
+{
+	if (!tunnel_was_served(t))
+		return;
+	t->refused.n++;
+	t->refused.why = why;
+	if (t->refused.place.in == NULL)
+		list_add(&tunnels.refused, &t->refused.place, t);
+}
+
+void
+tunnel_count_refused(struct view id, const char *why)
+{
+	struct tunnel *t = tunnel_find(id);
+
+	if (t != NULL)
+		tunnel_refused(t, why);
+}
+
+const struct list *
+tunnels_refused(void)
+{
+	return &tunnels.refused;
+}
+
+/* --- waiting, and the end */
+
+static int
 tunnel_is_counted_on(const struct tunnel *t)
 {
 	return t->account.held[SHARE_CONNS] > 0 ||
 	    t->account.held[SHARE_IDLE] > 0 ||
 	    t->account.held[SHARE_OCTETS] > 0;
-}
-
-static int
-tunnel_was_served(const struct tunnel *t)
-{
-	return t->charged == &t->account;
 }
 
 /* A tunnel that was never served, and for which nobody waits any more, goes. */
@@ -105,6 +136,7 @@ stream_refuse(struct stream *s, int status, const char *why)
 	must(c != NULL);
 	w = c->of;
 	s->status = status;
+	tunnel_refused(s->tunnel, why);
 	tunnel_wait_leave(s);
 	if (s->to_link.body.framing != HTTP_NO_BODY || s->upgrade)
 		w->keep_alive = 0;
@@ -125,6 +157,7 @@ tunnel_free(struct tunnel *t)
 	while (*at != t)
 		at = &(*at)->hash_next;
 	*at = t->hash_next;
+	list_leave(&t->refused.place);
 	timer_end(&t->timer);
 	free(t);
 }
@@ -271,14 +304,19 @@ tunnel_drop_link(struct tunnel *t, struct link *l)
 }
 
 int
-tunnel_is_served(const struct tunnel *t)
+tunnel_clients(const struct tunnel *t)
 {
-	int i;
+	int i, n = 0;
 
 	for (i = 0; i < t->nlinks; i++)
-		if (t->link[i]->life == LINK_OPEN)
-			return 1;
-	return 0;
+		n += t->link[i]->life == LINK_OPEN;
+	return n;
+}
+
+int
+tunnel_is_served(const struct tunnel *t)
+{
+	return tunnel_clients(t) > 0;
 }
 
 /* What waits in t counts in its own account from now on. */

@@ -19,6 +19,13 @@ struct stream;
 
 #define TUNNEL_LINKS_MAX 8
 
+/* What was refused for an id, of which its clients have not heard. */
+struct refusals {
+	long long n;		/* requests */
+	const char *why;	/* the last of them; static, but for numbers in it */
+	struct item place;	/* among the tunnels that have some */
+};
+
 struct tunnel {
 	char id[JWT_SUB_MAX + 1];
 	struct tunnel *hash_next;
@@ -30,6 +37,7 @@ struct tunnel {
 	struct list waiting;		/* streams for which no link has room */
 	struct item place;		/* among the tunnels that have some, and links */
 	struct domain *own;		/* what its last client claimed, while that is waited for */
+	struct refusals refused;
 	struct account account;		/* used once a client has joined */
 	struct account *charged;	/* that one, or before it that of all ids which no client
 					   has served */
@@ -78,8 +86,16 @@ void tunnel_served(struct tunnel *t);
  * to wait_ms for a client to come back. */
 void tunnel_unserved(struct tunnel *t, long long wait_ms);
 
-/* Whether a client takes new requests for t now. */
+/* Whether a client takes new requests for t now; and how many do. */
 int tunnel_is_served(const struct tunnel *t);
+int tunnel_clients(const struct tunnel *t);
+
+/* Counts a request for id that was refused before a client got it, where one has
+ * served id.  why is as in struct refusals. */
+void tunnel_count_refused(struct view id, const char *why);
+
+/* The tunnels for which some are counted. */
+const struct list *tunnels_refused(void);
 
 /* Whether requests for t pass, or wait for its client. */
 int tunnel_may_serve(const struct tunnel *t);

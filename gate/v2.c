@@ -167,6 +167,14 @@ v2_leave(struct link *l)
 		l->leave = LEAVE_SAID;
 }
 
+static int
+v2_note(struct link *l, struct view note)
+{
+	struct ws_msg m = { .type = WS_NOTE, .head = note };
+
+	return msg_put(l, &m);
+}
+
 /* --- a body's pieces */
 
 /* There is no memory for what s has to say: that is its end.  Always 0. */
@@ -547,7 +555,7 @@ const struct wire wire_v2 = {
 	.version = 2, .flows = 1, .request = v2_request, .answer = v2_answer,
 	.whole = v2_whole, .interim = v2_interim, .serve = v2_serve,
 	.news = turn_wait, .fail = stream_reset, .reset = v2_reset,
-	.over = v2_over, .leave = v2_leave,
+	.over = v2_over, .leave = v2_leave, .note = v2_note,
 };
 
 /* --- messages that came */
@@ -654,6 +662,7 @@ take_break(struct stream *s, const struct ws_msg *m)
 	text_safe(why, sizeof(why), m->head);
 	stream_drop_halves(s);
 	s->reset_why = NULL;
+	s->reset_status = m->status;
 	if (lost)
 		s->role->lost(s, m->status, why);
 	stream_check(s);
@@ -707,6 +716,8 @@ take_message(struct link *l, const struct ws_msg *m)
 		link_leave(l);
 	} else if (m->type == WS_WINDOW && m->stream == 0) {
 		l->window = min_time(m->window, WINDOW_MAX);
+	} else if (m->type == WS_NOTE && l->ops->note != NULL) {
+		l->ops->note(l, m->head);
 	} else if (!is_for_stream(m)) {
 		return;
 	} else if (m->stream == 0 || m->stream > l->last_number) {

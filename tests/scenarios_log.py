@@ -179,3 +179,23 @@ def fail2ban(t):
         done = subprocess.run(["fail2ban-regex", "-o", "ip", log, FILTER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               universal_newlines=True, timeout=60)
         equal(set(done.stdout.split()), banned, "the addresses of a log with %r in front" % before)
+
+
+# ------------------------------------------- what the server tells clients
+
+@scenario()
+def notes_on_the_wire(t):
+    """Refusals, and how many clients there are, are told in a NOTE, on v2 alone; the newcomer hears it in X-PipeGate."""
+    server = t.server(env={"PIPEGATE_MAX_BODY_BYTES": "10"})
+    peer = t.tunnel(server)
+    old = t.tunnel(server, sub="old", v2=False)
+    for sub in ("demo", "old"):
+        t.conn(server).request("POST", "/%s/" % sub, body=b"x" * 11)
+    note = peer.recv_type("note")["note"]
+    equal(note["refused"], 1, "refused")
+    contains(note["why"], "10 bytes", "why")
+    old.send(harness.PING, b"there?")
+    equal(old.recv_any()[1:], (harness.PONG, b"there?"), "all that the old one hears")
+    second = t.tunnel(server)
+    equal(harness.json.loads(second.answer.get("x-pipegate"))["clients"], 2, "clients, to the newcomer")
+    equal(peer.recv_type("note")["note"], {"clients": 2}, "and to the other")

@@ -821,8 +821,8 @@ test_accept(void)
 	struct http_out o = { out, sizeof out, 0 };
 	static const char told[] = "X-PipeGate: {\"received\":0,"
 	    "\"url\":\"https://a.example:1/b/\",\"host\":\"c.a.example\","
-	    "\"domain\":\"d.example\"}\r\n";
-	struct ws_public public = { "", "", "" };
+	    "\"domain\":\"d.example\",\"clients\":2}\r\n";
+	struct ws_public public = { "", "", "", 1 };
 	struct ws_offer offer;
 	struct view got;
 
@@ -840,6 +840,7 @@ test_accept(void)
 	strcpy(public.url, "https://a.example:1/b/");
 	strcpy(public.host, "c.a.example");
 	strcpy(public.domain, "d.example");
+	public.clients = 2;
 	o.len = 0;
 	ws_accept_put(&o, &offer, &public);
 	out[o.len] = '\0';
