@@ -63,7 +63,7 @@ static const struct kind signal_kind = {
 	.expire = conn_kill,
 };
 
-void
+int
 signal_catch(int sig, void (*fn)(int))
 {
 	struct sigaction sa;
@@ -71,18 +71,25 @@ signal_catch(int sig, void (*fn)(int))
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_handler = fn;
 	sigemptyset(&sa.sa_mask);
-	sigaction(sig, &sa, NULL);
+	return sigaction(sig, &sa, NULL);
+}
+
+static void
+signal_take(int sig, void (*fn)(int))
+{
+	if (signal_catch(sig, fn) == -1)
+		die("sigaction:");
 }
 
 void
 loop_hear_hangup(void)
 {
-	signal_catch(SIGHUP, signal_note);
+	signal_take(SIGHUP, signal_note);
 }
 
 /* Under nohup a hang-up stays ignored. */
 static void
-signal_catch_hangup(void)
+signal_take_hangup(void)
 {
 	struct sigaction was;
 
@@ -116,11 +123,11 @@ loop_init(const struct program *p)
 	    timer_init(&second, second_due) == -1)
 		die("no memory to start");
 	timer_set(&second, now_ms + 1000);
-	signal_catch(SIGPIPE, SIG_IGN);
-	signal_catch(SIGTERM, signal_note);
-	signal_catch(SIGINT, signal_note);
-	signal_catch_hangup();
-	signal_catch(SIGCHLD, signal_note);
+	signal_take(SIGPIPE, SIG_IGN);
+	signal_take(SIGTERM, signal_note);
+	signal_take(SIGINT, signal_note);
+	signal_take_hangup();
+	signal_take(SIGCHLD, signal_note);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -47,7 +47,7 @@ int loop_is_stopping(void);
 void loop_again(void);
 
 /* Signal sig is handled by fn from now on: for a child, whose signals are its
- * own. */
-void signal_catch(int sig, void (*fn)(int));
+ * own.  Returns 0, or -1 with errno. */
+int signal_catch(int sig, void (*fn)(int));
 
 #endif
