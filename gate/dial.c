@@ -20,6 +20,7 @@
 #include "gate/v2.h"
 #include "gate/held.h"
 #include "gate/person.h"
+#include "gate/lasting.h"
 #include "gate/lock.h"
 #include "gate/origin.h"
 #include "gate/v1_request.h"
@@ -203,8 +204,42 @@ dial_gone(struct link *l, int code, const char *why)
 	uplink_redial(u, text);
 }
 
+/* The count called name in note, or 0. */
+static long long
+note_count(const struct json *note, const char *name)
+{
+	struct json value;
+	long long n;
+
+	return json_find(note, name, &value) == 1 &&
+	    json_integer(&value, &n) == 0 && n > 0 ? n : 0;
+}
+
+static void
+dial_note(struct link *l, struct view text)
+{
+	unsigned char space[256];
+	struct view why = { space, 0 };
+	struct json note, value;
+	long long refused, clients;
+	long n;
+
+	(void)l;
+	must(json_parse(&note, text.p, text.n) == 0);	/* v2_take() has seen to it */
+	refused = note_count(&note, "refused");
+	clients = note_count(&note, "clients");
+	if (clients > 1)
+		person_shared(clients);
+	if (refused == 0)
+		return;
+	if (json_find(&note, "why", &value) == 1 &&
+	    (n = json_string(&value, space, sizeof(space))) > 0)
+		why.n = (size_t)n;
+	person_refused(refused, why);
+}
+
 static const struct link_ops dial_ops_v2 = {
-	.message = request_v2, .handled = gather_write,
+	.message = request_v2, .handled = gather_write, .note = dial_note,
 	.left = dial_left, .gone = dial_gone, .freed = dial_freed,
 	.alone_ms = LINK_ALONE_MS,
 };
@@ -582,7 +617,7 @@ uplink_prepare(struct uplink *u)
 void
 uplink_start(struct uplink *u)
 {
-	if (timer_init(&u->redial, redial_due) == -1)
+	if (timer_init(&u->redial, redial_due) == -1 || lasting_start() == -1)
 		die("no memory to start");
 	uplink_prepare(u);
 	person_note("connecting to %s", u->host);
@@ -600,10 +635,9 @@ uplink_tell_first(struct uplink *u)
 	int i, n;
 
 	u->url_is_told = 1;
-	if (jwt_peek(&claims, view_of(u->token)) == -1) {
-		person_note("connected");
+	person_note("connected");
+	if (jwt_peek(&claims, view_of(u->token)) == -1)
 		return;
-	}
 	u->warned_expiry = token_ends_soon(claims.exp) != 0;
 	n = uplink_urls(u, urls, claims.sub);
 	person_connected(urls[0], u->target.url, u->link->wire->version);
@@ -625,6 +659,8 @@ uplink_tell(struct uplink *u)
 		person_note("connected again");
 	else
 		uplink_tell_first(u);
+	if (u->public.clients > 1)
+		person_shared(u->public.clients);
 }
 
 void

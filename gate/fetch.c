@@ -9,6 +9,7 @@
 #include "gate/stream.h"
 #include "gate/to_link.h"
 #include "gate/person.h"
+#include "gate/lasting.h"
 #include "gate/settings.h"
 #include "gate/target.h"
 #include "gate/guise.h"
@@ -278,9 +279,21 @@ client_lost(struct stream *s, int status, const char *why)
 	conn_abort(c);
 }
 
+/* Why the answer was cut, for the person. */
+static const char *
+client_cut(const struct stream *s)
+{
+	return s->reset_status == 0 ? "the link to the server broke" :
+	    s->reset_status == 499 ? "the caller left" :
+	    "the server broke it off";
+}
+
 static void
 client_over(struct stream *s)
 {
+	lasting_leave(s);
+	if (s->to_link.half.state == WS_HALF_RESET && s->fault == NULL)
+		s->fault = client_cut(s);
 	if (s->label[0] != '\0')
 		person_request(s);
 	if (s->http != NULL)
@@ -359,6 +372,7 @@ client_start(struct stream *s, const struct http_head *h, int has_body)
 	struct http_error e = { .status = 0 };
 
 	stream_label(s->label, "%-6s %s", h->method, h->path);
+	lasting_add(s);
 	s->from_link.half.left = has_body ? h->length : -1;
 	s->from_link.framing = request_framing(h, has_body);
 	if (lock_refuses(&e, h))

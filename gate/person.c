@@ -1,3 +1,4 @@
+#include <sys/ioctl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,12 +14,33 @@
 
 #define TOKEN_WARN_S 259200LL		/* three days */
 
-static int colour;
+#define LABEL_USUAL 36			/* columns that a request's name has, where it needs no more */
+#define LABEL_LEAST 16
+
+static int terminal, colour;
 
 void
 person_start(void)
 {
-	colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+	terminal = isatty(STDOUT_FILENO);
+	colour = terminal && getenv("NO_COLOR") == NULL;
+}
+
+/* How wide the terminal is, asked once a second; 0: there is none. */
+static int
+person_columns(void)
+{
+	static long long asked = -1;
+	static int columns = 80;
+#ifdef TIOCGWINSZ
+	struct winsize size;
+
+	if (terminal && asked != now_ms / 1000 &&
+	    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		columns = size.ws_col;
+	asked = now_ms / 1000;
+#endif
+	return terminal ? columns : 0;
 }
 
 static const char *
@@ -93,21 +115,66 @@ status_colour(int status)
 	return paint("\033[32m");
 }
 
+/* Columns that a request's name may have in a line with taken octets besides. */
+static size_t
+label_room(size_t taken)
+{
+	int columns = person_columns();
+
+	return columns == 0 ? LABEL_MAX :
+	    (size_t)clamp(columns - (long long)taken, LABEL_LEAST, LABEL_MAX);
+}
+
+/* "12:34:56  200 ", before the name of a request, and what follows it. */
+#define BEFORE_LABEL 14
+
+static void
+person_line(const struct stream *s, const char *status, const char *rest)
+{
+	size_t room = label_room(BEFORE_LABEL + strlen(rest));
+	int cut = strlen(s->label) > room;
+
+	person_note("%s%s%s %-*.*s%s%s", status_colour(s->status), status, PLAIN,
+	    cut ? 0 : (int)min_size(room, LABEL_USUAL),
+	    (int)(cut ? room - 3 : LABEL_MAX), s->label, cut ? "..." : "", rest);
+}
+
+static void
+passed_add(struct text *t, const struct stream *s)
+{
+	char size[24];
+
+	text_add(t, person_size(size, s->from_link.octets));
+	text_add(t, " in, ");
+	text_add(t, person_size(size, s->to_link.octets));
+	text_add(t, " out");
+}
+
 void
 person_request(const struct stream *s)
 {
-	char in[24], out[24], sizes[160], status[12] = "---";
+	char rest[256], status[12] = "---";
+	struct text t = { rest, sizeof(rest), 0 };
+	int passed = s->fault == NULL || s->to_link.head_passed;
 
 	if (s->status > 0)
 		text_put(status, sizeof(status), "%d", s->status);
+	t.len = text_put(rest, sizeof(rest), " %6lld ms  ",
+	    now_ms - s->start_ms);
+	if (passed)
+		passed_add(&t, s);
+	if (passed && s->fault != NULL)
+		text_add(&t, ": ");
 	if (s->fault != NULL)
-		text_put(sizes, sizeof(sizes), "%s", s->fault);
-	else
-		text_put(sizes, sizeof(sizes), "%s in, %s out",
-		    person_size(in, s->from_link.octets),
-		    person_size(out, s->to_link.octets));
-	person_note("%s%s%s %-36s %6lld ms  %s", status_colour(s->status),
-	    status, PLAIN, s->label, now_ms - s->start_ms, sizes);
+		text_add(&t, s->fault);
+	rest[t.len] = '\0';
+	person_line(s, status, rest);
+}
+
+void
+person_running(const struct stream *s)
+{
+	person_line(s, "...", "  (running)");
 }
 
 void
@@ -124,6 +191,27 @@ person_url(const char *url)
 {
 	if (log_has_level(LEVEL_INFO))
 		person_say("%s%s%s", BOLD, url, PLAIN);
+}
+
+void
+person_shared(long long clients)
+{
+	if (clients == 2)
+		person_note("another client serves this id too, and gets some of "
+		    "its requests: unless that is meant, end it or use another "
+		    "id");
+	else
+		person_note("%lld other clients serve this id too, and get some of "
+		    "its requests", clients - 1);
+}
+
+void
+person_refused(long long n, struct view why)
+{
+	char text[256];
+
+	person_note("the server refused %lld request%s for this id: %s", n,
+	    n == 1 ? "" : "s", text_safe(text, sizeof(text), why));
 }
 
 int

@@ -507,7 +507,8 @@ stream_audit(const struct stream *s)
 	int joined = s->life == STREAM_JOINED;
 
 	must(s->life < STREAM_OVER);
-	must((s->wait.in != NULL) == (s->life == STREAM_WAITING));
+	must(!s->role->answer_comes ||
+	    (s->wait.in != NULL) == (s->life == STREAM_WAITING));
 	must((s->on_link.in != NULL) == joined);
 	must((s->link != NULL) == joined && (s->wire != NULL) == joined);
 	must(!joined || !link_is_dead(s->link));

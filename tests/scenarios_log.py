@@ -199,3 +199,129 @@ def notes_on_the_wire(t):
     second = t.tunnel(server)
     equal(harness.json.loads(second.answer.get("x-pipegate"))["clients"], 2, "clients, to the newcomer")
     equal(peer.recv_type("note")["note"], {"clients": 2}, "and to the other")
+
+
+# ------------------------------------------------------- the client's terminal
+
+def shown(client, pattern):
+    """The lines of the terminal that match, without the time before them."""
+    return [x[10:] for x in client.out().splitlines() if re.search(pattern, x)]
+
+
+@scenario(quick=True)
+def connected(t):
+    """The client says that it is connected once the link stands."""
+    origin, server, client = t.trio()
+    t.get(server, "/demo/")
+    t.wait(lambda: shown(client, " 200 GET "), "the request")
+    equal(len(shown(client, r"\d  connected$")), 1, "times that it said so")
+    nobody = t.client("ws://127.0.0.1:%d/" % harness.free_port(), origin, ready=False)
+    nobody.wait_out("again in")
+    equal(shown(nobody, r"\d  connected$"), [], "words of a client without a server")
+
+
+@scenario(quick=True)
+def several_clients(t):
+    """A client hears how many serve its id: when it joins, and when another does.  Alone it hears nothing."""
+    origin, server, first = t.trio()
+    second = t.client(server, origin)
+    second.wait_out("another client serves this id too")
+    first.wait_out("another client serves this id too")
+    third = t.client(server, origin)
+    for client in (first, second, third):
+        client.wait_out("2 other clients serve this id too")
+    other = t.client(server, origin, sub="other")
+    t.get(server, "/other/")
+    t.wait(lambda: shown(other, " 200 GET "), "the request")
+    equal(shown(other, "serve"), [], "words about others to the only client")
+
+
+@scenario(quick=True)
+def what_lasts(t):
+    """A request that is at work for a second is shown then, once, and again when it has ended; one that ends sooner is
+    shown once."""
+    origin, server, client = t.trio()
+    t.get(server, "/demo/soon")
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/events?secret"))
+    conn.head()
+    t.wait(lambda: shown(client, "running"), "a word of it")
+    equal(shown(client, "running"), ["... %-36s  (running)" % "GET    /events"], "the line")
+    t.get(server, "/demo/after")
+    origin.gate("one").set()
+    origin.gate("two").set()
+    conn.until(b"two")
+    t.wait(lambda: len(shown(client, "/events")) == 2, "its end")
+    check(re.fullmatch(r"200 GET    /events +\d+ ms  0 B in, 22 B out", shown(client, "/events")[1]), client.out())
+    equal([len(shown(client, x)) for x in ("/soon", "/after", "running")], [1, 1, 1], "lines of each")
+
+
+@scenario()
+def who_left(t):
+    """A request whose caller has left says so, with what was passed on before."""
+    origin, server, client = t.trio()
+    conn = t.conn(server).send(harness.request_octets("GET", "/demo/events"))
+    conn.head()
+    origin.gate("one").set()
+    conn.until(b"one")
+    conn.close()
+    t.wait(lambda: shown(client, " 200 GET"), "its end")
+    contains(shown(client, " 200 GET")[0], "B out: the caller left", "the line")
+
+
+@scenario(quick=True)
+def refusals_are_told(t):
+    """What the server refuses for an id before it gets to a client is summed, and told to one of them; others hear
+    nothing."""
+    origin, server = t.origin(), t.server(env={"PIPEGATE_MAX_BODY_BYTES": "10"})
+    clients = [t.client(server, origin), t.client(server, origin)]
+    other = t.client(server, origin, sub="other")
+    for _ in range(5):
+        equal(t.conn(server).request("POST", "/demo/x", body=b"x" * 11).status, 413, "status")
+    pattern = r"the server refused (\d+) requests? for this id: the body exceeds 10 bytes"
+    t.wait(lambda: sum(int(re.search(pattern, x)[1]) for c in clients for x in shown(c, pattern)) == 5, "five in all")
+    equal(shown(other, "refused"), [], "words to the client of another id")
+    check(sum(len(shown(c, pattern)) for c in clients) <= 3, "they are not summed")
+
+
+@scenario()
+def as_wide_as_the_terminal(t):
+    """On a terminal a line is as wide as that at most, also once it has become another; elsewhere a path stays whole."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+    import threading
+    origin, server = t.origin(), t.server()
+    master, slave = pty.openpty()
+    t.defer(lambda: os.close(master))
+    read = []
+
+    def widen(columns):
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def listen():
+        try:
+            while True:
+                read.append(os.read(master, 65536))
+        except OSError:
+            pass
+    threading.Thread(target=listen, daemon=True).start()
+    widen(60)
+    client = t.spawn(["/bin/sh", "-c", 'exec "$@" >"$0"', os.ttyname(slave), harness.BINARY, "client", origin.url, server.url],
+                     dict(PIPEGATE_TOKEN=harness.token("demo"), NO_COLOR="1"), "client")
+    t.wait(lambda: b"/demo/" in b"".join(read), "the client")
+    plain = t.client(server, origin, sub="plain")
+
+    def width(target):
+        """Of the line about it."""
+        t.get(server, "/demo/" + target)
+        t.wait(lambda: re.search(("/" + target[:4] + ".* out\r").encode(), b"".join(read)), "the line about " + target)
+        return len(re.search(r"[^\n]*/%s[^\n]* out" % target[:4], b"".join(read).decode())[0])
+    equal(width("long" + "x" * 150), 60, "columns")
+    widen(100)
+    t.wait(lambda: width("wide%d" % len(read) + "x" * 150) and
+           100 in [len(x.rstrip("\r")) for x in b"".join(read).decode().split("\n")], "a line of 100 columns")
+    t.get(server, "/plain/" + "x" * 150)
+    plain.wait_out("GET    /" + "x" * 150 + " ")
+    os.close(slave)
+    client.terminate()
