@@ -48,7 +48,7 @@ ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
 	gate/stream.c gate/to_link.c gate/from_link.c gate/v2.c gate/held.c \
 	gate/journal.c gate/reply.c gate/pin.c gate/tunnel.c gate/notice.c \
 	gate/admin.c gate/stray.c gate/answer.c gate/v1_answer.c gate/join.c gate/person.c gate/lasting.c \
-	gate/helper.c gate/carrier.c gate/target.c gate/guise.c gate/lock.c gate/rewrite.c \
+	gate/helper.c gate/carrier.c gate/listens.c gate/target.c gate/guise.c gate/lock.c gate/rewrite.c \
 	gate/origin.c gate/fetch.c gate/v1_request.c gate/v2_request.c gate/yield.c \
 	gate/caller.c gate/arrival.c gate/uplink.c gate/dial.c gate/server.c \
 	gate/client.c gate/welcome.c
@@ -60,7 +60,7 @@ HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
 	gate/stream.h gate/to_link.h gate/from_link.h gate/v2.h gate/held.h \
 	gate/journal.h gate/reply.h gate/pin.h gate/tunnel.h gate/notice.h \
 	gate/admin.h gate/stray.h gate/answer.h gate/v1_answer.h gate/join.h gate/person.h gate/lasting.h \
-	gate/helper.h gate/carrier.h gate/target.h gate/guise.h gate/lock.h gate/rewrite.h \
+	gate/helper.h gate/carrier.h gate/listens.h gate/target.h gate/guise.h gate/lock.h gate/rewrite.h \
 	gate/origin.h gate/fetch.h gate/v1_request.h gate/v2_request.h gate/yield.h \
 	gate/caller.h gate/arrival.h gate/uplink.h gate/dial.h gate/server.h \
 	gate/client.h gate/welcome.h

@@ -65,6 +65,15 @@ addr_read(struct addr *a, const char *text, size_t len)
 }
 
 int
+addr_is_loopback(const struct addr *a)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+
+	return a->family == 4 ? a->ip[0] == 127 :
+	    a->family == 6 && memcmp(a->ip, one, sizeof(one)) == 0;
+}
+
+int
 host_is_numeric(const char *host)
 {
 	struct in6_addr any;

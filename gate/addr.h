@@ -27,6 +27,9 @@ const char *addr_text(const struct addr *a, char out[INET6_ADDRSTRLEN]);
  * it.  Returns 0; or -1 where it is none, and a may be spoilt. */
 int addr_read(struct addr *a, const char *text, size_t len);
 
+/* Whether a is this machine's own, 127.0.0.0/8 or ::1. */
+int addr_is_loopback(const struct addr *a);
+
 /* Whether host is an IPv4 or IPv6 address (without brackets). */
 int host_is_numeric(const char *host);
 

@@ -580,6 +580,9 @@ target_first_looked_up(void *of, const char *error)
 
 	if (error != NULL)
 		person_note("cannot look up %s: %s", u->target.at.host, error);
+	else if (target_is_deserted(&u->target))
+		person_note("nothing listens at %s yet: callers get 504 until "
+		    "something does", u->target.url);
 	uplink_dial(u);
 }
 

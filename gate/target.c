@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pipegate.h"
 #include "gate/say.h"
@@ -11,6 +12,7 @@
 #include "gate/url.h"
 #include "gate/settings.h"
 #include "gate/person.h"
+#include "gate/listens.h"
 #include "gate/target.h"
 
 #define CONNECT_MS 5000		/* for all addresses together */
@@ -168,6 +170,26 @@ target_look_up(struct target *t, void (*done)(void *of, const char *error),
 	endpoint_lookup(&t->at, 0);
 	done(of, NULL);
 	return 0;
+}
+
+/* Whether t is on this machine, as its name has it. */
+static int
+target_is_here(const struct target *t)
+{
+	struct addr a;
+
+	return host_is_loopback_name(t->at.host) ||
+	    (addr_read(&a, t->at.host, strlen(t->at.host)) == 0 &&
+	    addr_is_loopback(&a));
+}
+
+int
+target_is_deserted(const struct target *t)
+{
+	if (t->way == TARGET_UNIX)
+		return access(unix_path(t->url), F_OK) == -1 && errno == ENOENT;
+	return target_is_here(t) &&
+	    port_is_deserted((unsigned int)strtoul(t->at.port, NULL, 10));
 }
 
 /* The index of the address to try as number n: the good one first, then the

@@ -70,6 +70,10 @@ int target_take_own(const struct target *t, struct view *url);
 int target_look_up(struct target *t, void (*done)(void *of, const char *error),
     void *of);
 
+/* Whether nothing listens where t is, as far as that is known without a connection:
+ * of a port of this machine, or a socket in the file system. */
+int target_is_deserted(const struct target *t);
+
 /* What became of a, which has come to nothing; has the name looked up anew, since it
  * may have moved. */
 struct unreached target_failed(struct target *t, const struct attempt *a);

@@ -221,6 +221,46 @@ def connected(t):
 
 
 @scenario(quick=True)
+def nothing_listens(t):
+    """The client says at its start when nothing listens at its target, and serves it all the same once something does;
+    with --quiet it says nothing."""
+    server = t.server()
+    path, port = os.path.join(t.folder, "sock"), harness.free_port()
+    words = "nothing listens at %s yet: callers get 504 until something does\n"
+    targets = ["http://127.0.0.1:%d/base" % port, "http://localhost:%d" % port, "http://[::1]:%d" % port,
+               "https://app.localhost:%d" % port, "unix:" + path]
+    for n, target in enumerate(targets):
+        client = t.client(server, target, sub="id%d" % n)
+        client.wait_out(words % target)
+    listener = harness.socket.socket(harness.socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(8)
+    t.defer(harness.Origin(listener).stop)
+    equal(t.get(server, "/id4/").status, 200, "status once it listens")
+    quiet = t.client(server, targets[0], sub="quiet", args=("--quiet",), ready=False)
+    server.wait_err("client-connected id=quiet ")
+    equal(quiet.out(), "", "words of a quiet client")
+    nobody = t.client("ws://127.0.0.1:%d/" % harness.free_port(), targets[0], ready=False)
+    nobody.wait_out(words % targets[0])
+
+
+@scenario(quick=True)
+def something_listens(t):
+    """Of a service that listens it says nothing, on whichever address, nor of one elsewhere; and it asks neither."""
+    server = t.server()
+    for n, (family, host) in enumerate(((harness.socket.AF_INET, "127.0.0.1"), (harness.socket.AF_INET, "0.0.0.0"),
+                                        (harness.socket.AF_INET6, "::1"))):
+        origin = harness.Origin(harness.socket.create_server((host, 0), family=family))
+        t.defer(origin.stop)
+        client = t.client(server, "http://%s:%d" % ("[::1]" if n == 2 else "127.0.0.1", origin.port), sub="id%d" % n)
+        server.settle()
+        equal((shown(client, "listens"), origin.accepted), ([], 0), "words, and connections")
+        equal((t.get(server, "/id%d/" % n).status, origin.accepted), (200, 1), "status, and connections")
+    elsewhere = t.client(server, "http://192.0.2.7:%d" % harness.free_port(), sub="elsewhere")
+    equal(shown(elsewhere, "listens"), [], "words of what is elsewhere")
+
+
+@scenario(quick=True)
 def several_clients(t):
     """A client hears how many serve its id: when it joins, and when another does.  Alone it hears nothing."""
     origin, server, first = t.trio()
