@@ -66,6 +66,8 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 	if (s == NULL)
 		return NULL;
 	s->tunnel = t;
+	if (caller_is_back(w))
+		s->start_ms = w->back_ms;
 	answer_attach(s, w);
 	s->upgrade = request_upgrades(h) != 0;
 	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;

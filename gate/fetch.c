@@ -4,6 +4,7 @@
 
 #include "pipegate.h"
 #include "gate/say.h"
+#include "gate/clock.h"
 #include "gate/conn.h"
 #include "gate/link.h"
 #include "gate/stream.h"
@@ -288,13 +289,30 @@ client_cut(const struct stream *s)
 	    "the server broke it off";
 }
 
+/* Whether the person is to hear of the end of s.  What did not reach the service the
+ * server gives out again, many times a second: one of these will do. */
+static int
+client_is_told(const struct stream *s)
+{
+	static long long told_ms;
+
+	if (s->label[0] == '\0')
+		return 0;
+	if (!s->wire->flows || (s->reset_flags & WS_UNREACHED) == 0)
+		return 1;
+	if (told_ms != 0 && now_ms - told_ms < 1000)
+		return 0;
+	told_ms = now_ms;
+	return 1;
+}
+
 static void
 client_over(struct stream *s)
 {
 	lasting_leave(s);
 	if (s->to_link.half.state == WS_HALF_RESET && s->fault == NULL)
 		s->fault = client_cut(s);
-	if (s->label[0] != '\0')
+	if (client_is_told(s))
 		person_request(s);
 	if (s->http != NULL)
 		origin_over(s);

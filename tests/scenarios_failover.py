@@ -1,5 +1,6 @@
 """Services that are not there, and clients that fall silent: a request goes elsewhere, or waits a little."""
 import os
+import re
 import signal
 import socket
 import sys
@@ -236,6 +237,8 @@ def it_is_asked_now_and_again(t):
     gives_back(peer)
     conn.abort()
     server.wait_err("by=caller")
+    ms = re.search(r"status=499 .* ms=(\d+)", server.err())
+    check(int(ms.group(1)) >= 500, "the log has the time of the last try alone: " + ms.group(0))
     clock.go(1)
     equal([m for m in peer.said() if m["type"] == "request"], [], "requests after that")
 

@@ -260,6 +260,17 @@ def something_listens(t):
     equal(shown(elsewhere, "listens"), [], "words of what is elsewhere")
 
 
+@scenario()
+def tries_that_fail(t):
+    """Of a service that is not there the client says so once a second, and not for each try."""
+    server = t.server(env={"PIPEGATE_SERVICE_WAIT": "2"})
+    client = t.client(server, "http://127.0.0.1:%d" % harness.free_port())
+    asked = [harness.ask(t, server) for _ in range(10)]
+    equal([conn.answer().status for conn in asked], [504] * 10, "statuses")
+    words = shown(client, " 504 GET .*connection refused")
+    harness.check(1 <= len(words) <= 6, "%d lines" % len(words))
+
+
 @scenario(quick=True)
 def several_clients(t):
     """A client hears how many serve its id: when it joins, and when another does.  Alone it hears nothing."""
