@@ -618,7 +618,7 @@ stream_tie(struct stream *s, int *far)
 static void
 test_unread(void)
 {
-	unsigned char sink[100];
+	static unsigned char sink[4096];
 	struct conn *c;
 	size_t n, i;
 	int far;
@@ -640,7 +640,7 @@ test_unread(void)
 	stream_forget(stream[0]);
 	CHECK(c->copy == NULL && !stream_unread(stream[0]), "forgotten");
 	stream_keep(stream[0]);
-	for (i = 0; i < 128 << 10; i += n) {
+	for (i = 0; i < CONN_COPY_MAX; i += n) {
 		CHECK(write(far, sink, sizeof(sink)) > 0, "write");
 		conn_read(c, sink, sizeof(sink), &n);
 	}
