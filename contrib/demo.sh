@@ -68,7 +68,7 @@ listener server server --host 127.0.0.1 --port 0
 public=$url
 host=http://demo.localhost:${url##*:}
 
-PIPEGATE_TOKEN=$("$bin" token -c demo | sed -n 's/^JWT Bearer: *//p')
+PIPEGATE_TOKEN=$("$bin" token -c demo 2>"$dir/token.log" | sed -n 's/^JWT Bearer: *//p')
 [ -n "$PIPEGATE_TOKEN" ] || fail "no token"
 export PIPEGATE_TOKEN
 

@@ -577,6 +577,7 @@ def demo(t):
     contains(get_as(t, host, port, "/").body, b"GET /\n", "the request on the page")
     pids = shell.children()
     check(len(pids) >= 3, "children: %s" % pids)
+    equal(shell.err(), "", "what else it says")
     os.killpg(shell.pid, signal.SIGINT)
     shell.wait_exit()
     t.wait(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "the end of all of them")
