@@ -187,20 +187,21 @@ static const char usage_server[] =
 "  -q, --quiet    log errors only\n"
 "  -v, --verbose  log more\n"
 "\n"
-"The first line on stdout says where it listens.  The log goes to stderr.\n"
+"The first line on stdout says where it listens.  The log goes to stderr.  SIGHUP\n"
+"has it read the file of PIPEGATE_REVOKED anew.\n"
 "\n"
 "environment (default):\n"
 "  PIPEGATE_JWT_SECRET         signs and checks the tokens; required\n"
 "  PIPEGATE_JWT_SECRET_PREVIOUS none: checks them too, while the other is new\n"
-"  PIPEGATE_REVOKED            none: file with revoked tokens, a jti or id a line\n"
+"  PIPEGATE_REVOKED            none: file of revoked tokens, a jti or id a line\n"
 "  PIPEGATE_JWT_ALGORITHMS     [\"HS256\"], the only one\n"
 "  PIPEGATE_JWT_ISSUER         pipegate\n"
 "  PIPEGATE_JWT_AUDIENCE       pipegate\n"
 "  PIPEGATE_MAX_BODY_BYTES     10485760: largest request body; 0 = no limit\n"
 "  PIPEGATE_MAX_QUEUE_DEPTH    100: requests that wait for one id\n"
-"  PIPEGATE_MAX_RATE           0: requests a second for one id; 0 = no limit\n"
+"  PIPEGATE_MAX_RATE           0: requests a second for each id; 0 = no limit\n"
 "  PIPEGATE_OFFLINE_WAIT       60: seconds that they wait for a client to return\n"
-"  PIPEGATE_SERVICE_WAIT       3: seconds that requests wait for a service to be back\n"
+"  PIPEGATE_SERVICE_WAIT       3: seconds that they wait for a service to be back\n"
 "  PIPEGATE_RESPONSE_TIMEOUT   300: seconds until an answer must begin\n"
 "  PIPEGATE_MAX_MEMORY         67108864: bytes for all buffers\n"
 "  PIPEGATE_MAX_CONNECTIONS    16384, or what the limit of open files allows\n"
@@ -247,7 +248,7 @@ static const char usage_client[] =
 "\n"
 "environment:\n"
 "  PIPEGATE_TOKEN      the token, so that SERVER_URL needs no ?token=\n"
-"  PIPEGATE_AUTH       as --auth, which other users of the machine may see\n"
+"  PIPEGATE_AUTH       as --auth, but other users of the machine do not see it\n"
 "  PIPEGATE_CONNECT    as --connect\n"
 "  PIPEGATE_MAX_MEMORY 67108864: bytes for all buffers\n"
 "  SSL_CERT_FILE       a CA certificate that openssl is to trust, for wss:// and\n"
@@ -461,8 +462,7 @@ client_lock(const struct command *cmd)
 	    lock_auth_fault(opt->auth);
 
 	if (bad != NULL)
-		usage_error(cmd, "--auth or PIPEGATE_AUTH cannot be used: %s",
-		    bad);
+		usage_error(cmd, "--auth (or PIPEGATE_AUTH): %s", bad);
 	if (allow_read() == -1)
 		usage_error(cmd, "--allow is \"%.200s\": it must be addresses or "
 		    "networks with commas between them, such as "
@@ -512,7 +512,7 @@ command_token(const struct command *cmd, char **arg)
 	if (ttl_s == -1)
 		usage_error(cmd, "--ttl is \"%.100s\": it must be a whole number "
 		    "of s, m, h or d (days where none of these is said), such as "
-		    "2h, up to %d days", opt->ttl, TTL_DAYS_MAX);
+		    "2h, from 1s to %dd", opt->ttl, TTL_DAYS_MAX);
 	if (opt->bare && opt->nown > 0)
 		usage_error(cmd, "--bare and --domain cannot be given together: a "
 		    "token of sub and exp alone has no domains");
