@@ -403,7 +403,7 @@ conn_copy(struct conn *c, const struct iovec *iov, int k, size_t n)
 	unsigned char *to = NULL;
 	size_t piece;
 
-	if (budget_has_spare())
+	if (budget_spares(c->copy->len + n))
 		to = buf_space(c->copy, n, CONN_COPY_MAX);
 	if (to == NULL) {
 		buf_free(c->copy);

@@ -9,6 +9,7 @@
 #include "gate/mem.h"
 
 #define TRIM_FROM (256 << 10)	/* octets given back that make glibc's heap worth a trim */
+#define SPARE_PART 256		/* of what is free, one such part is little */
 #define POOL_SHARE 32		/* a free list keeps at most one such part of the budget */
 
 enum pool_class {
@@ -73,6 +74,12 @@ int
 budget_has_spare(void)
 {
 	return budget_free() >= budget.max / 2;
+}
+
+int
+budget_spares(size_t n)
+{
+	return budget_has_spare() || n <= budget_free() / SPARE_PART;
 }
 
 void

@@ -33,6 +33,9 @@ size_t budget_free(void);
 /* Whether there is enough for what could be done without. */
 int budget_has_spare(void);
 
+/* The same of n octets alone, which may be little beside what is free. */
+int budget_spares(size_t n);
+
 /* Takes n octets of the budget, which count in *sum too; sum NULL: nowhere
  * else.  Returns 0, or -1 where it has no n octets left. */
 int budget_charge(size_t n, size_t *sum);

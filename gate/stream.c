@@ -335,7 +335,7 @@ stream_keep(struct stream *s)
 	struct view in = buf_view(&s->http->rx);
 	unsigned char *to;
 
-	if (!budget_has_spare())
+	if (!budget_spares(in.n))
 		return;
 	s->kept.sum = s->http->rx.sum;
 	to = buf_space(&s->kept, in.n, CONN_COPY_MAX);

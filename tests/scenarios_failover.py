@@ -142,6 +142,21 @@ def no_more_than_is_kept(t):
 
 
 @scenario()
+def what_others_hold_takes_it_from_nobody(t):
+    """Where the requests of one id hold more than half of the memory, what another gives back goes elsewhere all the
+    same, as long as it is small."""
+    server = t.server(env={"PIPEGATE_MAX_MEMORY": "1048576"})
+    crowd = t.tunnel(server, sub="crowd")
+    for n in range(36):         # each promises 16 KiB of its answer
+        ask(t, server, "/crowd/%d" % n)
+        crowd.recv_request()
+    other, broken = t.tunnel(server), t.tunnel(server)
+    conn = ask(t, server, method="POST", body=b"hello")
+    gives_back(broken)
+    answers(other, conn)
+
+
+@scenario()
 def what_came_back_keeps_its_place(t):
     """A request that was given back waits for the other client though none may wait, and counts once for
     PIPEGATE_MAX_RATE."""
