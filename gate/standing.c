@@ -23,7 +23,7 @@ has_room(const struct link *l)
 static int
 is_shunned(const struct link *l)
 {
-	return now_ms < l->standing.shunned_ms;
+	return now_ms < l->standing.shun_until_ms;
 }
 
 int
@@ -56,17 +56,17 @@ standing_unreached(struct link *l, long long asked_ms)
 
 	if (st->shun_ms == 0)
 		st->shun_ms = SHUN_FIRST_MS;
-	else if (asked_ms >= st->shunned_ms)
+	else if (asked_ms >= st->shun_until_ms)
 		st->shun_ms = min_time(2 * st->shun_ms, SHUN_MAX_MS);
 	st->unreached_ms = now_ms;
-	st->shunned_ms = now_ms + st->shun_ms;
+	st->shun_until_ms = now_ms + st->shun_ms;
 }
 
 void
 standing_reached(struct link *l)
 {
 	l->standing.unreached_ms = l->standing.shun_ms =
-	    l->standing.shunned_ms = 0;
+	    l->standing.shun_until_ms = 0;
 }
 
 long long

@@ -11,7 +11,7 @@ struct link;
 struct standing {
 	long long unreached_ms;	/* when the service was last not to be reached; 0: it was since */
 	long long shun_ms;	/* for how long others are asked in its place after that */
-	long long shunned_ms;	/* until when they are */
+	long long shun_until_ms;	/* until when they are */
 	long long asked_ms;	/* when a request first went to it after it was last heard */
 	long long hailed_ms;	/* when it was last pinged for its silence */
 };
