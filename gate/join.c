@@ -29,6 +29,16 @@
 static const char no_memory[] = "the server is short of memory";
 static const char token_revoked[] = "token has been revoked";
 
+/* A token's jti, for the log: good until the next call. */
+static const char *
+jti_text(const char *jti)
+{
+	static char text[4 * JWT_ID_MAX + 5];
+
+	return jti[0] == '\0' ? "-" :
+	    text_word(text, sizeof(text), view_of(jti));
+}
+
 /* --- the link's ops */
 
 static void
@@ -152,24 +162,31 @@ static const struct link_ops join_ops_v1 = {
 
 /* --- the handshake */
 
+/* Whoever dials in. */
+struct newcomer {
+	struct ws_offer offer;
+	char from[FROM_MAX];		/* its address, for the log */
+	struct jwt_claims claims;	/* of its token; sub empty: that is not good */
+};
+
 /* Completes the handshake, and closes at once: a close frame carries the reason
  * to where a person reads it. */
 static void
-join_refuse(struct caller *w, const struct ws_offer *offer, const char *from,
-    int code, const char *why)
+join_refuse(struct caller *w, const struct newcomer *n, int code,
+    const char *why)
 {
 	static const struct ws_public none;
 	unsigned char space[1024], body[WS_CONTROL_MAX];
 	struct http_out o = { space, sizeof(space), 0 };
 	unsigned char head[WS_FRAME_HEAD_MAX];
-	size_t n = ws_close_put(body, code, why);
+	size_t size = ws_close_put(body, code, why);
 
-	ws_accept_put(&o, offer, &none);
+	ws_accept_put(&o, &n->offer, &none);
 	conn_put(w->c, space, min_size(o.len, o.cap));
-	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, n, NULL));
-	conn_put(w->c, body, n);
+	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, size, NULL));
+	conn_put(w->c, body, size);
 	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
-	    code, from, why);
+	    code, n->from, why);
 	caller_part(w);
 }
 
@@ -193,17 +210,16 @@ join_replace(struct tunnel *t, const struct ws_hello *hello)
 
 /* Keeps what the handshake settled.  Returns 0, or -1: no memory. */
 static int
-join_settle(struct link *l, const struct ws_offer *offer,
-    const struct jwt_claims *claims)
+join_settle(struct link *l, const struct newcomer *n)
 {
-	const struct ws_hello *h = &offer->hello;
+	const struct ws_hello *h = &n->offer.hello;
 
-	l->expires = claims->exp;
-	l->jti = strdup(claims->jti);
+	l->expires = n->claims.exp;
+	l->jti = strdup(n->claims.jti);
 	if (l->jti == NULL)
 		return -1;
-	l->python = offer->python != 0;
-	if (!offer->v2) {
+	l->python = n->offer.python != 0;
+	if (!n->offer.v2) {
 		l->max_streams = V1_STREAMS;
 		return held_link_begin(l);
 	}
@@ -217,8 +233,7 @@ join_settle(struct link *l, const struct ws_offer *offer,
 
 /* Puts the 101 on l.  Returns 0, or -1: no memory. */
 static int
-join_accept(struct link *l, const struct ws_offer *offer,
-    const struct jwt_claims *claims)
+join_accept(struct link *l, const struct newcomer *n)
 {
 	const struct tunnel *t = l->of;
 	struct http_out o = { NULL, 1024 + sizeof(struct ws_public), 0 };
@@ -228,9 +243,9 @@ join_accept(struct link *l, const struct ws_offer *offer,
 	if (o.p == NULL)
 		return -1;
 	route_public(&public, t->id,
-	    claims->ndomains > 0 ? claims->domain[0] : NULL);
+	    n->claims.ndomains > 0 ? n->claims.domain[0] : NULL);
 	public.clients = tunnel_clients(t);
-	ws_accept_put(&o, offer, &public);
+	ws_accept_put(&o, &n->offer, &public);
 	l->tx.len = min_size(o.len, o.cap);
 	link_later(l);
 	return 0;
@@ -240,45 +255,42 @@ join_accept(struct link *l, const struct ws_offer *offer,
  * has ended. */
 static int
 join_link(struct link *l, struct caller *w, struct tunnel *t,
-    const struct ws_offer *offer, const struct jwt_claims *claims)
+    const struct newcomer *n)
 {
 	struct conn *c = w->c;
+	int v2 = n->offer.v2;
 
 	caller_free(w);
-	link_begin_on(l, c, offer->v2 ? &join_ops_v2 : &join_ops_v1,
-	    offer->v2 ? &wire_v2 : &wire_v1, t, &t->account, 0);
+	link_begin_on(l, c, v2 ? &join_ops_v2 : &join_ops_v1,
+	    v2 ? &wire_v2 : &wire_v1, t, &t->account, 0);
 	conn_state(c, CONN_OPEN);
 	account_take(l->account, SHARE_CONNS);
 	tunnel_add_link(t, l);
-	if (join_settle(l, offer, claims) == 0 && join_accept(l, offer, claims) == 0)
+	if (join_settle(l, n) == 0 && join_accept(l, n) == 0)
 		return 0;
 	link_lost(l, "out of memory");
 	return -1;
 }
 
 static void
-join(struct caller *w, struct tunnel *t, const struct ws_offer *offer,
-    const char *from, const struct jwt_claims *claims)
+join(struct caller *w, struct tunnel *t, const struct newcomer *n)
 {
-	char peer[FROM_MAX], jti[4 * JWT_ID_MAX + 5];
 	struct link *l = link_alloc();
 
 	if (l == NULL || domains_take(&l->own, t->id,
-	    account_octets(&t->account), claims) == -1) {
+	    account_octets(&t->account), &n->claims) == -1) {
 		free(l);
-		join_refuse(w, offer, from, 1013, no_memory);
+		join_refuse(w, n, 1013, no_memory);
 		return;
 	}
-	text_put(peer, sizeof(peer), "%s", from);	/* it may be w's */
-	if (join_link(l, w, t, offer, claims) == -1)
+	if (join_link(l, w, t, n) == -1)
 		return;
-	t->as_is = offer->hello.as_is;
-	memcpy(t->locked, offer->hello.locked, sizeof(t->locked));
+	t->as_is = n->offer.hello.as_is;
+	memcpy(t->locked, n->offer.hello.locked, sizeof(t->locked));
 	tunnel_served(t);
 	log_event(LEVEL_INFO, "event=client-connected id=%s peer=%s wire=v%d "
-	    "clients=%d jti=%s", t->id, peer, l->wire->version, t->nlinks,
-	    claims->jti[0] != '\0' ?
-	    text_word(jti, sizeof(jti), view_of(claims->jti)) : "-");
+	    "clients=%d jti=%s", t->id, n->from, l->wire->version, t->nlinks,
+	    jti_text(l->jti));
 	notice_joined(t, l);
 	tunnel_dispatch(t);
 	link_input(l);
@@ -334,36 +346,36 @@ join_is_locked_out(const struct tunnel *t, const struct ws_hello *hello)
 }
 
 static void
-join_verified(struct caller *w, const struct ws_offer *offer,
-    const char *from, const struct jwt_claims *claims)
+join_verified(struct caller *w, const struct newcomer *n)
 {
-	const char *fault = join_domains_fault(claims);
+	const char *fault = join_domains_fault(&n->claims);
 	struct tunnel *t = fault != NULL ? NULL :
-	    tunnel_make(view_of(claims->sub));
+	    tunnel_make(view_of(n->claims.sub));
 
 	if (fault != NULL) {
-		join_refuse(w, offer, from, 1008, fault);
+		join_refuse(w, n, 1008, fault);
 		return;
 	}
 	if (t == NULL) {
-		join_refuse(w, offer, from, 1013, no_memory);
+		join_refuse(w, n, 1013, no_memory);
 		return;
 	}
-	if (join_is_locked_out(t, &offer->hello)) {
-		join_refuse(w, offer, from, 1008, "another client of this id has "
-		    "another lock (--auth, --allow): give both the same, or "
-		    "end it first");
+	if (join_is_locked_out(t, &n->offer.hello)) {
+		join_refuse(w, n, 1008, "another client of this id has another "
+		    "lock (--auth, --allow): give both the same, or end it "
+		    "first");
 		return;
 	}
-	join_replace(t, &offer->hello);
+	join_replace(t, &n->offer.hello);
 	if (!tunnel_takes_link(t)) {
-		join_refuse(w, offer, from, 1013, "too many clients for this id");
+		join_refuse(w, n, 1013, "too many clients for this id");
 		return;
 	}
-	join(w, t, offer, from, claims);
+	join(w, t, n);
 }
 
-/* Why nobody may come there with that token, or NULL; c then has what it says. */
+/* Why nobody may come there with that token, or NULL.  c has what it says, if it is
+ * good. */
 static const char *
 join_token_fault(struct jwt_claims *c, struct view token,
     const struct route *to)
@@ -371,8 +383,10 @@ join_token_fault(struct jwt_claims *c, struct view token,
 	const char *why = token.n == 0 ? "token is missing" :
 	    jwt_verify(c, token, &opt->key, clock_wall());
 
-	if (why != NULL)
+	if (why != NULL) {
+		c->sub[0] = c->jti[0] = '\0';
 		return why;
+	}
 	if (revoked_has(c->sub, c->jti))
 		return token_revoked;
 	if (to->leads == HTTP_ROUTE_REDIRECT && !http_equal(to->id, c->sub))
@@ -384,19 +398,19 @@ void
 caller_upgrade(struct caller *w, const struct asked *q,
     const struct route *to)
 {
-	const char *from = caller_from(w, q->h);
-	struct ws_offer offer;
-	struct jwt_claims claims;
-	int r = ws_offer_read(&offer, q->h);
-	const char *why = r < 0 ? NULL : join_token_fault(&claims, offer.token, to);
+	struct newcomer n;
+	int r = ws_offer_read(&n.offer, q->h);
+	const char *why = r < 0 ? NULL :
+	    join_token_fault(&n.claims, n.offer.token, to);
 
+	text_put(n.from, sizeof(n.from), "%s", caller_from(w, q->h));
 	caller_eat(w, q->h);
 	if (r < 0)
 		caller_no_handshake(w, q, -r);
 	else if (why != NULL)
-		join_refuse(w, &offer, from, 1008, why);
+		join_refuse(w, &n, 1008, why);
 	else
-		join_verified(w, &offer, from, &claims);
+		join_verified(w, &n);
 }
 
 void
