@@ -64,8 +64,8 @@ join_gone(struct link *l, int code, const char *why)
 	tunnel_drop_link(t, l);
 	t->closing++;
 	log_event(LEVEL_INFO, "event=client-gone id=%s code=%d why=\"%s\" "
-	    "requests=%lld clients=%d", t->id, code, why, l->streams.n,
-	    t->nlinks);
+	    "requests=%lld clients=%d jti=%s", t->id, code, why,
+	    l->streams.n, t->nlinks, l->jti != NULL ? jti_text(l->jti) : "-");
 	streams_orphan(l, loop_is_stopping() ? reply_stopping :
 	    "the tunnel client went away");
 	if (!loop_is_stopping())
@@ -185,8 +185,10 @@ join_refuse(struct caller *w, const struct newcomer *n, int code,
 	conn_put(w->c, space, min_size(o.len, o.cap));
 	conn_put(w->c, head, ws_frame_put(head, WS_CLOSE, 1, size, NULL));
 	conn_put(w->c, body, size);
-	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s why=\"%s\"",
-	    code, n->from, why);
+	log_event(LEVEL_INFO, "event=client-refused code=%d peer=%s id=%s "
+	    "why=\"%s\" jti=%s", code, n->from,
+	    n->claims.sub[0] != '\0' ? n->claims.sub : "\"\"", why,
+	    jti_text(n->claims.jti));
 	caller_part(w);
 }
 

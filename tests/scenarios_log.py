@@ -109,9 +109,12 @@ def turned_away(t):
           ("401", "192.0.2.1", "demo", "GET /demo/x", None, None), "the line of who has no password")
     equal(t.get(server, "/shut/").status, 403, "status of who may not ask")
     t.wait(lambda: ("403", "shut") in [chosen(x, "status", "id") for x in lines(server, "request")], "the line about it")
-    t.conn(server).send(harness.upgrade_octets("/?token=" + harness.token("other"))).answer()
-    equal(chosen(line(t, server, "client-refused"), "code", "peer", "why"),
-          ("1008", "127.0.0.1", "token has been revoked"), "the line of a token that is revoked")
+    for token in (harness.token("other", jti="one of ours"), harness.token("other", "x" * 40, jti="invented")):
+        t.conn(server).send(harness.upgrade_octets("/?token=" + token)).answer()
+    equal(chosen(line(t, server, "client-refused"), "code", "peer", "id", "why", "jti"),
+          ("1008", "127.0.0.1", "other", "token has been revoked", "one\\x20of\\x20ours"), "a token that is revoked")
+    equal(chosen(line(t, server, "client-refused", 1), "code", "id", "why", "jti"),
+          ("1008", "", "token has a bad signature", "-"), "one that says what it likes")
     check("secret" not in server.err(), "the log shows a query")
 
 

@@ -209,6 +209,7 @@ def token_is_revoked(t):
     equal(conn.answer().status, 502, "the request at work")
     equal(client.wait_exit(), 1, "exit of the client")
     contains(client.err(), "token has been revoked", "what the client says")
+    t.wait(lambda: "clients=1 jti=" + jti_said(err) in server.err(), "the log to say which one left")
     refused(t, server, text, "the same token")
     stays.ping()
     check(text not in server.err(), "the token is in the log")
