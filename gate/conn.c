@@ -391,29 +391,34 @@ io_result(ssize_t n)
 }
 
 void
-conn_copy_to(struct conn *c, struct buf *b)
+conn_copy_to(struct conn *c, struct chain *q)
 {
-	c->copy = b;
+	c->copy = q;
+}
+
+static void
+conn_copy_no_more(struct conn *c)
+{
+	chain_free(c->copy);
+	conn_copy_to(c, NULL);
 }
 
 /* Copies the n octets that came to iov[0..k). */
 static void
 conn_copy(struct conn *c, const struct iovec *iov, int k, size_t n)
 {
-	unsigned char *to = NULL;
-	size_t piece;
+	size_t piece, all = c->copy->len + n;
 
-	if (budget_spares(c->copy->len + n))
-		to = buf_space(c->copy, n, CONN_COPY_MAX);
-	if (to == NULL) {
-		buf_free(c->copy);
-		conn_copy_to(c, NULL);
+	if (all > CONN_COPY_MAX || !budget_spares(all)) {
+		conn_copy_no_more(c);
 		return;
 	}
-	c->copy->len += n;
-	for (; k > 0 && n > 0; k--, iov++, to += piece, n -= piece) {
+	for (; k > 0 && n > 0; k--, iov++, n -= piece) {
 		piece = min_size(n, iov->iov_len);
-		memcpy(to, iov->iov_base, piece);
+		if (chain_put(c->copy, iov->iov_base, piece) == -1) {
+			conn_copy_no_more(c);
+			return;
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ struct conn {
 	long long since_ms;	/* when its state began, or what a deadline counts from */
 	long long rx_ms, tx_ms;	/* when octets last came, went */
 	size_t drained;		/* octets thrown away while lingering */
-	struct buf *copy;	/* where what comes is copied to; NULL: nowhere */
+	struct chain *copy;	/* where what comes is copied to; NULL: nowhere */
 	unsigned char touched, flushing;	/* stands in that list */
 	unsigned char rd_eof;		/* the peer has ended: nothing more will come */
 	unsigned char rd_failed;	/* a read failed: nothing more will come */
@@ -162,10 +162,10 @@ enum io conn_fill(struct conn *c, size_t max);
 #define CONN_COPY_MAX ((8 << 20) + (64 << 10))	/* octets of a request that may go once more: its
 						   head, and the largest first window */
 
-/* From now on copies what comes to the end of b, which is the caller's and holds
+/* From now on copies what comes to the end of q, which is the caller's and holds
  * at most CONN_COPY_MAX octets.  Where it finds no room there, or memory is short,
- * b is freed, and nothing is copied any more.  b NULL: copies nothing. */
-void conn_copy_to(struct conn *c, struct buf *b);
+ * q is freed, and nothing is copied any more.  q NULL: copies nothing. */
+void conn_copy_to(struct conn *c, struct chain *q);
 
 /* Octets that have come and were not taken: in rx, and in the socket as far as
  * that is known. */

@@ -333,39 +333,39 @@ void
 stream_keep(struct stream *s)
 {
 	struct view in = buf_view(&s->http->rx);
-	unsigned char *to;
 
-	if (!budget_spares(in.n))
+	if (in.n > CONN_COPY_MAX || !budget_spares(in.n))
 		return;
 	s->kept.sum = s->http->rx.sum;
-	to = buf_space(&s->kept, in.n, CONN_COPY_MAX);
-	if (to == NULL)
-		return;
-	memcpy(to, in.p, in.n);
-	s->kept.len += in.n;
-	conn_copy_to(s->http, &s->kept);
+	if (chain_put(&s->kept, in.p, in.n) == 0)
+		conn_copy_to(s->http, &s->kept);
+	else
+		chain_free(&s->kept);
 }
 
 void
 stream_forget(struct stream *s)
 {
-	if (s->kept.cap == 0)
+	if (s->kept.len == 0)
 		return;
 	conn_copy_to(s->http, NULL);
-	buf_free(&s->kept);
+	chain_free(&s->kept);
 }
 
 int
 stream_unread(struct stream *s)
 {
-	struct buf kept = s->kept;
+	struct buf rx = { .sum = s->http->rx.sum };
+	size_t n = s->kept.len;
+	unsigned char *to = n == 0 ? NULL : buf_space(&rx, n, CONN_COPY_MAX);
 
-	if (kept.len == 0)
+	if (to == NULL)
 		return 0;
+	chain_take(&s->kept, to, n);
+	rx.len = n;
 	conn_copy_to(s->http, NULL);
-	memset(&s->kept, 0, sizeof(s->kept));
 	buf_free(&s->http->rx);
-	s->http->rx = kept;
+	s->http->rx = rx;
 	s->http->scanned = 0;
 	return 1;
 }

@@ -168,7 +168,7 @@ struct stream {
 	struct to_link to_link;
 	struct from_link from_link;
 	struct held *held;		/* what v1 alone needs, or NULL */
-	struct buf kept;		/* server: see stream_keep() */
+	struct chain kept;		/* server: see stream_keep() */
 	long long start_ms;		/* when it was made */
 	long long begun_ms;		/* server: when it was given to a link */
 	long long answer_ms;		/* server: when its answer began; 0: not yet */
@@ -230,7 +230,7 @@ void stream_keep(struct stream *s);
 void stream_forget(struct stream *s);
 
 /* Puts the copy into rx, as if nothing had been read since.  Returns 1; or 0:
- * nothing was kept. */
+ * nothing was kept, or there is no memory. */
 int stream_unread(struct stream *s);
 
 /* Frees s where it is over: neither half is open, and nothing of it waits for

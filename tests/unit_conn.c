@@ -802,15 +802,15 @@ test_fill_max(void)
 static void
 test_copy(void)
 {
-	const size_t before = CONN_COPY_MAX - 60;
-	struct buf copy = { 0 };
-	unsigned char a[3], b[100];
+	struct chain copy = { 0 };
+	unsigned char a[3], b[100] = { 0 };
 	struct iovec iov[2] = { { a, sizeof(a) }, { b, sizeof(b) } };
 	size_t n;
 
 	own_open(&own, CONN_STREAM);
-	CHECK(buf_space(&copy, before, CONN_COPY_MAX) != NULL, "no memory");
-	copy.len = before;
+	while (copy.len < CONN_COPY_MAX - 60)
+		CHECK(chain_put(&copy, b, min_size(sizeof(b),
+		    CONN_COPY_MAX - 60 - copy.len)) == 0, "no memory");
 	conn_copy_to(own.c, &copy);
 	peer_write(own.peer, 0, 10);
 	conn_readv(own.c, iov, 2, &n);
@@ -818,17 +818,21 @@ test_copy(void)
 	conn_fill(own.c, MEM_BLOCK);
 	peer_write(own.peer, 20, 40);
 	conn_read(own.c, b, sizeof(b), &n);
-	CHECK(copy.len == before + 60 &&
-	    memcmp(buf_view(&copy).p + before, octets, 60) == 0,
-	    "%zu of 60 octets", copy.len - before);
+	CHECK(copy.len == CONN_COPY_MAX, "%zu octets", copy.len);
 	conn_copy_to(own.c, NULL);
 	peer_write(own.peer, 0, 1);
 	conn_read(own.c, b, sizeof(b), &n);
-	CHECK(copy.len == before + 60, "copied to nowhere");
+	CHECK(copy.len == CONN_COPY_MAX, "copied to nowhere");
+	chain_consume(&copy, CONN_COPY_MAX - 60);
+	chain_take(&copy, b, 60);
+	CHECK(memcmp(b, octets, 60) == 0, "other octets");
+	while (copy.len < CONN_COPY_MAX)
+		CHECK(chain_put(&copy, b, min_size(sizeof(b),
+		    CONN_COPY_MAX - copy.len)) == 0, "no memory");
 	conn_copy_to(own.c, &copy);
 	peer_write(own.peer, 0, 1);
 	CHECK(conn_read(own.c, b, sizeof(b), &n) == IO_DATA && n == 1 &&
-	    copy.cap == 0 && own.c->copy == NULL, "one more than it may hold");
+	    copy.head == NULL && own.c->copy == NULL, "one more than it may hold");
 	own_close(&own);
 }
 
