@@ -340,15 +340,16 @@ caller_blocked(struct conn *c)
 }
 
 /* What the beginning of a head that is none, in, seems to ask for: only where that
- * looks like a request line, since it may be anything, a secret too. */
+ * looks like a request line, since it may be anything, a field or a form with a secret
+ * in it. */
 static void
 head_guess(struct http_head *h, struct view in)
 {
 	h->method = view_until(&in, " \r\n");
 	view_skip(&in, in.n > 0);
-	if (in.n == 0 || in.p[0] != '/')
+	if (!http_method_ok(h->method) || in.n == 0 || in.p[0] != '/')
 		in.n = h->method.n = 0;
-	h->path = view_until(&in, "? \r\n");
+	h->path = view_until(&in, "?# \r\n");
 }
 
 /* A head is refused with that status. */

@@ -81,7 +81,9 @@ def a_refusal(t):
             (b"GET /demo/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", ("400", "", "GET /demo/")),
             (b"GET /demo/?secret=1 HTTP/1.1\r\nbad\r\n\r\n", ("400", "", "GET /demo/")),
             (b'GET /demo/"why="x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', ("400", "", "GET /demo/\\x22why=\\x22x")),
-            (b"Authorization: secret\r\n\r\n", ("400", "", "")),
+            (b"GET /demo/#secret HTTP/1.1\r\nHost: a\r\n\r\n", ("400", "", "GET /demo/")),
+            (b"Authorization: secret\r\n\r\n", ("400", "", "")), (b"Authorization: /secret\r\n\r\n", ("400", "", "")),
+            (b"word=secret /demo/ HTTP/1.1\r\n\r\n", ("400", "", "")),
             (b"\x16\x03\x01secret\r\n\r\n", ("400", "", "")))):
         t.conn(server).send(octets).answer()
         entry = line(t, server, "refused", n)
