@@ -108,6 +108,8 @@ person_note(const char *fmt, ...)
 static const char *
 status_colour(int status)
 {
+	if (status == 0)
+		return "";
 	if (status >= 500)
 		return paint("\033[31m");
 	if (status >= 400)
@@ -210,8 +212,9 @@ person_refused(long long n, struct view why)
 {
 	char text[256];
 
-	person_note("the server refused %lld request%s for this id: %s", n,
-	    n == 1 ? "" : "s", text_safe(text, sizeof(text), why));
+	person_note("the server refused %lld request%s for this id%s%s", n,
+	    n == 1 ? "" : "s", why.n > 0 ? ": " : "",
+	    text_safe(text, sizeof(text), why));
 }
 
 int

@@ -1,7 +1,13 @@
 """What can be read afterwards: the server's log, and the client's terminal."""
+import fcntl
+import itertools
 import os
+import pty
 import re
+import struct
 import subprocess
+import termios
+import threading
 
 import harness
 from harness import scenario, equal, check, contains
@@ -341,45 +347,99 @@ def refusals_are_told(t):
     check(sum(len(shown(c, pattern)) for c in clients) <= 3, "they are not summed")
 
 
+class Terminal:
+    """A client on a terminal of so many columns, and what that shows."""
+
+    def __init__(self, t, origin, server, columns, **env):
+        self.master, self.slave = pty.openpty()
+        t.defer(lambda: os.close(self.master))
+        self.pieces = []
+        self.widen(columns)
+        threading.Thread(target=self.listen, daemon=True).start()
+        self.client = t.spawn(["/bin/sh", "-c", 'exec "$@" >"$0"', os.ttyname(self.slave), harness.BINARY, "client",
+                               origin.url, server.url], dict(env, PIPEGATE_TOKEN=harness.token("demo")), "client")
+        t.wait(lambda: "/demo/" in self.shown(), "the client")
+
+    def widen(self, columns):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def listen(self):
+        try:
+            while True:
+                self.pieces.append(os.read(self.master, 65536))
+        except OSError:
+            pass
+
+    def shown(self):
+        return b"".join(self.pieces).decode().replace("\r\n", "\n")
+
+    def line(self, t, pattern):
+        """The first line that has it in it, once it is there."""
+        return t.wait(lambda: re.search("^.*%s.*(?=\n)" % pattern, self.shown(), re.M), "a line with " + pattern)[0]
+
+    def end(self):
+        os.close(self.slave)
+        self.client.terminate()
+
+
 @scenario()
 def as_wide_as_the_terminal(t):
     """On a terminal a line is as wide as that at most, also once it has become another; elsewhere a path stays whole."""
-    import fcntl
-    import pty
-    import struct
-    import termios
-    import threading
     origin, server = t.origin(), t.server()
-    master, slave = pty.openpty()
-    t.defer(lambda: os.close(master))
-    read = []
-
-    def widen(columns):
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-
-    def listen():
-        try:
-            while True:
-                read.append(os.read(master, 65536))
-        except OSError:
-            pass
-    threading.Thread(target=listen, daemon=True).start()
-    widen(60)
-    client = t.spawn(["/bin/sh", "-c", 'exec "$@" >"$0"', os.ttyname(slave), harness.BINARY, "client", origin.url, server.url],
-                     dict(PIPEGATE_TOKEN=harness.token("demo"), NO_COLOR="1"), "client")
-    t.wait(lambda: b"/demo/" in b"".join(read), "the client")
+    terminal = Terminal(t, origin, server, 60, NO_COLOR="1")
     plain = t.client(server, origin, sub="plain")
 
     def width(target):
         """Of the line about it."""
         t.get(server, "/demo/" + target)
-        t.wait(lambda: re.search(("/" + target[:4] + ".* out\r").encode(), b"".join(read)), "the line about " + target)
-        return len(re.search(r"[^\n]*/%s[^\n]* out" % target[:4], b"".join(read).decode())[0])
-    equal(width("long" + "x" * 150), 60, "columns")
-    widen(100)
-    t.wait(lambda: width("wide%d" % len(read) + "x" * 150) and
-           100 in [len(x.rstrip("\r")) for x in b"".join(read).decode().split("\n")], "a line of 100 columns")
+        return len(terminal.line(t, "/" + target[:5]))
+    equal(width("first" + "x" * 150), 60, "columns")
+    terminal.widen(100)
+    number = itertools.count(100)
+    t.wait(lambda: width("to%d" % next(number) + "x" * 150) == 100, "a line of 100 columns")
     t.get(server, "/plain/" + "x" * 150)
     plain.wait_out("GET    /" + "x" * 150 + " ")
-    os.close(slave)
-    client.terminate()
+    terminal.end()
+
+
+@scenario()
+def colours(t):
+    """A status has the colour of its kind, and none where there is no answer."""
+    origin, server = t.origin(), t.server()
+    terminal = Terminal(t, origin, server, 100)
+    for status, colour in ((200, "32"), (404, "33"), (503, "31")):
+        t.get(server, "/demo/status/%d" % status)
+        contains(terminal.line(t, "/status/%d" % status), "\033[%sm%d\033[0m GET" % (colour, status), "the line")
+    conn = harness.ask(t, server, "/demo/never")
+    contains(terminal.line(t, "running"), "  ...\033[0m GET", "the line of what is at work")
+    conn.close()
+    contains(terminal.line(t, "the caller left"), "  ---\033[0m GET", "the line of what has no answer")
+    terminal.end()
+
+
+@scenario(quick=True)
+def words_of_a_server(t):
+    """Whatever a server tells its client, what is shown is a line, and nothing a terminal obeys."""
+    tunnels = t.tunnel_server()
+    client = t.client(tunnels, "http://127.0.0.1:%d" % harness.free_port(), ready=False)
+    server = tunnels.accept()
+
+    def told(note):
+        """The lines that this note makes."""
+        before = len(client.out().splitlines())
+        server.send_message(harness.NOTE, 0, note.encode())
+        server.ping()
+        server.ping()       # what it says in a turn is out in the next one
+        return [x[10:] for x in client.out().splitlines()[before:]]
+    server.ping()
+    client.wait_out("/demo/")
+    client.settle()
+    for note in ("{}", '{"clients":1}', '{"clients":-3}', '{"clients":"3"}', '{"clients":1e300}', '{"clients":2,"clients":2}',
+                 '{"refused":-1,"why":"x"}', '{"refused":99999999999999999999}', '{"refused":[1]}'):
+        equal(told(note), [], "lines about " + note)
+    said = "the server refused 3 requests for this id"
+    for note, want in (('{"refused":3}', said), ('{"refused":3,"why":7}', said), ('{"refused":3,"why":""}', said),
+                       ('{"refused":3,"why":"%s"}' % ("x" * 1000), said), ('{"refused":3,"why":"it is full"}', said + ": it is full"),
+                       ('{"refused":3,"why":"\\u001b[31m\\u009b1m\\u202e\\n"}',
+                        said + r": \x1b[31m\xc2\x9b1m\xe2\x80\xae\x0a")):
+        equal(told(note), [want], "lines about " + note)
