@@ -142,8 +142,10 @@ server_back(struct stream *s, int flags)
 	struct caller *w = caller_of(s);
 	int unreached = (flags & (WS_UNREACHED | WS_REFUSED)) == WS_UNREACHED;
 
-	if (w->back_ms == 0)
+	if (w->back_ms == 0) {
 		w->back_ms = unreached ? s->begun_ms : now_ms;
+		w->back_after_ms = (unsigned int)(w->back_ms - s->start_ms);
+	}
 	if (unreached)
 		standing_unreached(s->link, s->begun_ms);
 }

@@ -67,7 +67,7 @@ request_stream(struct caller *w, const struct http_head *h, struct tunnel *t)
 		return NULL;
 	s->tunnel = t;
 	if (caller_is_back(w))
-		s->start_ms = w->back_ms;
+		s->start_ms = w->back_ms - w->back_after_ms;
 	answer_attach(s, w);
 	s->upgrade = request_upgrades(h) != 0;
 	s->to_link.limit = opt->max_body > 0 ? opt->max_body : LLONG_MAX;

@@ -194,7 +194,7 @@ caller_eat(struct caller *w, const struct http_head *h)
 void
 caller_answer_begins(struct caller *w)
 {
-	w->unsent = w->c->tx.len;
+	w->unsent = (unsigned int)w->c->tx.len;
 	w->answer_out = 0;
 }
 
@@ -203,7 +203,7 @@ caller_took(struct caller *w, size_t n)
 {
 	if (n > w->unsent)
 		w->answer_out = 1;
-	w->unsent -= min_size(n, w->unsent);
+	w->unsent -= (unsigned int)min_size(n, w->unsent);
 }
 
 int

@@ -51,7 +51,8 @@ struct caller {
 	struct item place;	/* among the callers that wait for the same thing */
 	long long back_ms;	/* since when the request at hand, which has come back, is given
 				   out again; 0: it has not come back */
-	size_t unsent;		/* octets of tx that stand before the final answer */
+	unsigned int back_after_ms;	/* so long after it came that began */
+	unsigned int unsent;	/* octets of tx before the final answer: interim ones */
 	unsigned int head_size;	/* of the head at the front of rx; 0: none is there */
 	unsigned int counted: 2;	/* as what its connection counts: SHARE_CONNS, SHARE_IDLE */
 	unsigned int trusted: 1;	/* its forwarding fields are believed */

@@ -169,7 +169,7 @@ struct stream {
 	struct from_link from_link;
 	struct held *held;		/* what v1 alone needs, or NULL */
 	struct chain kept;		/* server: see stream_keep() */
-	long long start_ms;		/* when it was made */
+	long long start_ms;		/* when it was made; server: when its request came */
 	long long begun_ms;		/* server: when it was given to a link */
 	long long answer_ms;		/* server: when its answer began; 0: not yet */
 	long long burst;		/* octets put into the link lately, as of turn_ms */

@@ -155,6 +155,30 @@ def who_broke_it_off(t):
 
 
 @scenario()
+def given_out_again(t):
+    """The times of a request that a client gave back count from when it came: also what it waited, and what it took."""
+    clock = harness.Clock(t)
+    server = t.server(env=clock.env)
+    conn = harness.ask(t, server)
+    server.settle()
+    clock.go(3)
+    peer = t.tunnel(server)
+    peer.send_reset(peer.recv_request()["stream"], 504, "cannot connect", harness.UNREACHED)
+    peer.send_response(peer.recv_request()["stream"], 204)
+    equal(conn.answer().status, 204, "status of what waited")
+    entry = line(t, server, "request")
+    check(3000 <= int(entry["first_ms"]) <= int(entry["ms"]), "the times of what waited: %r" % entry)
+    conn = harness.ask(t, server)
+    stream = peer.recv_request()["stream"]
+    clock.go(3)
+    peer.send_reset(stream, 502, "no answer", harness.UNANSWERED)
+    peer.send_response(peer.recv_request()["stream"], 204)
+    equal(conn.answer().status, 204, "status of what went once more")
+    entry = line(t, server, "request", 1)
+    check(3000 <= int(entry["first_ms"]) <= int(entry["ms"]), "the times of what went once more: %r" % entry)
+
+
+@scenario()
 def quiet(t):
     """With --quiet there is no line for any request."""
     origin, server = t.origin(), t.server("--quiet")
