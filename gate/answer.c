@@ -69,7 +69,6 @@ server_break(struct stream *s, enum ender by, int status, const char *why)
 	if (s->to_link.half.state != WS_HALF_ENDED || loop_is_stopping())
 		w->keep_alive = 0;
 	s->status = status;
-	s->answer_ms = 0;
 	stream_error(s, w, s->tunnel->id, by, why);
 }
 

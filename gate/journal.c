@@ -36,18 +36,26 @@ asked_put(struct text *t, const struct entry *e)
 	quoted_put(t, " request=\"", e->label);
 }
 
+/* Whether the caller got a client's answer, or a part of it. */
+static int
+is_answered(const struct entry *e)
+{
+	return e->s != NULL && !e->refused && e->s->from_link.head_passed;
+}
+
 /* How long it took, and how much came and went. */
 static void
-work_put(struct text *t, const struct stream *s)
+work_put(struct text *t, const struct entry *e)
 {
+	const struct stream *s = e->s;
 	char hex[32];
 	struct view correlation = { (unsigned char *)hex, sizeof(hex) };
 
 	number_put(t, " ms=", now_ms - s->start_ms);
-	if (s->answer_ms > 0)
+	if (is_answered(e))
 		number_put(t, " first_ms=", s->answer_ms - s->start_ms);
 	number_put(t, " in=", s->to_link.octets);
-	number_put(t, " out=", s->from_link.octets);
+	number_put(t, " out=", is_answered(e) ? s->from_link.octets : 0);
 	ws_hex_put(hex, s->id);
 	text_add(t, " correlation=");
 	text_add_view(t, correlation);
@@ -60,12 +68,11 @@ ending_put(struct text *t, const struct entry *e)
 {
 	static const char *const by[] = { "", " by=caller", " by=client",
 	    " by=server" };
-	int cut = e->s != NULL && !e->refused && e->s->from_link.head_passed;
 
 	if (e->why == NULL)
 		return;
 	text_add(t, by[e->by]);
-	quoted_put(t, cut ? " cut=\"" : " why=\"", e->why);
+	quoted_put(t, is_answered(e) ? " cut=\"" : " why=\"", e->why);
 }
 
 void
@@ -78,7 +85,7 @@ journal_put(const struct entry *e)
 		return;
 	asked_put(&t, e);
 	if (e->s != NULL)
-		work_put(&t, e->s);
+		work_put(&t, e);
 	ending_put(&t, e);
 	log_end(&t);
 }

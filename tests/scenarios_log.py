@@ -154,6 +154,21 @@ def who_broke_it_off(t):
           "a request that the server broke off")
 
 
+@scenario(quick=True)
+def taken_back(t):
+    """Of an answer that is broken off before any of it has gone to the caller the line has neither time nor octets."""
+    server = t.server()
+    peer = t.tunnel(server)
+    conn = harness.ask(t, server)
+    stream = peer.recv_request()["stream"]
+    peer.conn.send(b"".join(peer.frame(harness.BINARY_FRAME, octets) for octets in (
+        harness.answer_message(stream, body=b"half", end=False),
+        harness.message(harness.RESET, stream, b"\x01\xf6it broke"))))
+    equal(conn.answer().status, 502, "status")
+    equal(chosen(line(t, server, "refused"), "status", "first_ms", "out", "by", "why", "cut"),
+          ("502", None, "0", "client", "it broke", None), "the line")
+
+
 @scenario()
 def given_out_again(t):
     """The times of a request that a client gave back count from when it came: also what it waited, and what it took."""
