@@ -382,6 +382,16 @@ request_framing(const struct http_head *h, int has_body)
 	return h->length >= 0 ? HTTP_LENGTH : HTTP_CHUNKED;
 }
 
+/* Names s, whose request has head h, for the person, who is to hear of it. */
+static void
+client_name(struct stream *s, const struct http_head *h)
+{
+	if (!log_has_level(LEVEL_INFO))
+		return;
+	stream_label(s->label, "%-6s %s", h->method, h->path);
+	lasting_add(s);
+}
+
 void
 client_start(struct stream *s, const struct http_head *h, int has_body)
 {
@@ -390,8 +400,7 @@ client_start(struct stream *s, const struct http_head *h, int has_body)
 	    !s->upgrade && target_resends(target);
 	struct http_error e = { .status = 0 };
 
-	stream_label(s->label, "%-6s %s", h->method, h->path);
-	lasting_add(s);
+	client_name(s, h);
 	s->from_link.half.left = has_body ? h->length : -1;
 	s->from_link.framing = request_framing(h, has_body);
 	if (lock_refuses(&e, h))

@@ -1,4 +1,3 @@
-#include "gate/say.h"
 #include "gate/clock.h"
 #include "gate/list.h"
 #include "gate/timer.h"
@@ -44,8 +43,6 @@ lasting_start(void)
 void
 lasting_add(struct stream *s)
 {
-	if (!log_has_level(LEVEL_INFO))
-		return;
 	list_add(&young, &s->wait, s);
 	if (oldest.due_ms == NEVER)
 		lasting_wait();

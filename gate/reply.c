@@ -286,15 +286,26 @@ caller_refuse_with(struct caller *w, struct http_error *e)
 }
 
 static void
-asked_error_put(struct caller *w, const struct asked *q, struct http_error *e)
+asked_journal(const struct asked *q, const struct caller *w,
+    const struct http_error *e)
 {
-	char label[LABEL_MAX] = "";
+	char label[LABEL_MAX];
 	struct entry line = { .refused = 1, .status = e->status, .id = q->id,
-	    .peer = caller_from(w, q->h), .label = label, .why = e->detail };
+	    .label = label, .why = e->detail };
 
+	if (!log_has_level(LEVEL_INFO))
+		return;
+	line.peer = caller_from(w, q->h);
+	label[0] = '\0';
 	if (q->h != NULL && q->h->method.n > 0)
 		stream_label(label, "%s %s", q->h->method, q->h->path);
 	journal_put(&line);
+}
+
+static void
+asked_error_put(struct caller *w, const struct asked *q, struct http_error *e)
+{
+	asked_journal(q, w, e);
 	caller_refuse_with(w, e);
 }
 
