@@ -13,6 +13,7 @@
 #include "gate/person.h"
 
 #define TOKEN_WARN_S 259200LL		/* three days */
+#define SHARED_MS 60000			/* before the same number of clients is told again */
 
 #define LABEL_USUAL 36			/* columns that a request's name has, where it needs no more */
 #define LABEL_LEAST 16
@@ -195,9 +196,16 @@ person_url(const char *url)
 		person_say("%s%s%s", BOLD, url, PLAIN);
 }
 
+/* One that comes and goes is told once in a while. */
 void
 person_shared(long long clients)
 {
+	static long long told, told_ms;
+
+	if (clients == told && now_ms - told_ms < SHARED_MS)
+		return;
+	told = clients;
+	told_ms = now_ms;
 	if (clients == 2)
 		person_note("another client serves this id too, and gets some of "
 		    "its requests: unless that is meant, end it or use another "

@@ -27,7 +27,8 @@ void person_connected(const char *url, const char *target_url, int version);
 /* Says another URL of the same tunnel; not with --quiet. */
 void person_url(const char *url);
 
-/* Says how many clients serve the id, of which this is one: more than one. */
+/* Says how many clients serve the id, of which this is one: more than one.  The same
+ * number is said once a minute at most. */
 void person_shared(long long clients);
 
 /* Says that the server refused so many requests for the id.  why: the last of them;

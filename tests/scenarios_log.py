@@ -456,11 +456,19 @@ def colours(t):
     terminal.end()
 
 
+def passes(clock, server, seconds):
+    """The client's time goes on; the server lives."""
+    while seconds > 0:
+        clock.go(min(seconds, 5))
+        server.ping()
+        seconds -= 5
+
+
 @scenario(quick=True)
 def words_of_a_server(t):
     """Whatever a server tells its client, what is shown is a line, and nothing a terminal obeys."""
-    tunnels = t.tunnel_server()
-    client = t.client(tunnels, "http://127.0.0.1:%d" % harness.free_port(), ready=False)
+    tunnels, clock = t.tunnel_server(), harness.Clock(t)
+    client = t.client(tunnels, "http://127.0.0.1:%d" % harness.free_port(), env=clock.env, ready=False)
     server = tunnels.accept()
 
     def told(note):
@@ -482,3 +490,6 @@ def words_of_a_server(t):
                        ('{"refused":3,"why":"\\u001b[31m\\u009b1m\\u202e\\n"}',
                         said + r": \x1b[31m\xc2\x9b1m\xe2\x80\xae\x0a")):
         equal(told(note), [want], "lines about " + note)
+    for clients, seconds, want in ((2, 0, 1), (2, 0, 0), (3, 0, 1), (2, 0, 1), (2, 30, 0), (2, 31, 1)):
+        passes(clock, server, seconds)
+        equal(len(told('{"clients":%d}' % clients)), want, "lines about %d clients, after %d s" % (clients, seconds))
