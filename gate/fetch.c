@@ -221,14 +221,13 @@ client_awaits_head(const struct stream *s, const struct conn *c)
 	    !s->to_link.head_passed;
 }
 
-/* The connection of s has ended before its answer's head was whole.  What has gone out
- * twice does not go again (RFC 9110 9.2.2). */
+/* The connection of s has ended before its answer's head was whole. */
 static void
 client_unanswered(struct stream *s)
 {
 	if (origin_retry(s))
 		return;
-	if (s->http->rx.len == 0 && s->informational == 0 && !s->reached)
+	if (s->http->rx.len == 0 && s->informational == 0)
 		s->reset_flags = WS_UNANSWERED;
 	client_fault(s, SOURCE_EOF);
 }
