@@ -52,18 +52,7 @@ ROOMS = gate/say.c gate/clock.c gate/list.c gate/mem.c gate/timer.c \
 	gate/origin.c gate/fetch.c gate/v1_request.c gate/v2_request.c gate/yield.c \
 	gate/caller.c gate/arrival.c gate/uplink.c gate/dial.c gate/server.c \
 	gate/client.c gate/welcome.c
-HEADERS = pipegate.h gate/say.h gate/clock.h gate/list.h gate/mem.h \
-	gate/timer.h gate/park.h gate/pollset.h gate/addr.h gate/net.h gate/conn.h \
-	gate/loop.h gate/child.h gate/listener.h gate/supervisor.h gate/guest.h gate/url.h gate/cookie.h \
-	gate/proxied.h gate/settings.h gate/revoked.h gate/domain.h gate/route.h \
-	gate/path.h gate/credit.h gate/account.h gate/link.h gate/standing.h \
-	gate/stream.h gate/to_link.h gate/from_link.h gate/v2.h gate/held.h \
-	gate/journal.h gate/reply.h gate/pin.h gate/tunnel.h gate/notice.h \
-	gate/admin.h gate/stray.h gate/answer.h gate/v1_answer.h gate/join.h gate/person.h gate/lasting.h \
-	gate/helper.h gate/carrier.h gate/listens.h gate/target.h gate/guise.h gate/lock.h gate/rewrite.h \
-	gate/origin.h gate/fetch.h gate/v1_request.h gate/v2_request.h gate/yield.h \
-	gate/caller.h gate/arrival.h gate/uplink.h gate/dial.h gate/server.h \
-	gate/client.h gate/welcome.h
+HEADERS = pipegate.h $(ROOMS:.c=.h)
 SRC = pipegate.c $(CODECS) $(ROOMS)
 OBJ = $(SRC:.c=.o)
 UNIT = tests/unit.c tests/unit_json.c tests/unit_http.c tests/unit_hmac.c \
