@@ -88,6 +88,15 @@ caller_refuse(struct caller *w, const struct asked *q, int status,
 	caller_error(w, q, status, why);
 }
 
+/* Nobody serves the id that it is for. */
+static void
+caller_nobody(struct caller *w, const struct asked *q)
+{
+	tunnel_count_refused(q->id, reply_nobody);
+	caller_eat(w, q->h);
+	caller_offline(w, q);
+}
+
 static void
 caller_no_room(struct caller *w, const struct asked *q,
     const struct tunnel *t)
@@ -97,9 +106,7 @@ caller_no_room(struct caller *w, const struct asked *q,
 		    "once: try again");
 		return;
 	}
-	tunnel_count_refused(q->id, reply_nobody);
-	caller_eat(w, q->h);
-	caller_offline(w, q);
+	caller_nobody(w, q);
 }
 
 /* Whether the request may wait in t.  One that has come back had its place. */
@@ -147,8 +154,7 @@ caller_tunnel(struct caller *w, const struct asked *q)
 	}
 	t = tunnel_for(q->id);
 	if (t == NULL) {
-		caller_eat(w, q->h);
-		caller_offline(w, q);
+		caller_nobody(w, q);
 	} else if (!caller_is_back(w) && !tunnel_pays(t)) {
 		caller_refuse(w, q, 429, "too many requests for this id in a "
 		    "second: try again");

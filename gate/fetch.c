@@ -4,7 +4,6 @@
 
 #include "pipegate.h"
 #include "gate/say.h"
-#include "gate/clock.h"
 #include "gate/conn.h"
 #include "gate/link.h"
 #include "gate/stream.h"
@@ -289,21 +288,14 @@ client_cut(const struct stream *s)
 	    "the server broke it off";
 }
 
-/* Whether the person is to hear of the end of s.  What did not reach the service the
- * server gives out again, many times a second: one of these will do. */
-static int
-client_is_told(const struct stream *s)
+/* Has the person hear of the end of s, which has its name. */
+static void
+client_tell(const struct stream *s)
 {
-	static long long told_ms;
-
-	if (s->label[0] == '\0')
-		return 0;
-	if (!s->wire->flows || (s->reset_flags & WS_UNREACHED) == 0)
-		return 1;
-	if (told_ms != 0 && now_ms - told_ms < 1000)
-		return 0;
-	told_ms = now_ms;
-	return 1;
+	if (s->wire->flows && (s->reset_flags & WS_UNREACHED) != 0)
+		person_unreached(s);
+	else
+		person_request(s);
 }
 
 static void
@@ -312,8 +304,8 @@ client_over(struct stream *s)
 	lasting_leave(s);
 	if (s->to_link.half.state == WS_HALF_RESET && s->fault == NULL)
 		s->fault = client_cut(s);
-	if (client_is_told(s))
-		person_request(s);
+	if (s->label[0] != '\0')
+		client_tell(s);
 	if (s->http != NULL)
 		origin_over(s);
 }

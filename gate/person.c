@@ -14,6 +14,7 @@
 
 #define TOKEN_WARN_S 259200LL		/* three days */
 #define SHARED_MS 60000			/* before the same number of clients is told again */
+#define UNREACHED_MS 1000		/* and that the service is not there */
 
 #define LABEL_USUAL 36			/* columns that a request's name has, where it needs no more */
 #define LABEL_LEAST 16
@@ -172,6 +173,17 @@ person_request(const struct stream *s)
 		text_add(&t, s->fault);
 	rest[t.len] = '\0';
 	person_line(s, status, rest);
+}
+
+void
+person_unreached(const struct stream *s)
+{
+	static long long told_ms;
+
+	if (told_ms != 0 && now_ms - told_ms < UNREACHED_MS)
+		return;
+	told_ms = now_ms;
+	person_request(s);
 }
 
 void

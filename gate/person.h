@@ -18,6 +18,10 @@ void person_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Says that the request of s is over, and how: cut at the width of the terminal. */
 void person_request(const struct stream *s);
 
+/* The same where the service could not be reached for it: the server gives such ones out
+ * again, many times a second, and one of these is said. */
+void person_unreached(const struct stream *s);
+
 /* Says that it is still at work. */
 void person_running(const struct stream *s);
 

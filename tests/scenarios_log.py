@@ -289,6 +289,12 @@ def nothing_listens(t):
     listener.listen(8)
     t.defer(harness.Origin(listener).stop)
     equal(t.get(server, "/id4/").status, 200, "status once it listens")
+    with harness.socket.create_server(("127.0.0.1", 0)) as was:
+        left = t.conn(was.getsockname()[1])     # it stands on, though nobody listens there any more
+        there = was.accept()[0]
+    t.defer(there.close)
+    ended = "http://127.0.0.1:%d" % left.sock.getpeername()[1]
+    t.client(server, ended, sub="ended").wait_out(words % ended)
     quiet = t.client(server, targets[0], sub="quiet", args=("--quiet",), ready=False)
     server.wait_err("client-connected id=quiet ")
     equal(quiet.out(), "", "words of a quiet client")
@@ -369,6 +375,18 @@ def who_left(t):
     conn.close()
     t.wait(lambda: shown(client, " 200 GET"), "its end")
     contains(shown(client, " 200 GET")[0], "B out: the caller left", "the line")
+
+
+@scenario()
+def refusals_meanwhile(t):
+    """What was refused while no client was there the one hears that comes back."""
+    server = t.server(env={"PIPEGATE_MAX_QUEUE_DEPTH": "0"})
+    t.tunnel(server).close()
+    server.wait_err("client-gone")
+    for _ in range(3):
+        equal(t.get(server, "/demo/").status, 503, "status")
+    client = t.client(server, t.origin())
+    client.wait_out("the server refused 3 requests for this id: no client is connected for this id\n")
 
 
 @scenario(quick=True)
